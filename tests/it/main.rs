@@ -1,0 +1,9 @@
+//! Integration tests: one binary, a folder a concern.
+
+mod support;
+
+mod e2e;
+mod lifecycle;
+mod lock;
+mod redis;
+mod session;
