@@ -2,6 +2,8 @@
 //!
 //! A layer never changes the service's error type: it refuses with a response, whose
 //! extensions carry the typed [`Refusal`], so that layers further out can see the reason.
+//!
+//! Floor 3.
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,4 +1,6 @@
 //! The one error of everything that is configured.
+//!
+//! Floor 0.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,6 @@
 //! Bytes from the operating system's generator.
+//!
+//! Floor 0.
 
 /// `N` bytes nobody can guess.
 ///

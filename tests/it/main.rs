@@ -3,6 +3,7 @@
 mod support;
 
 mod e2e;
+mod floors;
 mod lifecycle;
 mod lock;
 mod redis;

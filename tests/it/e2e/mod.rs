@@ -1,1 +1,12 @@
-//!
+//! Testbed processes, real signals, plain HTTP: what the crate promises, seen from outside.
+
+mod bad_input;
+mod formats;
+mod lifecycle;
+mod locks;
+mod probes;
+mod redis_away;
+mod sessions;
+
+/// Both servers that the testbed can run on.
+const SERVERS: [&str; 2] = ["axum", "hyper"];

@@ -1,0 +1,216 @@
+//! Testbed processes: started with an environment of their own, stopped by their process ids.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use super::http::Client;
+use super::redis_server::signal;
+
+/// Longer than anything here takes on a loaded machine; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts the program and kills it when standard input closes, which it does when this test
+/// process ends in any way.
+const WATCHER: &str = r#"
+exec 3<&0
+"$0" "$@" </dev/null &
+program=$!
+echo "pid $program"
+{ read -r _ <&3; kill -CONT "$program"; kill -KILL "$program"; } 2>/dev/null &
+watcher=$!
+wait "$program"
+code=$?
+kill "$watcher" 2>/dev/null
+echo "exit $code"
+"#;
+
+/// One running instance.
+#[derive(Debug)]
+pub struct Testbed {
+    pid: u32,
+    addr: String,
+    probes: Option<String>,
+    lines: Lines<BufReader<ChildStdout>>,
+    shell: Child,
+    _pipe: Option<ChildStdin>,
+}
+
+/// How an instance ended.
+#[derive(Debug)]
+pub struct Exit {
+    pub code: i32,
+    /// The lines on stdout between the start and the end.
+    pub stdout: Vec<String>,
+    pub stderr: String,
+}
+
+impl Exit {
+    /// The shutdown report: the last line of stdout.
+    pub fn report(&self) -> Value {
+        let line = self
+            .stdout
+            .last()
+            .unwrap_or_else(|| panic!("no report: {self:?}"));
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(WATCHER).arg(binary()).env_clear();
+    for name in ["PATH", "LD_LIBRARY_PATH"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+        .env("LISTEN", "127.0.0.1:0")
+        .env("INSECURE_COOKIE", "1")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+impl Testbed {
+    /// Starts an instance and waits until it listens.
+    pub async fn start(variables: &[(&str, &str)]) -> Self {
+        let mut shell = command(variables).spawn().expect("sh starts");
+        let pipe = shell.stdin.take();
+        let mut lines = BufReader::new(shell.stdout.take().expect("stdout is piped")).lines();
+        let (mut pid, mut addr, mut probes) = (0, None, None);
+        let wants_probes = variables.iter().any(|(name, _)| *name == "PROBE_LISTEN");
+        while addr.is_none() || (wants_probes && probes.is_none()) {
+            let line = timeout(PATIENCE, lines.next_line())
+                .await
+                .expect("a line in time")
+                .expect("text");
+            match line {
+                Some(line) if line.starts_with("pid ") => {
+                    pid = line[4..].parse().expect("a process id")
+                }
+                Some(line) if line.starts_with("listening on http://") => {
+                    addr = Some(line[20..].to_owned())
+                }
+                Some(line) if line.starts_with("probes on http://") => {
+                    probes = Some(line[17..].to_owned())
+                }
+                other => {
+                    let mut log = String::new();
+                    if let Some(mut stderr) = shell.stderr.take() {
+                        let _ = stderr.read_to_string(&mut log).await;
+                    }
+                    panic!("the testbed did not start: {other:?}\n{log}");
+                }
+            }
+        }
+        Self {
+            pid,
+            addr: addr.expect("set above"),
+            probes,
+            lines,
+            shell,
+            _pipe: pipe,
+        }
+    }
+
+    /// Runs an instance that is expected to end by itself, because its configuration is bad.
+    pub async fn run(variables: &[(&str, &str)]) -> Exit {
+        let mut shell = command(variables).spawn().expect("sh starts");
+        let _pipe = shell.stdin.take();
+        let lines = BufReader::new(shell.stdout.take().expect("stdout is piped")).lines();
+        read_exit(lines, &mut shell).await
+    }
+
+    pub fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    pub fn probe_addr(&self) -> &str {
+        self.probes.as_deref().expect("PROBE_LISTEN was given")
+    }
+
+    /// A client with a cookie jar and one keep-alive connection of its own.
+    pub fn client(&self) -> Client {
+        Client::new(&self.addr)
+    }
+
+    /// Sends the process a signal: `TERM`, `INT`, `KILL`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid, name);
+    }
+
+    /// Waits until `GET path` answers `status`.
+    pub async fn until(&self, path: &str, status: u16) {
+        let wait = async {
+            loop {
+                let answer = self.client().try_send("GET", path, None).await;
+                if answer.is_ok_and(|answer| answer.status == status) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, wait)
+            .await
+            .unwrap_or_else(|_| panic!("{path} never answered {status}"));
+    }
+
+    /// Waits for the end of the process.
+    pub async fn exit(mut self) -> Exit {
+        read_exit(self.lines, &mut self.shell).await
+    }
+}
+
+async fn read_exit(mut lines: Lines<BufReader<ChildStdout>>, shell: &mut Child) -> Exit {
+    let stderr = shell.stderr.take();
+    let read = async {
+        let mut stdout = Vec::new();
+        let mut code = None;
+        while let Some(line) = lines.next_line().await.expect("text") {
+            match line.strip_prefix("exit ") {
+                Some(number) => code = Some(number.parse().expect("an exit code")),
+                None if line.starts_with("pid ") => {}
+                None => stdout.push(line),
+            }
+        }
+        let mut log = String::new();
+        if let Some(mut stderr) = stderr {
+            stderr.read_to_string(&mut log).await.expect("text");
+        }
+        Exit {
+            code: code.expect("the shell prints the exit code"),
+            stdout,
+            stderr: log,
+        }
+    };
+    timeout(PATIENCE, read).await.expect("the process ends")
+}
+
+/// The testbed's binary, built from the sources as they are now.
+fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let output = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--all-features", "--example", "testbed"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let here = std::env::current_exe().expect("this test has a path");
+        let profile = here.ancestors().nth(2).expect("target/debug/deps/it");
+        profile.join("examples").join("testbed")
+    })
+}
