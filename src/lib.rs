@@ -4,6 +4,7 @@
 
 mod answer;
 mod config;
+mod error;
 mod random;
 
 pub mod drain_gate;
@@ -17,6 +18,4 @@ pub mod session;
 
 pub use answer::{AnswerBody, Reason, Refusal, Responder};
 pub use config::ConfigError;
-
-/// An error whose type the caller chose.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub use error::BoxError;

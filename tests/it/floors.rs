@@ -159,7 +159,7 @@ fn read() -> (BTreeMap<String, File>, Vec<String>) {
                 if target != module {
                     targets.insert(target.to_owned());
                 }
-            } else if !["BoxError"].contains(&path.as_str()) {
+            } else if !["BoxError", "ConfigError"].contains(&path.as_str()) {
                 complaints.push(format!(
                     "{module}: imports {path} through a folder; name the file that defines it"
                 ));

@@ -1,0 +1,168 @@
+//! The environment, read once: a wrong variable is one line that names it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tower_handoff::session::{SessionCookie, SessionExpiry, SessionLimits};
+use tower_handoff::{ConfigError, Lifecycle, RedisHandle};
+
+/// Everything that the environment says.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub probe_listen: Option<SocketAddr>,
+    pub server: Server,
+    pub redis_url: Option<String>,
+    pub key_prefix: String,
+    pub instance_id: Option<String>,
+    pub idle: Duration,
+    pub absolute: Duration,
+    pub field_max: usize,
+    pub session_max: usize,
+    pub lease: Duration,
+    pub settle: Duration,
+    pub grace: Option<Duration>,
+    pub insecure_cookie: bool,
+}
+
+/// Which code serves the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    Axum,
+    Hyper,
+}
+
+/// A line for stderr: variable, value, what is accepted.
+#[derive(Debug)]
+pub struct Wrong(String);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Wrong {
+    fn new(variable: &str, value: &str, accepted: impl fmt::Display) -> Self {
+        Self(format!("{variable} is {value:?}; accepted: {accepted}"))
+    }
+
+    /// The library refused what `variable` said.
+    pub fn refused(variable: &str, error: &ConfigError) -> Self {
+        // The library's value is masked where it may hold a password.
+        Self::new(variable, error.value(), error.accepted())
+    }
+}
+
+const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
+
+impl Config {
+    /// Reads the environment through `lookup`; an empty value counts as unset.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Wrong> {
+        let text = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let number = |name: &str, default: u64, min: u64, max: u64| match text(name) {
+            None => Ok(default),
+            Some(value) => value
+                .parse()
+                .ok()
+                .filter(|number| (min..=max).contains(number))
+                .ok_or_else(|| Wrong::new(name, &value, format!("an integer from {min} to {max}"))),
+        };
+        let millis = |name: &str, default: u64, min: u64, max: u64| {
+            number(name, default, min, max).map(Duration::from_millis)
+        };
+        let addr = |name: &str, value: String| {
+            value.parse().map_err(|_| Wrong::new(name, &value, "ADDRESS:PORT, for instance 127.0.0.1:3000"))
+        };
+        let idle = millis("IDLE_MS", 3_600_000, 1, 10 * YEAR_MS)?;
+        let absolute = millis("ABSOLUTE_MS", 86_400_000, 1, 10 * YEAR_MS)?;
+        if idle > absolute {
+            let (variable, value) = match text("ABSOLUTE_MS") {
+                Some(value) => ("ABSOLUTE_MS", value),
+                None => ("IDLE_MS", idle.as_millis().to_string()),
+            };
+            let accepted = format!(
+                "IDLE_MS ({}) no larger than ABSOLUTE_MS ({})",
+                idle.as_millis(),
+                absolute.as_millis()
+            );
+            return Err(Wrong::new(variable, &value, accepted));
+        }
+        Ok(Self {
+            listen: addr("LISTEN", text("LISTEN").unwrap_or_else(|| "127.0.0.1:3000".to_owned()))?,
+            probe_listen: text("PROBE_LISTEN").map(|value| addr("PROBE_LISTEN", value)).transpose()?,
+            server: match text("SERVER").as_deref() {
+                None | Some("axum") => Server::Axum,
+                Some("hyper") => Server::Hyper,
+                Some(value) => return Err(Wrong::new("SERVER", value, "axum, hyper")),
+            },
+            redis_url: text("REDIS_URL"),
+            key_prefix: text("KEY_PREFIX").unwrap_or_else(|| "testbed".to_owned()),
+            instance_id: text("INSTANCE_ID"),
+            idle,
+            absolute,
+            field_max: usize_of(number("FIELD_MAX_BYTES", 8192, 1, 1 << 20)?),
+            session_max: usize_of(number("SESSION_MAX_BYTES", 16384, 1, 1 << 20)?),
+            lease: millis("LEASE_MS", 5000, 100, 24 * 3600 * 1000)?,
+            settle: millis("SETTLE_MS", 0, 0, YEAR_MS)?,
+            grace: match text("GRACE_MS") {
+                None => None,
+                Some(_) => Some(millis("GRACE_MS", 0, 1, YEAR_MS)?),
+            },
+            insecure_cookie: match text("INSECURE_COOKIE").as_deref() {
+                None => false,
+                Some("1") => true,
+                Some(value) => return Err(Wrong::new("INSECURE_COOKIE", value, "1, or unset")),
+            },
+        })
+    }
+}
+
+impl Config {
+    pub fn redis(&self) -> Result<Option<RedisHandle>, Wrong> {
+        let Some(url) = &self.redis_url else { return Ok(None) };
+        let handle = RedisHandle::builder(url).prefix(&self.key_prefix).connect();
+        handle.map(Some).map_err(|error| {
+            let variable = if error.option() == "prefix" { "KEY_PREFIX" } else { "REDIS_URL" };
+            Wrong::refused(variable, &error)
+        })
+    }
+
+    pub fn lifecycle(&self, redis: Option<RedisHandle>) -> Result<Lifecycle, Wrong> {
+        let mut builder = Lifecycle::builder().report_paths(true).settle(self.settle);
+        if let Some(grace) = self.grace {
+            builder = builder.grace(grace);
+        }
+        if let Some(id) = &self.instance_id {
+            builder = builder.instance_id(id);
+        }
+        if let Some(redis) = redis {
+            builder = builder.manage(redis);
+        }
+        builder.build().map_err(|error| {
+            let variable = match error.option() {
+                "instance_id" => "INSTANCE_ID",
+                _ => "GRACE_MS",
+            };
+            Wrong::refused(variable, &error)
+        })
+    }
+
+    pub fn cookie(&self) -> SessionCookie {
+        if self.insecure_cookie { SessionCookie::insecure_localhost() } else { SessionCookie::default() }
+    }
+
+    pub fn expiry(&self) -> Result<SessionExpiry, Wrong> {
+        SessionExpiry::new(self.idle, self.absolute).map_err(|error| Wrong::refused("IDLE_MS", &error))
+    }
+
+    pub fn limits(&self) -> Result<SessionLimits, Wrong> {
+        SessionLimits::new(self.field_max, self.session_max)
+            .map_err(|error| Wrong::refused("SESSION_MAX_BYTES", &error))
+    }
+}
+
+fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,133 @@
+//! One instance of a service that wears every layer: what the end-to-end tests start.
+//!
+//! Configuration comes from the environment alone; `config.rs` lists it. This is a fixture: to
+//! see how the crate is used, read `examples/axum.rs` or `examples/hyper.rs`.
+
+mod config;
+mod locks;
+mod serve;
+mod sessions;
+mod slow;
+mod status;
+
+use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use axum::Router;
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tower::ServiceBuilder;
+use tower_handoff::lock::LockBackend;
+use tower_handoff::session::SessionStore;
+use tower_handoff::{ConfigError, Lifecycle, MemoryLocks, MemorySessions, SessionLayer};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::{Config, Wrong};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::INFO)
+        .init();
+    match run().await {
+        Ok(code) => code,
+        Err(Stop { code, line }) => {
+            eprintln!("{line}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// The end before the start: an exit code and one line for stderr.
+struct Stop {
+    code: u8,
+    line: String,
+}
+
+impl From<Wrong> for Stop {
+    fn from(wrong: Wrong) -> Self {
+        Self { code: 2, line: wrong.to_string() }
+    }
+}
+
+async fn run() -> Result<ExitCode, Stop> {
+    let config = Config::read(|name| std::env::var(name).ok())?;
+    let redis = config.redis()?;
+    let lifecycle = config.lifecycle(redis.clone())?;
+    let (app, held) = match &redis {
+        Some(redis) => {
+            let locks = redis.locks();
+            (app(redis.sessions(), &locks, &config, &lifecycle)?, locks.held())
+        }
+        None => {
+            let locks = MemoryLocks::new();
+            (app(MemorySessions::new(), &locks, &config, &lifecycle)?, locks.held())
+        }
+    };
+    let status = status::Status { lifecycle: lifecycle.handle(), redis, held };
+    let app = app.merge(lifecycle.probes()).merge(status::routes(status));
+
+    let tcp = bind(config.listen).await?;
+    if let Some(addr) = config.probe_listen {
+        let tcp = bind(addr).await?;
+        announce("probes on", &tcp);
+        lifecycle.serve_probes(tcp);
+    }
+    announce("listening on", &tcp);
+    let report = serve::serve(lifecycle, config.server, tcp, app).await;
+    print(&serde_json::json!(Reported(&report)));
+    Ok(report.exit_code())
+}
+
+fn app(
+    sessions: impl SessionStore,
+    locks: &(impl LockBackend + Clone),
+    config: &Config,
+    lifecycle: &Lifecycle,
+) -> Result<Router, Stop> {
+    let wrong = |variable| move |error: ConfigError| Wrong::refused(variable, &error);
+    let session = SessionLayer::new(sessions)
+        .with_cookie(config.cookie())
+        .with_expiry(config.expiry()?)
+        .with_limits(config.limits()?)
+        // A write that came too late for its session: the client hears of it.
+        .with_on_gone(|_| {
+            let mut response = http::Response::new(Bytes::from_static(b"the session is gone"));
+            *response.status_mut() = StatusCode::CONFLICT;
+            Some(response)
+        });
+    let instance = lifecycle.instance_id().to_owned();
+    let locks = locks::routes(locks, config, instance).map_err(wrong("LEASE_MS"))?;
+    Ok(Router::new()
+        .merge(sessions::routes())
+        .merge(slow::routes(lifecycle.handle()))
+        .merge(locks)
+        .layer(
+            ServiceBuilder::new()
+                .layer(lifecycle.layer())
+                .layer(CatchPanicLayer::new())
+                .layer(session),
+        ))
+}
+
+async fn bind(addr: SocketAddr) -> Result<TcpListener, Stop> {
+    TcpListener::bind(addr)
+        .await
+        .map_err(|error| Stop { code: 1, line: format!("cannot listen on {addr}: {error}") })
+}
+
+fn announce(what: &str, tcp: &TcpListener) {
+    if let Ok(addr) = tcp.local_addr() {
+        print(&format_args!("{what} http://{addr}"));
+    }
+}
+
+/// One line; whoever reads it waits for it, so it leaves at once. Nobody may be left to read it.
+fn print(line: &dyn fmt::Display) {
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}

@@ -1,0 +1,39 @@
+//! `/status`: what this instance is doing, for tests and for people.
+
+use axum::extract::State;
+use axum::response::Json;
+use axum::routing::get;
+use axum::Router;
+use serde_json::{Value, json};
+use tower_handoff::lock::HeldLocks;
+use tower_handoff::redis::{RedisHandle, RedisStatus};
+use tower_handoff::lifecycle::LifecycleHandle;
+
+#[derive(Clone)]
+pub struct Status {
+    pub lifecycle: LifecycleHandle,
+    pub redis: Option<RedisHandle>,
+    pub held: HeldLocks,
+}
+
+pub fn routes(status: Status) -> Router {
+    Router::new().route("/status", get(show)).with_state(status)
+}
+
+async fn show(State(Status { lifecycle, redis, held }): State<Status>) -> Json<Value> {
+    let status = lifecycle.status();
+    Json(json!({
+        "instance": lifecycle.instance_id(),
+        "phase": status.phase.public_str(),
+        "in_flight": status.in_flight,
+        "requests": status.requests,
+        "upgraded": 0,
+        "tasks": status.tasks.len(),
+        "locks": held.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "redis": match redis.map(|redis| redis.status()) {
+            None => "none",
+            Some(RedisStatus::Up) => "up",
+            Some(_) => "away",
+        },
+    }))
+}
