@@ -3,3 +3,6 @@
 pub mod http;
 pub mod redis_server;
 pub mod testbed;
+pub(crate) mod eventually;
+pub(crate) mod proxy;
+pub(crate) mod redis_server;
