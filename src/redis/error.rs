@@ -1,31 +1,75 @@
 //! What can go wrong between this process and Redis.
+//!
+//! Floor 1.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// An error of the connection to Redis, or of Redis itself.
+///
+/// Its text names what happened and the error code that Redis sent, never an argument of the
+/// command: keys may be logged, values and passwords may not.
+///
+/// ```
+/// use tower_handoff::redis::{RedisError, RedisErrorKind};
+///
+/// fn may_send_again(error: &RedisError) -> bool {
+///     error.kind() == RedisErrorKind::Away
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct RedisError {
     kind: RedisErrorKind,
-    message: String,
+    code: Option<Box<str>>,
+    message: Cow<'static, str>,
+    source: Option<redis::RedisError>,
 }
 
 /// What the caller can do about a [`RedisError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedisErrorKind {
-    /// Redis is away: the command was not sent. Safe to send again.
+    /// The command was not carried out: Redis is away, still loading its data, or too much is
+    /// queued already. Safe to send again.
     Away,
     /// The command was sent and no reply came: it may have been carried out.
     Unknown,
-    /// Redis refused the command.
+    /// Redis refused the command; [`RedisError::code`] says why.
     Refused,
 }
 
 impl RedisError {
-    pub(crate) fn new(kind: RedisErrorKind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: RedisErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
+            code: None,
             message: message.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn away(message: &'static str) -> Self {
+        Self::new(RedisErrorKind::Away, message)
+    }
+
+    pub(crate) fn unknown(message: &'static str, source: Option<redis::RedisError>) -> Self {
+        Self {
+            source,
+            ..Self::new(RedisErrorKind::Unknown, message)
+        }
+    }
+
+    /// The error reply of one command.
+    pub(crate) fn refused(reply: &redis::ServerError) -> Self {
+        let code = reply.code();
+        let kind = if means_away(code) {
+            RedisErrorKind::Away
+        } else {
+            RedisErrorKind::Refused
+        };
+        Self {
+            code: Some(code.into()),
+            ..Self::new(kind, describe(reply))
         }
     }
 
@@ -33,6 +77,33 @@ impl RedisError {
     #[must_use]
     pub fn kind(&self) -> RedisErrorKind {
         self.kind
+    }
+
+    /// The first word of Redis's error reply where there was one: `WRONGTYPE`, `NOPERM`,
+    /// `READONLY`, `OOM`, `LOADING`, `ERR`.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+}
+
+/// Whether this reply says that the server as a whole cannot serve yet.
+///
+/// `LOADING`: it reads its data from disk. `MASTERDOWN`: a replica that has lost its master and
+/// was told not to serve stale data. Neither has carried out the command.
+pub(crate) fn means_away(code: &str) -> bool {
+    matches!(code, "LOADING" | "MASTERDOWN")
+}
+
+/// Redis repeats the arguments of a command that it does not know: that part stays out.
+pub(crate) fn describe(reply: &redis::ServerError) -> String {
+    let code = reply.code();
+    let detail = reply.details().unwrap_or_default();
+    let detail = detail.split(", with args").next().unwrap_or_default();
+    if detail.is_empty() {
+        format!("Redis refused the command: {code}")
+    } else {
+        format!("Redis refused the command: {code} {detail}")
     }
 }
 
@@ -42,4 +113,8 @@ impl fmt::Display for RedisError {
     }
 }
 
-impl std::error::Error for RedisError {}
+impl std::error::Error for RedisError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}

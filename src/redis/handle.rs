@@ -1,99 +1,224 @@
-//! PROVISIONAL: the final supervisor replaces the inside; the signatures stay.
+//! What the rest of the process holds of the connection.
+//!
+//! Floor 3.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use tokio::sync::OnceCell;
+use redis::{Cmd, Value};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
-use super::{Keyspace, RedisError, RedisErrorKind, Script};
-use crate::ConfigError;
+use super::error::{RedisError, RedisErrorKind};
+use super::keyspace::Keyspace;
+use super::queue::{Caller, Item, Queued};
+use super::script::Script;
+use super::status::{RedisStatus, closed};
+use super::supervisor::Shared;
 
-/// One process's connection to Redis, cheap to clone.
+/// One process's connection to Redis, supervised, cheap to clone, shared by sessions and locks.
+///
+/// See the [module](crate::redis) for what the supervision promises. Dropping the last clone
+/// sends what is still queued, no longer than the command time-out, and ends the supervisor.
 #[derive(Clone)]
 pub struct RedisHandle(Arc<Inner>);
 
 struct Inner {
-    client: redis::Client,
-    connection: OnceCell<MultiplexedConnection>,
+    queue: mpsc::Sender<Item>,
+    shared: Arc<Shared>,
     keyspace: Keyspace,
-}
-
-impl std::fmt::Debug for RedisHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisHandle").finish_non_exhaustive()
-    }
+    address: String,
+    command_timeout: Duration,
 }
 
 impl RedisHandle {
-    /// Never blocks.
-    pub fn connect(url: &str) -> Result<Self, ConfigError> {
-        Self::connect_with_prefix(url, "app")
+    pub(crate) fn new(
+        queue: mpsc::Sender<Item>,
+        shared: Arc<Shared>,
+        keyspace: Keyspace,
+        address: String,
+        command_timeout: Duration,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            queue,
+            shared,
+            keyspace,
+            address,
+            command_timeout,
+        }))
     }
 
-    #[doc(hidden)]
-    pub fn connect_with_prefix(url: &str, prefix: &str) -> Result<Self, ConfigError> {
-        let client =
-            redis::Client::open(url).map_err(|e| ConfigError::new("url", e, "redis://"))?;
-        Ok(Self(Arc::new(Inner {
-            client,
-            connection: OnceCell::new(),
-            keyspace: Keyspace::new(prefix),
-        })))
+    /// Whether Redis can be reached, as far as this process knows. Asks nobody.
+    #[must_use]
+    pub fn status(&self) -> RedisStatus {
+        self.0.shared.breaker.status()
     }
 
+    /// Asks Redis for a sign of life. One round trip.
+    ///
+    /// # Errors
+    /// As for every command: [`Away`](RedisErrorKind::Away) at once while Redis is away,
+    /// [`Unknown`](RedisErrorKind::Unknown) where no answer comes within the command time-out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes nothing back and harms nobody.
+    pub async fn ping(&self) -> Result<(), RedisError> {
+        self.send(redis::cmd("PING")).await.map(drop)
+    }
+
+    /// Sends what is queued, waits for its replies, no longer than the command time-out, and
+    /// closes the connection. For every clone: commands fail with
+    /// [`Away`](RedisErrorKind::Away) from then on.
+    ///
+    /// To be called last: sessions and locks that still have something to save or to release
+    /// come before it. Calling it again is harmless.
+    ///
+    /// # Cancel safety
+    /// Once polled, the closing goes on without the future.
+    pub async fn close(&self) {
+        if self.0.queue.send(Item::Close).await.is_ok() {
+            // The bound is a safety net for a runtime that was shut down under the supervisor.
+            let bound = 2 * self.0.command_timeout + Duration::from_secs(1);
+            let _ = tokio::time::timeout(bound, self.0.shared.breaker.closed()).await;
+        }
+    }
+}
+
+/// For the rest of the crate.
+#[allow(
+    dead_code,
+    reason = "sessions and locks use these, each under its own feature"
+)]
+impl RedisHandle {
     /// The names of keys.
     pub(crate) fn keyspace(&self) -> &Keyspace {
         &self.0.keyspace
     }
 
-    /// Sends one command and waits for its reply, no longer than the command time-out.
-    ///
-    /// Once polled, the command goes out even if the future is dropped.
-    pub(crate) async fn send(&self, command: redis::Cmd) -> Result<redis::Value, RedisError> {
-        let mut connection = self
-            .0
-            .connection
-            .get_or_try_init(|| self.0.client.get_multiplexed_async_connection())
-            .await
-            .map_err(|e| RedisError::new(RedisErrorKind::Away, e.to_string()))?
-            .clone();
-        command.query_async(&mut connection).await.map_err(|e| {
-            let kind = if e.is_io_error() {
-                RedisErrorKind::Unknown
-            } else {
-                RedisErrorKind::Refused
-            };
-            RedisError::new(kind, e.to_string())
-        })
+    /// Milliseconds of Redis's clock since the Unix epoch; this machine's until Redis was
+    /// reached once. Asks nobody.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.shared.clock.now_ms()
     }
 
-    /// Runs a script: EVALSHA, and one EVAL where Redis does not know it.
+    /// A reply that has just come in carried Redis's time.
+    pub(crate) fn observe_time(&self, redis_ms: u64) {
+        self.0.shared.clock.observe(redis_ms);
+    }
+
+    /// Grows with every connection, also the first: what was sent before may be lost, and
+    /// messages meanwhile are.
+    pub(crate) fn epochs(&self) -> watch::Receiver<u64> {
+        self.0.shared.epochs.subscribe()
+    }
+
+    pub(crate) fn command_timeout(&self) -> Duration {
+        self.0.command_timeout
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    /// Sends one command and waits for its reply, no longer than the command time-out.
+    ///
+    /// Once polled, the command goes out even if the future is dropped. Commands of one task
+    /// are carried out in the order in which they were first polled or posted.
+    ///
+    /// Not for commands that block or change the connection (`BLPOP`, `WAIT`, `MULTI`,
+    /// `SUBSCRIBE`): all share one.
+    pub(crate) async fn send(&self, command: Cmd) -> Result<Value, RedisError> {
+        self.ask(command, None).await
+    }
+
+    /// Runs a script: EVALSHA, and one EVAL where Redis does not know it. As [`send`](Self::send).
     pub(crate) async fn run(
         &self,
         script: &Script,
         keys: &[&[u8]],
         args: &[&[u8]],
-    ) -> Result<redis::Value, RedisError> {
-        let command = |name: &str, body: &str| {
-            let mut command = redis::cmd(name);
-            command.arg(body).arg(keys.len());
-            for part in keys.iter().chain(args) {
-                command.arg(*part);
-            }
-            command
-        };
-        match self.send(command("EVALSHA", script.digest())).await {
-            Err(e) if e.to_string().contains("NOSCRIPT") || e.to_string().contains("NoScript") => {
-                self.send(command("EVAL", script.text())).await
-            }
-            other => other,
+    ) -> Result<Value, RedisError> {
+        self.ask(script.by_digest(keys, args), Some(script.text()))
+            .await
+    }
+
+    /// Sends one command without waiting for anything; what goes wrong is logged at debug level.
+    pub(crate) fn post(&self, command: Cmd) {
+        self.enqueue_posted(command, None);
+    }
+
+    /// Runs a script without waiting for anything. As [`post`](Self::post).
+    pub(crate) fn post_script(&self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) {
+        self.enqueue_posted(script.by_digest(keys, args), Some(script.text()));
+    }
+
+    /// Wants the inbox's subscription, on this connection and all later ones.
+    pub(crate) fn subscribe(&self) -> Result<(), RedisError> {
+        self.enqueue(Item::Subscribe)
+    }
+
+    async fn ask(&self, command: Cmd, script: Option<&'static str>) -> Result<Value, RedisError> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(item(command, script, Some(reply)))?;
+        // The supervisor watches the time for all. It answers everybody, unless its runtime was
+        // shut down under it.
+        answer.await.unwrap_or_else(|_| {
+            Err(RedisError::unknown(
+                "the runtime of the Redis handle has ended: the command may have been carried out",
+                None,
+            ))
+        })
+    }
+
+    fn enqueue_posted(&self, command: Cmd, script: Option<&'static str>) {
+        if let Err(error) = self.enqueue(item(command, script, None)) {
+            tracing::debug!(%error, "a command that nobody waits for failed");
         }
     }
 
-    /// Milliseconds of Redis's clock.
-    pub(crate) fn now_ms(&self) -> u64 {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |d| d.as_millis() as u64)
+    fn enqueue(&self, item: Item) -> Result<(), RedisError> {
+        self.0.shared.breaker.admit()?;
+        self.0.queue.try_send(item).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RedisError::new(
+                RedisErrorKind::Away,
+                "too many commands are queued for Redis: the command was not sent",
+            ),
+            mpsc::error::TrySendError::Closed(_) => closed(),
+        })
+    }
+}
+
+fn item(
+    command: Cmd,
+    script: Option<&'static str>,
+    reply: Option<oneshot::Sender<Result<Value, RedisError>>>,
+) -> Item {
+    // It would get no reply, and every later command the reply of the one before it.
+    debug_assert!(command.args_iter().len() > 0, "an empty command");
+    Item::Command(Queued {
+        command,
+        caller: Caller {
+            reply,
+            script,
+            since: Instant::now(),
+        },
+    })
+}
+
+impl fmt::Debug for RedisHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            queue: _,
+            shared: _,
+            keyspace,
+            address,
+            command_timeout: _,
+        } = &*self.0;
+        f.debug_struct("RedisHandle")
+            .field("address", address)
+            .field("prefix", &keyspace.prefix())
+            .field("status", &self.status())
+            .finish()
     }
 }

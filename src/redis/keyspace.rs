@@ -1,4 +1,8 @@
 //! How keys are named: the application's prefix, what the key is for with its format, a hash tag.
+//!
+//! Floor 1.
+
+use crate::config::ConfigError;
 
 /// Builds every key and channel: `{prefix}:{kind}:{{tag}}{suffix}`.
 #[derive(Debug, Clone)]
@@ -11,6 +15,27 @@ impl Keyspace {
         Self {
             prefix: prefix.into(),
         }
+    }
+
+    /// A keyspace for a prefix that an application chose.
+    ///
+    /// A brace would move the hash tag, whitespace would make keys unreadable in every tool.
+    pub(crate) fn checked(prefix: &str) -> Result<Self, ConfigError> {
+        let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}');
+        if (1..=64).contains(&prefix.len()) && prefix.bytes().all(allowed) {
+            Ok(Self::new(prefix))
+        } else {
+            Err(ConfigError::new(
+                "prefix",
+                prefix,
+                "1 to 64 printable ASCII characters without braces and spaces",
+            ))
+        }
+    }
+
+    /// The application's prefix.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The key of `tag`, which is hashed alone, so that keys of one tag share a Cluster slot.
@@ -31,5 +56,10 @@ impl Keyspace {
             suffix.as_bytes(),
         ]
         .concat()
+    }
+
+    /// The name of a pub/sub channel, which belongs to no slot: `{prefix}:{kind}:{name}`.
+    pub(crate) fn channel(&self, kind: &str, name: &str) -> String {
+        [&*self.prefix, ":", kind, ":", name].concat()
     }
 }

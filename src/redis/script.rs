@@ -1,8 +1,10 @@
-//! A Lua script: its text and its digest.
+//! A Lua script: its text, its digest, and the two commands that run it.
+//!
+//! Floor 3.
 
 use std::sync::LazyLock;
 
-/// A script that is compiled in; `static SAVE: Script = Script::new(|| include_str!("save.lua"))`.
+/// A script that is compiled in; `static SAVE: Script = script!("save.lua");`.
 #[derive(Debug)]
 pub(crate) struct Script(LazyLock<(&'static str, String)>);
 
@@ -18,15 +20,45 @@ impl Script {
     pub(crate) fn digest(&self) -> &str {
         &self.0.1
     }
+
+    /// `EVALSHA`: what is sent first.
+    pub(crate) fn by_digest(&self, keys: &[&[u8]], args: &[&[u8]]) -> redis::Cmd {
+        let bytes: usize = keys.iter().chain(args).map(|part| part.len()).sum();
+        let digest = self.digest();
+        // Room for everything at once: two allocations however many arguments there are.
+        let mut command = redis::Cmd::with_capacity(
+            3 + keys.len() + args.len(),
+            "EVALSHA".len() + digest.len() + 3 + bytes,
+        );
+        command.arg("EVALSHA").arg(digest).arg(keys.len());
+        for part in keys.iter().chain(args) {
+            command.arg(*part);
+        }
+        command
+    }
+}
+
+/// `EVAL` with the arguments of an `EVALSHA` that Redis did not know.
+pub(crate) fn by_text(by_digest: &redis::Cmd, text: &str) -> redis::Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(text);
+    for argument in by_digest.args_iter().skip(2) {
+        if let redis::Arg::Simple(bytes) = argument {
+            command.arg(bytes);
+        }
+    }
+    command
 }
 
 /// `script!("save.lua")`: the file beside the caller, compiled in.
+#[allow(unused_macros, reason = "sessions and locks use it")]
 macro_rules! script {
     ($path:literal) => {
-        $crate::redis::Script::new(|| {
+        $crate::redis::script::Script::new(|| {
             let text = include_str!($path);
             (text, ::redis::Script::new(text).get_hash().to_owned())
         })
     };
 }
+#[allow(unused_imports, reason = "sessions and locks use it")]
 pub(crate) use script;

@@ -1,0 +1,228 @@
+//! Commands that leave as one write, and the way of their replies back to the callers.
+//!
+//! Floor 3.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::time::Instant;
+
+use super::error::{RedisError, RedisErrorKind, means_away};
+use super::mailbox::{Mailbox, Subscription};
+use super::queue::{Caller, Queued};
+use super::script::by_text;
+
+type Work = Pin<Box<dyn Future<Output = RedisResult<Replies>> + Send>>;
+
+/// One write on the connection, on its way or answered.
+pub(crate) struct Batch {
+    work: Work,
+    /// The outcome, where the connection was already closed when the batch was handed to it.
+    early: Option<RedisResult<Replies>>,
+    waiting: Waiting,
+    deadline: Instant,
+}
+
+/// Who waits for a batch.
+enum Waiting {
+    One(Caller),
+    Many(Vec<Caller>),
+    Inbox,
+    /// Nobody: a sign of life is all that is wanted.
+    Probe,
+}
+
+/// The replies, and the commands themselves where one may have to go out again.
+pub(crate) enum Replies {
+    One(Cmd, Value),
+    Many(Pipeline, Vec<Value>),
+    Subscribed(RedisResult<()>),
+}
+
+impl Batch {
+    /// A lone command goes out as itself.
+    pub(crate) fn one(
+        connection: &MultiplexedConnection,
+        Queued { command, caller }: Queued,
+        timeout: Duration,
+    ) -> Self {
+        let mut connection = connection.clone();
+        let deadline = caller.since + timeout;
+        Self::new(deadline, Waiting::One(caller), async move {
+            let value = connection.send_packed_command(&command).await?;
+            Ok(Replies::One(command, value))
+        })
+    }
+
+    /// Several leave as one pipeline, each with a reply of its own.
+    pub(crate) fn many(
+        connection: &MultiplexedConnection,
+        queued: impl ExactSizeIterator<Item = Queued>,
+        timeout: Duration,
+    ) -> Self {
+        let count = queued.len();
+        let mut pipeline = Pipeline::with_capacity(count);
+        let mut callers = Vec::with_capacity(count);
+        let mut since = None;
+        for Queued { command, caller } in queued {
+            // The oldest decides for all: nobody waits longer than promised.
+            since = since.min(Some(caller.since)).or(Some(caller.since));
+            pipeline.add_command(command);
+            callers.push(caller);
+        }
+        let mut connection = connection.clone();
+        let deadline = since.unwrap_or_else(Instant::now) + timeout;
+        Self::new(deadline, Waiting::Many(callers), async move {
+            let values = connection.send_packed_commands(&pipeline, 0, count).await?;
+            Ok(Replies::Many(pipeline, values))
+        })
+    }
+
+    pub(crate) fn subscribe(
+        connection: &MultiplexedConnection,
+        mailbox: &Mailbox,
+        timeout: Duration,
+    ) -> Self {
+        let mut connection = connection.clone();
+        let channel = mailbox.channel().to_owned();
+        Self::new(Instant::now() + timeout, Waiting::Inbox, async move {
+            match connection.subscribe(channel).await {
+                Err(error) if error.is_io_error() || error.is_unrecoverable_error() => Err(error),
+                outcome => Ok(Replies::Subscribed(outcome)),
+            }
+        })
+    }
+
+    pub(crate) fn probe(connection: &MultiplexedConnection, deadline: Instant) -> Self {
+        let mut connection = connection.clone();
+        let command = redis::cmd("PING");
+        Self::new(deadline, Waiting::Probe, async move {
+            let value = connection.send_packed_command(&command).await?;
+            Ok(Replies::One(command, value))
+        })
+    }
+
+    fn new(
+        deadline: Instant,
+        waiting: Waiting,
+        work: impl Future<Output = RedisResult<Replies>> + Send + 'static,
+    ) -> Self {
+        Self {
+            work: Box::pin(work),
+            early: None,
+            waiting,
+            deadline,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match &self.waiting {
+            Waiting::Many(callers) => callers.len(),
+            _ => 1,
+        }
+    }
+
+    /// Hands the bytes to the connection: the first poll does it, so batches leave in the order
+    /// in which they were started.
+    pub(crate) fn start(&mut self, context: &mut Context<'_>) {
+        if let Poll::Ready(result) = self.work.as_mut().poll(context) {
+            self.early = Some(result);
+        }
+    }
+
+    /// The replies. Not to be called again after they came.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<RedisResult<Replies>> {
+        match self.early.take() {
+            Some(result) => Poll::Ready(result),
+            None => self.work.as_mut().poll(context),
+        }
+    }
+
+    /// Whether this batch is the subscription of the inbox.
+    pub(crate) fn is_subscription(&self) -> bool {
+        matches!(self.waiting, Waiting::Inbox)
+    }
+
+    /// No reply came.
+    pub(crate) fn fail(self, error: &RedisError) {
+        match self.waiting {
+            Waiting::One(caller) => caller.answer(Err(error.clone())),
+            Waiting::Many(callers) => callers
+                .into_iter()
+                .for_each(|caller| caller.answer(Err(error.clone()))),
+            // The supervisor subscribes anew on the next connection.
+            Waiting::Inbox | Waiting::Probe => {}
+        }
+    }
+
+    /// Gives each caller its reply. Scripts that Redis does not know come back in `again`.
+    ///
+    /// Returns the error reply, if one came, that says Redis cannot serve at all.
+    pub(crate) fn settle(
+        self,
+        replies: Replies,
+        mailbox: &Mailbox,
+        again: &mut Vec<Queued>,
+    ) -> Option<RedisError> {
+        let mut away = None;
+        match (self.waiting, replies) {
+            (Waiting::One(caller), Replies::One(command, value)) => {
+                settle(caller, &command, value, again, &mut away);
+            }
+            (Waiting::Many(callers), Replies::Many(pipeline, values)) => {
+                for ((caller, command), value) in
+                    callers.into_iter().zip(pipeline.cmd_iter()).zip(values)
+                {
+                    settle(caller, command, value, again, &mut away);
+                }
+            }
+            (Waiting::Inbox, Replies::Subscribed(Ok(()))) => mailbox.set(Subscription::Confirmed),
+            (Waiting::Inbox, Replies::Subscribed(Err(error))) => {
+                tracing::warn!(%error, "Redis refuses the inbox channel");
+                mailbox.set(Subscription::Refused(RedisError::new(
+                    RedisErrorKind::Refused,
+                    error.to_string(),
+                )));
+            }
+            // A probe; and no other pair is ever built.
+            _ => {}
+        }
+        away
+    }
+}
+
+fn settle(
+    caller: Caller,
+    command: &Cmd,
+    value: Value,
+    again: &mut Vec<Queued>,
+    away: &mut Option<RedisError>,
+) {
+    let error = match value {
+        Value::ServerError(error) => error,
+        value => return caller.answer(Ok(value)),
+    };
+    if let ("NOSCRIPT", Some(text)) = (error.code(), caller.script) {
+        again.push(Queued {
+            command: by_text(command, text),
+            caller: Caller {
+                script: None,
+                ..caller
+            },
+        });
+        return;
+    }
+    let refused = RedisError::refused(&error);
+    if means_away(error.code()) {
+        *away = Some(refused.clone());
+    }
+    caller.answer(Err(refused));
+}

@@ -1,0 +1,205 @@
+//! What can be set about the connection, and how it begins.
+//!
+//! Floor 3.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use super::clock::Clock;
+use super::handle::RedisHandle;
+use super::keyspace::Keyspace;
+use super::mailbox::Mailbox;
+use super::status::Breaker;
+use super::supervisor::{Settings, Shared, Supervisor};
+use super::url;
+use crate::config::ConfigError;
+
+/// Settings of a [`RedisHandle`]; begins with [`RedisHandle::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_handoff::redis::RedisHandle;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_handoff::ConfigError> {
+/// let redis = RedisHandle::builder("redis://127.0.0.1:6379/2")
+///     .prefix("shop")
+///     .command_timeout(Duration::from_millis(250))
+///     .connect()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing happens before `connect`"]
+pub struct RedisBuilder {
+    url: String,
+    prefix: String,
+    command_timeout: Duration,
+    connect_timeout: Duration,
+    gather: bool,
+    queue_bound: usize,
+}
+
+impl RedisHandle {
+    /// Connects with every default. Never waits for Redis: the connection is made, and made
+    /// again, in the background.
+    ///
+    /// Accepted are `redis://[[user]:password@]host[:port][/db]` (port 6379, database 0) and
+    /// `unix:///path[?db=n&user=…&pass=…]`, also spelled `redis+unix://`. Special characters in
+    /// names and passwords are percent-encoded.
+    ///
+    /// # Errors
+    /// A URL that is none of these (a password in it is masked in the error), or a call outside
+    /// of a tokio runtime.
+    pub fn connect(url: &str) -> Result<Self, ConfigError> {
+        Self::builder(url).connect()
+    }
+
+    /// Settings to change before connecting.
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder {
+            url: url.into(),
+            prefix: "app".to_owned(),
+            command_timeout: Duration::from_millis(500),
+            connect_timeout: Duration::from_secs(1),
+            gather: true,
+            queue_bound: 65_536,
+        }
+    }
+}
+
+impl RedisBuilder {
+    /// The first part of every key: 1 to 64 printable ASCII characters without braces and
+    /// spaces. Default `app`. Applications that share a Redis need one each.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long a command waits for its reply, from 1 ms to 60 s. Default 500 ms.
+    ///
+    /// It is also the measure for the connection: one that left a command unanswered for so
+    /// long and stays silent for half of it again is replaced.
+    pub fn command_timeout(mut self, timeout: Duration) -> Self {
+        self.command_timeout = timeout;
+        self
+    }
+
+    /// How long one attempt to connect may take, login included, from 1 ms to 10 s. Default
+    /// 1 s. A new attempt begins at least every 500 ms whatever is set here.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Whether commands that become ready together leave as one write. Default on; off is for
+    /// comparison.
+    pub fn gather(mut self, gather: bool) -> Self {
+        self.gather = gather;
+        self
+    }
+
+    /// How many commands may be queued, and as many again be waiting for replies, before
+    /// further ones fail with [`Away`](crate::redis::RedisErrorKind::Away); from 1 to 2^20.
+    /// Default 65 536.
+    pub fn queue_bound(mut self, commands: usize) -> Self {
+        self.queue_bound = commands;
+        self
+    }
+
+    /// Starts the supervisor on the tokio runtime of the moment and returns at once.
+    ///
+    /// Commands sent before the first attempt to connect has ended wait for it, no longer than
+    /// the command time-out.
+    ///
+    /// # Errors
+    /// A setting outside of what its method states, or a call outside of a tokio runtime.
+    pub fn connect(self) -> Result<RedisHandle, ConfigError> {
+        let info = url::parse(&self.url)?;
+        let keyspace = Keyspace::checked(&self.prefix)?;
+        within(
+            "command_timeout",
+            self.command_timeout,
+            Duration::from_secs(60),
+            "1 ms to 60 s",
+        )?;
+        within(
+            "connect_timeout",
+            self.connect_timeout,
+            Duration::from_secs(10),
+            "1 ms to 10 s",
+        )?;
+        if !(1..=1 << 20).contains(&self.queue_bound) {
+            return Err(ConfigError::new(
+                "queue_bound",
+                self.queue_bound,
+                "1 to 1048576 commands",
+            ));
+        }
+        let runtime = Handle::try_current().map_err(|_| {
+            ConfigError::new("runtime", "none", "a call from within a tokio runtime")
+        })?;
+
+        let shared = Arc::new(Shared {
+            breaker: Breaker::new(),
+            clock: Clock::new(self.command_timeout),
+            mailbox: Arc::new(Mailbox::new(&keyspace)),
+            epochs: watch::Sender::new(0),
+        });
+        let settings = Settings {
+            info,
+            command_timeout: self.command_timeout,
+            connect_timeout: self.connect_timeout,
+            gather: self.gather,
+            queue_bound: self.queue_bound,
+        };
+        let address = settings.address();
+        let (queue, items) = mpsc::channel(self.queue_bound);
+        runtime.spawn(Supervisor::new(settings, Arc::clone(&shared), items).run());
+        Ok(RedisHandle::new(
+            queue,
+            shared,
+            keyspace,
+            address,
+            self.command_timeout,
+        ))
+    }
+}
+
+fn within(
+    option: &'static str,
+    value: Duration,
+    most: Duration,
+    accepted: &'static str,
+) -> Result<(), ConfigError> {
+    if (Duration::from_millis(1)..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::new(option, format!("{value:?}"), accepted))
+    }
+}
+
+impl fmt::Debug for RedisBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            url,
+            prefix,
+            command_timeout,
+            connect_timeout,
+            gather,
+            queue_bound,
+        } = self;
+        f.debug_struct("RedisBuilder")
+            .field("url", &url::mask(url))
+            .field("prefix", prefix)
+            .field("command_timeout", command_timeout)
+            .field("connect_timeout", connect_timeout)
+            .field("gather", gather)
+            .field("queue_bound", queue_bound)
+            .finish()
+    }
+}

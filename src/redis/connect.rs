@@ -1,0 +1,102 @@
+//! One attempt to reach Redis: connect, log in, see that it serves, read its clock.
+//!
+//! Floor 3.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, PushInfo, PushKind, Value};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::error::describe;
+use super::mailbox::Mailbox;
+
+/// A connection on which Redis has just answered.
+pub(crate) struct Line {
+    pub(crate) connection: MultiplexedConnection,
+    /// Notified by the driver when the connection ends, also while nothing is asked.
+    pub(crate) lost: Arc<Notify>,
+    pub(crate) time: Time,
+}
+
+/// Redis's time in ms, and when it was asked and answered.
+pub(crate) struct Time {
+    pub(crate) redis_ms: u64,
+    pub(crate) sent: Instant,
+    pub(crate) received: Instant,
+}
+
+/// Tries once, no longer than `timeout`. The error is a reason for people, without passwords.
+///
+/// Dropping the future closes whatever was opened.
+pub(crate) async fn attempt(
+    info: ConnectionInfo,
+    mailbox: Arc<Mailbox>,
+    timeout: Duration,
+) -> Result<Line, String> {
+    match tokio::time::timeout(timeout, open(info, mailbox)).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("no answer within {timeout:?}")),
+    }
+}
+
+async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, String> {
+    let lost = Arc::new(Notify::new());
+    let notify = Arc::clone(&lost);
+    let config = AsyncConnectionConfig::new()
+        // The supervisor and the attempt have time-outs of their own.
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(4096)
+        .set_push_sender(move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                notify.notify_one();
+            } else {
+                mailbox.deliver(push);
+            }
+            Ok::<(), ()>(())
+        });
+    let client = redis::Client::open(info).map_err(reason)?;
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(reason)?;
+
+    // PING is refused while Redis loads its data or is a replica without a master; TIME is not.
+    let mut probe = redis::Pipeline::with_capacity(2);
+    probe.cmd("PING").cmd("TIME");
+    let sent = Instant::now();
+    let replies = connection
+        .send_packed_commands(&probe, 0, 2)
+        .await
+        .map_err(reason)?;
+    let received = Instant::now();
+    let mut time = Value::Nil;
+    for reply in replies {
+        match reply {
+            Value::ServerError(error) => return Err(describe(&error)),
+            reply => time = reply,
+        }
+    }
+    let (seconds, micros) = redis::from_redis_value::<(u64, u64)>(time)
+        .map_err(|_| "TIME was not answered with two numbers".to_owned())?;
+    Ok(Line {
+        connection,
+        lost,
+        time: Time {
+            redis_ms: seconds * 1000 + micros / 1000,
+            sent,
+            received,
+        },
+    })
+}
+
+/// What redis-rs says of a failed attempt; a refused login names no password.
+fn reason(error: redis::RedisError) -> String {
+    match error.kind() {
+        ErrorKind::RESP3NotSupported => "the server does not speak RESP3".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,184 @@
+//! Batches on their way on one connection: replies in order, deadlines, signs of life.
+//!
+//! Floor 3.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use redis::RedisResult;
+use redis::aio::MultiplexedConnection;
+use tokio::time::{Instant, Sleep};
+
+use super::batch::{Batch, Replies};
+use super::error::RedisError;
+
+/// What was sent on one connection and not answered yet.
+///
+/// Redis answers in the order of sending, so only the oldest batch is watched. One timer serves
+/// all: it is set when it would ring too late, and looks at every deadline when it rings, about
+/// once a time-out.
+pub(crate) struct Flight {
+    connection: MultiplexedConnection,
+    batches: VecDeque<Batch>,
+    commands: usize,
+    timer: Pin<Box<Sleep>>,
+    rings_at: Option<Instant>,
+    /// Set by a time-out, cleared by any reply: when the connection is given up.
+    doubted_until: Option<Instant>,
+    timeout: Duration,
+}
+
+/// What can happen on a connection by itself.
+pub(crate) enum Event {
+    /// The oldest batch was answered.
+    Landed(Batch, Replies),
+    /// A deadline may have passed.
+    Rang,
+    /// The connection has ended.
+    Lost(redis::RedisError),
+}
+
+impl Flight {
+    pub(crate) fn new(connection: MultiplexedConnection, timeout: Duration) -> Self {
+        Self {
+            connection,
+            batches: VecDeque::new(),
+            commands: 0,
+            timer: Box::pin(tokio::time::sleep(timeout)),
+            rings_at: None,
+            doubted_until: None,
+            timeout,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &MultiplexedConnection {
+        &self.connection
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// How many commands wait for replies.
+    pub(crate) fn commands(&self) -> usize {
+        self.commands
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Hands a batch to the connection, behind all earlier ones. Never waits.
+    pub(crate) async fn push(&mut self, mut batch: Batch) {
+        poll_fn(|context| {
+            batch.start(context);
+            Poll::Ready(())
+        })
+        .await;
+        self.ring_by(batch.deadline());
+        self.commands += batch.len();
+        self.batches.push_back(batch);
+    }
+
+    /// What happens next. For ever pending while nothing is on its way.
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn event(&mut self) -> Event {
+        poll_fn(|context| {
+            if let Some(oldest) = self.batches.front_mut()
+                && let Poll::Ready(result) = oldest.poll(context)
+            {
+                return Poll::Ready(self.answered(result));
+            }
+            if self.rings_at.is_some() && self.timer.as_mut().poll(context).is_ready() {
+                self.rings_at = None;
+                return Poll::Ready(Event::Rang);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn answered(&mut self, result: RedisResult<Replies>) -> Event {
+        self.doubted_until = None;
+        let batch = self.batches.pop_front();
+        self.commands -= batch.as_ref().map_or(0, Batch::len);
+        match (result, batch) {
+            (Ok(replies), Some(batch)) => Event::Landed(batch, replies),
+            (Ok(_), None) => Event::Rang,
+            (Err(error), batch) => {
+                if let Some(batch) = batch {
+                    batch.fail(&lost(Some(error.clone())));
+                }
+                Event::Lost(error)
+            }
+        }
+    }
+
+    /// Answers who has waited long enough. Returns whether the connection is to be given up.
+    ///
+    /// One time-out alone is not the end: Redis may have been busy for a moment. From then on
+    /// the connection has half a time-out to show any sign of life, a PING's answer if nothing
+    /// else is due.
+    pub(crate) async fn expire(&mut self) -> bool {
+        let now = Instant::now();
+        if self.doubted_until.is_some_and(|until| until <= now) {
+            return true;
+        }
+        let mut late = VecDeque::new();
+        for batch in std::mem::take(&mut self.batches) {
+            if batch.deadline() > now {
+                self.batches.push_back(batch);
+            } else if batch.is_subscription() {
+                // Redis may have subscribed all the same; only a fresh connection is certain.
+                return true;
+            } else {
+                late.push_back(batch);
+            }
+        }
+        for batch in late {
+            self.commands -= batch.len();
+            self.doubted_until.get_or_insert(now + self.timeout / 2);
+            batch.fail(&RedisError::unknown(
+                "Redis did not answer in time: the command may have been carried out",
+                None,
+            ));
+        }
+        if let Some(until) = self.doubted_until {
+            self.ring_by(until);
+            if self.batches.is_empty() {
+                let probe = Batch::probe(&self.connection, until);
+                self.push(probe).await;
+            }
+        }
+        if let Some(earliest) = self.batches.iter().map(Batch::deadline).min() {
+            self.ring_by(earliest);
+        }
+        false
+    }
+
+    /// The connection is gone: nobody waits for its replies any longer.
+    pub(crate) fn fail(self, source: Option<redis::RedisError>) {
+        let error = lost(source);
+        for batch in self.batches {
+            batch.fail(&error);
+        }
+    }
+
+    fn ring_by(&mut self, deadline: Instant) {
+        if self.rings_at.is_none_or(|at| deadline < at) {
+            self.timer.as_mut().reset(deadline);
+            self.rings_at = Some(deadline);
+        }
+    }
+}
+
+fn lost(source: Option<redis::RedisError>) -> RedisError {
+    RedisError::unknown(
+        "the connection to Redis was lost before the reply: the command may have been carried out",
+        source,
+    )
+}

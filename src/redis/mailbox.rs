@@ -1,0 +1,85 @@
+//! Messages that other processes send to this one: one channel a process.
+//!
+//! Floor 3.
+
+use bytes::Bytes;
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::{broadcast, watch};
+
+use super::error::RedisError;
+use super::keyspace::Keyspace;
+
+/// How many messages a slow receiver may fall behind.
+const BACKLOG: usize = 1024;
+
+/// What became of the subscription on the connection of the moment.
+#[derive(Debug, Clone)]
+pub(crate) enum Subscription {
+    /// Not asked for on this connection.
+    Pending,
+    /// Asked for, not answered.
+    Asked,
+    Confirmed,
+    Refused(RedisError),
+}
+
+/// The process's channel, what came in on it, and whether it is subscribed.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    channel: String,
+    subscription: watch::Sender<Subscription>,
+    messages: broadcast::Sender<Bytes>,
+}
+
+impl Mailbox {
+    /// The name is drawn at random: no other process, and no earlier life of this one, has it.
+    pub(crate) fn new(keyspace: &Keyspace) -> Self {
+        let name = u128::from_le_bytes(crate::random::bytes());
+        Self {
+            channel: keyspace.channel("inbox1", &format!("{name:032x}")),
+            subscription: watch::Sender::new(Subscription::Pending),
+            messages: broadcast::Sender::new(BACKLOG),
+        }
+    }
+
+    pub(crate) fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    pub(crate) fn messages(&self) -> broadcast::Receiver<Bytes> {
+        self.messages.subscribe()
+    }
+
+    pub(crate) fn subscription(&self) -> watch::Receiver<Subscription> {
+        self.subscription.subscribe()
+    }
+
+    /// Returns whether Redis is to be asked: not while it was, or has confirmed.
+    pub(crate) fn begin(&self) -> bool {
+        self.subscription.send_if_modified(|subscription| {
+            let idle = matches!(
+                subscription,
+                Subscription::Pending | Subscription::Refused(_)
+            );
+            if idle {
+                *subscription = Subscription::Asked;
+            }
+            idle
+        })
+    }
+
+    /// What became of the last attempt to subscribe; pending again once the connection is lost.
+    pub(crate) fn set(&self, subscription: Subscription) {
+        self.subscription.send_replace(subscription);
+    }
+
+    /// Runs inside the connection's driver, so it only hands on. Without receivers a message is
+    /// dropped: nobody waits for anything then.
+    pub(crate) fn deliver(&self, push: PushInfo) {
+        if push.kind == PushKind::Message
+            && let Some(Value::BulkString(message)) = push.data.into_iter().nth(1)
+        {
+            let _ = self.messages.send(Bytes::from(message));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What waits to be sent, and who waits for the reply.
+//!
+//! Floor 3.
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::error::RedisError;
+
+pub(crate) type Reply = Result<redis::Value, RedisError>;
+
+/// What the handles ask of the supervisor, in the order in which they asked.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Command(Queued),
+    /// Somebody wants the inbox: subscribe, now and after every reconnection.
+    Subscribe,
+    /// Send what is queued, wait for its replies, then end.
+    Close,
+}
+
+/// One command and its caller.
+pub(crate) struct Queued {
+    pub(crate) command: redis::Cmd,
+    pub(crate) caller: Caller,
+}
+
+impl std::fmt::Debug for Queued {
+    // The command holds values.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queued").finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Caller {
+    /// Nobody waits for the reply of a posted command.
+    pub(crate) reply: Option<oneshot::Sender<Reply>>,
+    /// The text to send where Redis does not know the script.
+    pub(crate) script: Option<&'static str>,
+    /// The time-out counts from here, through a second sending too.
+    pub(crate) since: Instant,
+}
+
+impl Caller {
+    /// A caller that has gone away does not want the reply: nothing to do then.
+    pub(crate) fn answer(self, reply: Reply) {
+        match (self.reply, reply) {
+            (Some(waiting), reply) => drop(waiting.send(reply)),
+            (None, Err(error)) => tracing::debug!(%error, "a command that nobody waits for failed"),
+            (None, Ok(_)) => {}
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Whether Redis can be reached, and the breaker that answers for it while it cannot.
+//!
+//! Floor 3.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::sync::watch;
+
+use super::error::RedisError;
+
+/// Whether Redis can be reached, as far as this process knows.
+///
+/// ```
+/// use tower_handoff::redis::RedisStatus;
+///
+/// fn word(status: &RedisStatus) -> &'static str {
+///     if status.is_up() { "up" } else { "away" }
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedisStatus {
+    /// Connected: commands are sent.
+    Up,
+    /// Not connected: commands fail at once, and a new connection is tried at least every
+    /// 500 ms.
+    #[non_exhaustive]
+    Away {
+        /// What the last attempt met, for people; without passwords.
+        reason: Arc<str>,
+    },
+}
+
+impl RedisStatus {
+    /// Whether commands are sent.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Up)
+    }
+
+    fn away(reason: &str) -> Self {
+        Self::Away {
+            reason: reason.into(),
+        }
+    }
+}
+
+const STARTING: u8 = 0;
+const UP: u8 = 1;
+const AWAY: u8 = 2;
+const CLOSED: u8 = 3;
+
+/// Decides whether a command may be queued; the supervisor alone changes it.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    // One relaxed load a command. It guards no data: a command that slips past a change is
+    // answered by the supervisor instead.
+    state: AtomicU8,
+    status: watch::Sender<RedisStatus>,
+}
+
+impl Breaker {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: AtomicU8::new(STARTING),
+            status: watch::Sender::new(RedisStatus::away("not connected yet")),
+        }
+    }
+
+    /// Lets a command through, or says that Redis is away.
+    pub(crate) fn admit(&self) -> Result<(), RedisError> {
+        match self.state.load(Ordering::Relaxed) {
+            STARTING | UP => Ok(()),
+            AWAY => Err(away()),
+            _ => Err(closed()),
+        }
+    }
+
+    pub(crate) fn status(&self) -> RedisStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The first attempt has not ended yet.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == STARTING
+    }
+
+    pub(crate) fn up(&self) {
+        self.change(UP, RedisStatus::Up);
+    }
+
+    /// Returns whether this is news, so that it is logged once.
+    pub(crate) fn away(&self, reason: &str) -> bool {
+        self.change(AWAY, RedisStatus::away(reason)) != AWAY
+    }
+
+    pub(crate) fn close(&self) {
+        self.change(CLOSED, RedisStatus::away("closed by this process"));
+    }
+
+    /// Resolves once [`close`](Self::close) was called.
+    pub(crate) async fn closed(&self) {
+        let mut changes = self.status.subscribe();
+        while self.state.load(Ordering::Relaxed) != CLOSED {
+            // The sender lives in `self`, so an error cannot come.
+            let _ = changes.changed().await;
+        }
+    }
+
+    fn change(&self, state: u8, status: RedisStatus) -> u8 {
+        let before = self.state.swap(state, Ordering::Relaxed);
+        self.status.send_replace(status);
+        before
+    }
+}
+
+pub(crate) fn away() -> RedisError {
+    RedisError::away("Redis is away: the command was not sent")
+}
+
+pub(crate) fn closed() -> RedisError {
+    RedisError::away("the Redis handle was closed: the command was not sent")
+}

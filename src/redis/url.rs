@@ -1,0 +1,102 @@
+//! Where Redis is: the URL, and what is said about one that cannot be accepted.
+//!
+//! Floor 3.
+
+use redis::io::tcp::TcpSettings;
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+use crate::config::ConfigError;
+
+const ACCEPTED: &str = "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=n&user=…&pass=…], \
+     the port from 1 to 65535";
+
+/// Reads `url` and settles what this crate needs of a connection.
+pub(crate) fn parse(url: &str) -> Result<ConnectionInfo, ConfigError> {
+    let refuse = || ConfigError::new("url", mask(url), ACCEPTED);
+    let parsed = redis::parse_redis_url(url).ok_or_else(refuse)?;
+    let unix = parsed.scheme().ends_with("unix");
+    let known = |name: &str| {
+        if unix {
+            matches!(name, "db" | "user" | "pass")
+        } else {
+            false
+        }
+    };
+    // A setting that would be ignored is worse than an error: somebody relies on it.
+    if parsed.fragment().is_some() || parsed.query_pairs().any(|(name, _)| !known(&name)) {
+        return Err(refuse());
+    }
+    let info = parsed.into_connection_info().map_err(|_| refuse())?;
+    let reachable = match info.addr() {
+        ConnectionAddr::Tcp(host, port) => !host.is_empty() && *port != 0,
+        ConnectionAddr::Unix(path) => path.as_os_str() != "/" && !path.as_os_str().is_empty(),
+        _ => false,
+    };
+    if !reachable || info.redis_settings().db() < 0 {
+        return Err(refuse());
+    }
+    // RESP3: messages of the inbox and the loss of the connection arrive beside the replies.
+    let settings = info
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3);
+    // Without TCP_NODELAY a second pipeline would wait for the first one's acknowledgement.
+    Ok(info
+        .set_redis_settings(settings)
+        .set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
+/// The URL as it may be shown: what can be a password is not.
+///
+/// It must hold for malformed URLs too, so it goes by punctuation, not by a parsed URL.
+pub(crate) fn mask(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let (userinfo, rest) = match rest.rsplit_once('@') {
+        Some((userinfo, rest)) => (Some(userinfo), rest),
+        None => (None, rest),
+    };
+    match userinfo {
+        // The query holds an `@`, or the password a `?`: nobody can tell where either ends.
+        Some(userinfo) if userinfo.contains('?') => format!("{scheme}***"),
+        Some(_) => format!("{scheme}***@{}", mask_query(rest)),
+        None => format!("{scheme}{}", mask_query(rest)),
+    }
+}
+
+fn mask_query(rest: &str) -> String {
+    let Some((path, query)) = rest.split_once('?') else {
+        return rest.to_owned();
+    };
+    let names: Vec<String> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) => format!("{name}=***"),
+            None => "***".to_owned(),
+        })
+        .collect();
+    format!("{path}?{}", names.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_a_password_is_masked() {
+        for (url, shown) in [
+            ("redis://:secret@host:1/0", "redis://***@host:1/0"),
+            ("redis://user:se@cret@host", "redis://***@host"),
+            ("redis://secret@host", "redis://***@host"),
+            ("redis://u:se?cret@host", "redis://***"),
+            ("redis:/u:secret@host", "***@host"),
+            ("unix:///p?db=1&pass=secret", "unix:///p?db=***&pass=***"),
+            ("unix:///p?pass=sec@ret", "unix://***"),
+            ("unix:///p?secret", "unix:///p?***"),
+        ] {
+            assert_eq!(mask(url), shown, "{url}");
+        }
+    }
+}

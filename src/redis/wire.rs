@@ -1,0 +1,81 @@
+//! The crate's own view of the connection, for its tests and benches.
+//!
+//! Floor 4.
+
+use bytes::Bytes;
+use redis::{Cmd, Value};
+use tokio::sync::{broadcast, watch};
+
+use super::error::RedisError;
+use super::handle::RedisHandle;
+use super::script::Script;
+
+/// Not part of the API: commands of one's own over the supervised connection, so that it can be
+/// tested and measured by itself.
+#[derive(Debug, Clone)]
+pub struct Wire(RedisHandle);
+
+impl RedisHandle {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        Wire(self.clone())
+    }
+}
+
+#[allow(
+    missing_docs,
+    reason = "each does what the handle's method of that name does"
+)]
+impl Wire {
+    pub async fn send(&self, command: Cmd) -> Result<Value, RedisError> {
+        self.0.send(command).await
+    }
+
+    pub fn post(&self, command: Cmd) {
+        self.0.post(command);
+    }
+
+    /// Runs `return {KEYS[1], ARGV[1]}`.
+    pub async fn run_echo(&self, key: &[u8], argument: &[u8]) -> Result<Value, RedisError> {
+        self.0.run(&ECHO, &[key], &[argument]).await
+    }
+
+    /// Runs the same script without waiting.
+    pub fn post_echo(&self, key: &[u8], argument: &[u8]) {
+        self.0.post_script(&ECHO, &[key], &[argument]);
+    }
+
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.0.now_ms()
+    }
+
+    pub fn observe_time(&self, redis_ms: u64) {
+        self.0.observe_time(redis_ms);
+    }
+
+    #[must_use]
+    pub fn epochs(&self) -> watch::Receiver<u64> {
+        self.0.epochs()
+    }
+
+    #[must_use]
+    pub fn inbox_channel(&self) -> String {
+        self.0.inbox().channel().to_owned()
+    }
+
+    pub async fn inbox_ready(&self) -> Result<(), RedisError> {
+        self.0.inbox().ready().await
+    }
+
+    #[must_use]
+    pub fn inbox_messages(&self) -> broadcast::Receiver<Bytes> {
+        self.0.inbox().messages()
+    }
+}
+
+static ECHO: Script = Script::new(|| {
+    let text = "return {KEYS[1], ARGV[1]}";
+    (text, redis::Script::new(text).get_hash().to_owned())
+});

@@ -1,0 +1,201 @@
+//! Redis is not there, goes, stops, comes back.
+
+use std::time::Duration;
+
+use tower_handoff::redis::{RedisErrorKind, RedisHandle, RedisStatus};
+
+use crate::support::eventually::{PATIENCE, eventually};
+use crate::support::proxy::Proxy;
+use crate::support::redis_server::{RedisServer, free_port};
+
+#[tokio::test]
+async fn an_absent_redis_keeps_nobody_waiting_and_is_found_when_it_comes() {
+    let port = free_port();
+    let handle = RedisHandle::connect(&format!("redis://127.0.0.1:{port}")).expect("a good url");
+    let error = handle.ping().await.expect_err("nobody listens");
+    assert_eq!(error.kind(), RedisErrorKind::Away);
+    let RedisStatus::Away { reason, .. } = handle.status() else {
+        panic!("nobody listens");
+    };
+    assert!(reason.contains("refused"), "{reason}");
+
+    let _server = RedisServer::start_on(port, &[]);
+    eventually("a ping is answered", async || handle.ping().await.is_ok()).await;
+    assert!(handle.status().is_up());
+}
+
+#[tokio::test]
+async fn a_command_sent_at_the_start_waits_for_the_first_connection() {
+    let server = RedisServer::start();
+    for _ in 0..20 {
+        let handle = RedisHandle::connect(&server.url()).expect("a good url");
+        handle
+            .ping()
+            .await
+            .expect("the first command needs no retry");
+    }
+}
+
+#[tokio::test]
+async fn a_first_attempt_into_a_black_hole_holds_a_command_no_longer_than_its_time_out() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    proxy.black_hole(true);
+    let handle = RedisHandle::builder(proxy.url())
+        .command_timeout(Duration::from_millis(100))
+        .connect_timeout(Duration::from_secs(10))
+        .connect()
+        .expect("good settings");
+    let ping = tokio::time::timeout(Duration::from_secs(5), handle.ping());
+    let error = ping
+        .await
+        .expect("the attempt takes longer")
+        .expect_err("nothing answers");
+    assert_eq!(error.kind(), RedisErrorKind::Away);
+    proxy.black_hole(false);
+    eventually("a later attempt gets through", async || {
+        handle.ping().await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_redis_is_away_and_found_again() {
+    let server = RedisServer::start();
+    let port = server.port();
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    handle.ping().await.expect("it is up");
+    let mut epochs = handle.wire().epochs();
+    let before = *epochs.borrow_and_update();
+
+    drop(server);
+    eventually("the loss is noticed without a command", async || {
+        !handle.status().is_up()
+    })
+    .await;
+    let error = handle.ping().await.expect_err("it is gone");
+    assert_eq!(error.kind(), RedisErrorKind::Away);
+
+    let _server = RedisServer::start_on(port, &[]);
+    let grown = tokio::time::timeout(PATIENCE, epochs.wait_for(|epoch| *epoch > before));
+    grown.await.expect("in time").expect("the handle lives");
+    handle
+        .ping()
+        .await
+        .expect("whoever the epoch wakes can send at once");
+}
+
+#[tokio::test]
+async fn a_stopped_redis_is_away_and_the_same_connection_may_not_be_trusted() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::builder(server.url())
+        .command_timeout(Duration::from_millis(100))
+        .connect()
+        .expect("good settings");
+    handle.ping().await.expect("it is up");
+
+    server.signal("STOP");
+    let error = handle.ping().await.expect_err("nothing answers");
+    assert_eq!(error.kind(), RedisErrorKind::Unknown);
+    // Nobody sends anything more: the supervisor itself asks for a sign of life.
+    eventually("one silent command is enough", async || {
+        !handle.status().is_up()
+    })
+    .await;
+    let error = handle.ping().await.expect_err("still nothing answers");
+    assert_eq!(error.kind(), RedisErrorKind::Away);
+
+    server.signal("CONT");
+    eventually("a ping is answered", async || handle.ping().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_moment_of_silence_costs_a_command_but_not_the_connection() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::builder(server.url())
+        .command_timeout(Duration::from_secs(2))
+        .connect()
+        .expect("good settings");
+    handle.ping().await.expect("it is up");
+    let mut sleep = redis::cmd("DEBUG");
+    sleep.arg("SLEEP").arg("2.3");
+    let error = handle
+        .wire()
+        .send(sleep)
+        .await
+        .expect_err("it takes too long");
+    assert_eq!(error.kind(), RedisErrorKind::Unknown);
+    handle
+        .ping()
+        .await
+        .expect("Redis answers again within half a time-out");
+    assert_eq!(
+        *handle.wire().epochs().borrow(),
+        1,
+        "on the same connection"
+    );
+}
+
+#[tokio::test]
+async fn a_redis_that_loads_its_data_is_away() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    handle.ping().await.expect("it is up");
+    server.command(&["DEBUG", "POPULATE", "2000"]);
+    server.command(&["CONFIG", "SET", "key-load-delay", "1000"]);
+    server.command(&[
+        "CONFIG",
+        "SET",
+        "loading-process-events-interval-bytes",
+        "1024",
+    ]);
+    let url = server.url();
+    let reload = std::thread::spawn(move || {
+        let client = redis::Client::open(url).expect("a good url");
+        let mut connection = client.get_connection().expect("it is up");
+        let _: redis::RedisResult<()> = redis::cmd("DEBUG").arg("RELOAD").query(&mut connection);
+    });
+    let mut codes = Vec::new();
+    eventually("Redis says that it loads", async || {
+        match handle.ping().await {
+            Ok(()) => false,
+            Err(error) => {
+                assert_eq!(error.kind(), RedisErrorKind::Away, "{error}");
+                codes.push(error.code().map(str::to_owned));
+                true
+            }
+        }
+    })
+    .await;
+    assert_eq!(codes, [Some("LOADING".to_owned())]);
+    eventually("a ping is answered", async || handle.ping().await.is_ok()).await;
+    reload.join().expect("the reload ends");
+}
+
+#[tokio::test]
+async fn the_clock_is_redis_s_and_not_this_machine_s() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    handle.ping().await.expect("it is up");
+    let wire = handle.wire();
+    let local = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.expect("after 1970").as_millis() as u64
+    };
+    assert!(
+        wire.now_ms().abs_diff(local()) < 10_000,
+        "both clocks are this machine's here"
+    );
+
+    // A Redis whose clock is an hour ahead says so in a script's reply.
+    wire.observe_time(local() + 3_600_000);
+    let ahead = wire.now_ms() - local();
+    assert!((3_590_000..3_610_000).contains(&ahead), "{ahead}");
+
+    // The next connection asks TIME, which is right again.
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let mut epochs = wire.epochs();
+    let grown = tokio::time::timeout(PATIENCE, epochs.wait_for(|epoch| *epoch >= 2));
+    drop(grown.await.expect("in time").expect("the handle lives"));
+    assert!(wire.now_ms().abs_diff(local()) < 10_000);
+}

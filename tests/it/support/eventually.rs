@@ -1,0 +1,21 @@
+//! Waiting for a condition instead of for a time.
+
+use std::time::Duration;
+
+/// How long a test waits for what must happen: far longer than it takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until the answer is yes.
+///
+/// # Panics
+/// Where it is not within [`PATIENCE`]; `what` names it then.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let asked = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, asked).await.is_err() {
+        panic!("this did not happen in {PATIENCE:?}: {what}");
+    }
+}

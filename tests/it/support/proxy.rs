@@ -1,0 +1,100 @@
+//! A TCP proxy that misbehaves on request: a black hole, a cut cable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Listens on a port of its own and passes bytes on to another port of 127.0.0.1.
+///
+/// Runs on the test's runtime and ends, with every connection, when the value is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    accepted: Arc<AtomicUsize>,
+    faults: watch::Sender<Faults>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Faults {
+    hole: bool,
+    /// Connections accepted under an earlier number are closed.
+    cut: u64,
+}
+
+impl Proxy {
+    /// Passes on to `target` until told otherwise.
+    pub async fn start(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let faults = watch::Sender::new(Faults::default());
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (count, watched) = (Arc::clone(&accepted), faults.subscribe());
+        let task = tokio::spawn(async move {
+            while let Ok((inbound, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(carry(inbound, target, watched.clone()));
+            }
+        });
+        Self {
+            port,
+            accepted,
+            faults,
+            task,
+        }
+    }
+
+    /// `redis://127.0.0.1:port`
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// How many connections came in so far.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Opens or closes the black hole. While it is open, connections are accepted and nothing
+    /// comes out of them; a connection that was in it never works again, as one that a router
+    /// has forgotten.
+    pub fn black_hole(&self, open: bool) {
+        self.faults.send_modify(|faults| faults.hole = open);
+    }
+
+    /// Closes every connection of the moment; new ones are welcome.
+    pub fn cut(&self) {
+        self.faults.send_modify(|faults| faults.cut += 1);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(mut inbound: TcpStream, target: u16, mut faults: watch::Receiver<Faults>) {
+    let begun = *faults.borrow();
+    if !begun.hole {
+        let Ok(mut outbound) = TcpStream::connect(("127.0.0.1", target)).await else {
+            return;
+        };
+        tokio::select! {
+            _ = copy_bidirectional(&mut inbound, &mut outbound) => return,
+            changed = faults.wait_for(|now| now.hole || now.cut != begun.cut) => {
+                if changed.is_err() || changed.is_ok_and(|now| now.cut != begun.cut) {
+                    return;
+                }
+            }
+        }
+        // Both ends stay open and nothing moves any more.
+        let _ = faults.wait_for(|now| now.cut != begun.cut).await;
+        drop(outbound);
+    } else {
+        let _ = faults.wait_for(|now| now.cut != begun.cut).await;
+    }
+}
