@@ -1,1 +1,78 @@
-//! TODO
+//! Locks on a route: one request at a time for each key, over all instances.
+//!
+//! [`LockLayer`] derives a key from the request, takes a lease on it, runs the handler with a
+//! [`LockGuard`], and lets go: when the answer's head is ready, at the end of a streaming body,
+//! or when the request ends in any other way. Those who wait are served first come, first
+//! served, each woken by the release before it.
+//!
+//! ```
+//! use axum::{Router, routing::post};
+//! use tower_handoff::lock::{LockGuard, LockLayer, MemoryLocks, key};
+//!
+//! async fn pay(lock: LockGuard) -> String {
+//!     format!("paid under {}", lock.fence())
+//! }
+//!
+//! let locks = MemoryLocks::new(); // with Redis: `redis.locks()`
+//! let app: Router = Router::new().route(
+//!     "/orders/{id}/pay",
+//!     post(pay).layer(LockLayer::new(locks, key::path("order:{id}"))),
+//! );
+//! ```
+//!
+//! # What a lock is worth
+//! A lease ends, and a process can be suspended past its end; one Redis with asynchronous
+//! replication can lose a lock in a failover. So this is a lock for efficiency: it makes double
+//! work rare. Where double work must be impossible, let the resource check the
+//! [`fence`](LockGuard::fence): the number grows with every grant, and the resource refuses a
+//! number smaller than the largest it has seen.
+//!
+//! Redis must not evict locks: `maxmemory-policy noeviction`, or a volatile policy with room to
+//! spare. An evicted lock is a lost one; its holder learns of it at its next renewal.
+//!
+//! # Cancel safety
+//! A request may be dropped at any await. What it claimed is withdrawn, what it held is let go,
+//! within a round trip. A process that dies leaves its locks to their leases.
+
+mod admission;
+mod backend;
+mod body;
+#[cfg(feature = "testing")]
+pub mod contract;
+mod erased;
+mod error;
+#[cfg(feature = "axum")]
+mod extract;
+mod future;
+mod guard;
+mod held;
+mod holding;
+pub mod key;
+mod layer;
+mod lease;
+mod lock_key;
+mod manager;
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+mod renew;
+mod send_off;
+mod service;
+mod template;
+
+pub use backend::{Acquired, LockBackend, Released, Renewed};
+pub use body::LockBody;
+pub use error::{LockError, LockErrorKind};
+#[cfg(feature = "axum")]
+pub use extract::MissingLockGuard;
+pub use future::LockFuture;
+pub use guard::LockGuard;
+pub use held::HeldLocks;
+pub use holding::ReleaseOutcome;
+pub use layer::{LockLayer, OnLost, OnMissingKey};
+pub use lease::{Claim, Fence, Lease, LeaseTime, Owner};
+pub use lock_key::LockKey;
+pub use memory::MemoryLocks;
+#[cfg(feature = "redis")]
+pub use redis::RedisLocks;
+pub use service::LockService;

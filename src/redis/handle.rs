@@ -14,6 +14,7 @@ use super::error::{RedisError, RedisErrorKind};
 use super::keyspace::Keyspace;
 use super::queue::{Caller, Item, Queued};
 use super::script::Script;
+use super::slots::Slots;
 use super::status::{RedisStatus, closed};
 use super::supervisor::Shared;
 
@@ -30,6 +31,7 @@ struct Inner {
     keyspace: Keyspace,
     address: String,
     command_timeout: Duration,
+    slots: Slots,
 }
 
 impl RedisHandle {
@@ -46,6 +48,7 @@ impl RedisHandle {
             keyspace,
             address,
             command_timeout,
+            slots: Slots::default(),
         }))
     }
 
@@ -115,6 +118,10 @@ impl RedisHandle {
 
     pub(crate) fn command_timeout(&self) -> Duration {
         self.0.command_timeout
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.0.slots
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -214,6 +221,7 @@ impl fmt::Debug for RedisHandle {
             keyspace,
             address,
             command_timeout: _,
+            slots: _,
         } = &*self.0;
         f.debug_struct("RedisHandle")
             .field("address", address)

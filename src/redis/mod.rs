@@ -48,6 +48,7 @@ pub(crate) mod keyspace;
 mod mailbox;
 mod queue;
 pub(crate) mod script;
+mod slots;
 pub(crate) mod status;
 mod supervisor;
 mod url;

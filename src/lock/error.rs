@@ -1,0 +1,111 @@
+//! What can go wrong with a lock.
+//!
+//! Floor 1.
+
+use std::fmt;
+
+use crate::BoxError;
+
+/// An error of a lock or of its backend.
+#[derive(Debug)]
+pub struct LockError {
+    kind: LockErrorKind,
+    outcome: Outcome,
+    source: Option<BoxError>,
+}
+
+/// What can have become of the request that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Unknown,
+    NotSent,
+    Refused,
+}
+
+/// What happened, as far as the caller can act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockErrorKind {
+    /// The backend is away, or what it holds under the key is not this crate's to touch.
+    Unavailable,
+    /// The lease ended, or the shutdown took the lock away, while the holder was at work:
+    /// somebody else may hold the key.
+    Lost,
+    /// The lock was let go, by [`LockGuard::release`](crate::lock::LockGuard::release) or at the
+    /// end of its request.
+    Released,
+}
+
+impl LockError {
+    /// The backend gave no answer: what was asked may have been done.
+    pub fn unavailable(source: impl Into<BoxError>) -> Self {
+        Self::from_backend(Outcome::Unknown, source.into())
+    }
+
+    /// The backend is away and was not asked: nothing has been done.
+    pub fn not_sent(source: impl Into<BoxError>) -> Self {
+        Self::from_backend(Outcome::NotSent, source.into())
+    }
+
+    /// The backend refused, and will again: nothing has been done.
+    pub fn refused(source: impl Into<BoxError>) -> Self {
+        Self::from_backend(Outcome::Refused, source.into())
+    }
+
+    pub(crate) fn lost() -> Self {
+        Self {
+            kind: LockErrorKind::Lost,
+            outcome: Outcome::Refused,
+            source: None,
+        }
+    }
+
+    pub(crate) fn released() -> Self {
+        Self {
+            kind: LockErrorKind::Released,
+            ..Self::lost()
+        }
+    }
+
+    fn from_backend(outcome: Outcome, source: BoxError) -> Self {
+        Self {
+            kind: LockErrorKind::Unavailable,
+            outcome,
+            source: Some(source),
+        }
+    }
+
+    /// Whether what was asked may have been done all the same.
+    pub(crate) fn may_have_happened(&self) -> bool {
+        self.outcome == Outcome::Unknown
+    }
+
+    /// Whether asking again is of any use.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.outcome != Outcome::Refused
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> LockErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            LockErrorKind::Unavailable => "the lock backend is unavailable",
+            LockErrorKind::Lost => "the lock was lost",
+            LockErrorKind::Released => "the lock was already released",
+        })
+    }
+}
+
+impl std::error::Error for LockError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}

@@ -1,0 +1,225 @@
+//! Every lock that this process holds.
+//!
+//! Floor 2.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::lock::lease::Owner;
+use crate::lock::lock_key::LockKey;
+
+/// The locks held through one backend in this process: what an operator wants to see, and what
+/// a shutdown has to let go of. Clones share the list.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use tower_handoff::lock::MemoryLocks;
+///
+/// let held = MemoryLocks::new().held();
+/// assert!(held.names().is_empty());
+/// held.release_all().await; // from now on this backend grants nothing in this process
+/// assert!(held.is_closed());
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct HeldLocks(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// The list was closed, or became empty while closed.
+    closing: Notify,
+    /// The renewal task has to look again.
+    renewals: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    held: HashMap<Owner, Arc<dyn Held>>,
+    closed: bool,
+    /// Releases under way for locks that are no longer in `held`.
+    leaving: usize,
+    /// When the renewal task looks again; `None` while there is no such task.
+    next_look: Option<Instant>,
+}
+
+/// A held lock, as the list sees it.
+pub(crate) trait Held: Send + Sync {
+    fn key(&self) -> &LockKey;
+    /// When the lease wants to be renewed; `None` when it is over.
+    fn due(&self) -> Option<Instant>;
+    /// Starts a renewal, and puts off the next one until it is known what became of this.
+    fn renew(self: Arc<Self>);
+    /// Takes the lock away from whoever still works under it, and starts the release.
+    fn take_away(self: Arc<Self>);
+}
+
+impl HeldLocks {
+    /// The names of the locks held just now, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<LockKey> {
+        let mut names: Vec<_> = self.lock().held.values().map(|h| h.key().clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Refuses every further acquire, and those that wait now. What is held stays held.
+    ///
+    /// There is no way back: this is for the end of the process.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.0.closing.notify_waiters();
+    }
+
+    /// Whether [`close`](Self::close) or [`release_all`](Self::release_all) was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Closes the list, lets go of everything that is held, and waits until the backend has
+    /// answered or failed once for each lock, and for each release that was already under way.
+    ///
+    /// A handler that still runs sees its lock as lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting, not the releases.
+    pub async fn release_all(&self) {
+        self.close();
+        let held: Vec<_> = self.lock().held.values().cloned().collect();
+        for lock in held {
+            lock.take_away();
+        }
+        loop {
+            let mut changed = pin!(self.0.closing.notified());
+            changed.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.leaving == 0 && state.held.is_empty() {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether both are the same list, hence of the same backend.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Resolves when the list is closed.
+    pub(crate) async fn closed(&self) {
+        let mut closing = pin!(self.0.closing.notified());
+        closing.as_mut().enable();
+        if !self.is_closed() {
+            closing.await;
+        }
+    }
+
+    /// Lists a lock. `Err` when the list is closed; else whether a renewal task must be started.
+    pub(crate) fn add(&self, owner: Owner, lock: Arc<dyn Held>) -> Result<bool, ()> {
+        let due = lock.due();
+        let mut state = self.lock();
+        if state.closed {
+            return Err(());
+        }
+        state.held.insert(owner, lock);
+        let Some(next_look) = state.next_look else {
+            state.next_look = due;
+            return Ok(due.is_some());
+        };
+        if due.is_some_and(|due| due < next_look) {
+            self.0.renewals.notify_one();
+        }
+        Ok(false)
+    }
+
+    /// Takes a lock off the list; the release counts as under way until the result is dropped.
+    pub(crate) fn leave(&self, owner: &Owner) -> Leaving {
+        let mut state = self.lock();
+        state.leaving += 1;
+        let lock = state.held.remove(owner);
+        drop(state);
+        drop(lock);
+        Leaving(self.clone())
+    }
+
+    /// Strikes off the locks whose lease is over, and says what the renewal task does next.
+    pub(crate) fn renewals(&self, until: Instant) -> Renewals {
+        let mut state = self.lock();
+        let mut due_now = Vec::new();
+        let mut next = until;
+        state.held.retain(|_, lock| {
+            let due = lock.due();
+            match due {
+                Some(due) if due <= until => due_now.push(lock.clone()),
+                Some(due) => next = if next == until { due } else { next.min(due) },
+                None => {}
+            }
+            due.is_some()
+        });
+        if state.held.is_empty() {
+            state.next_look = None;
+            Renewals::Over
+        } else if due_now.is_empty() {
+            state.next_look = Some(next);
+            Renewals::At(next)
+        } else {
+            Renewals::Due(due_now)
+        }
+    }
+
+    /// Says that the renewal task ended without having been told to.
+    pub(crate) fn renewals_ended(&self) {
+        self.lock().next_look = None;
+    }
+
+    /// Resolves when a lock was added that is due before the renewal task looks again.
+    pub(crate) async fn due_earlier(&self) {
+        self.0.renewals.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for HeldLocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("HeldLocks")
+            .field("held", &state.held.len())
+            .field("closed", &state.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the renewal task does next.
+pub(crate) enum Renewals {
+    /// Nothing is held: it ends.
+    Over,
+    /// Renew these, and look again.
+    Due(Vec<Arc<dyn Held>>),
+    /// Sleep until then.
+    At(Instant),
+}
+
+/// A release that the shutdown waits for.
+pub(crate) struct Leaving(HeldLocks);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.leaving -= 1;
+        if state.leaving == 0 && state.closed {
+            self.0.0.closing.notify_waiters();
+        }
+    }
+}

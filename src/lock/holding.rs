@@ -1,0 +1,285 @@
+//! One lock that this process holds: its lease, and how it ends.
+//!
+//! Floor 3.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::lock::backend::{Released, Renewed};
+use crate::lock::erased::{BoxFuture, ErasedBackend};
+use crate::lock::error::LockError;
+use crate::lock::held::{Held, HeldLocks};
+use crate::lock::lease::{Claim, Fence, Lease};
+use crate::lock::lock_key::LockKey;
+use crate::lock::send_off::send_off;
+
+/// What the guards of one lock share.
+pub(crate) struct Holding {
+    claim: Claim,
+    fence: Fence,
+    backend: Arc<dyn ErasedBackend>,
+    held: HeldLocks,
+    /// Where the acquire ran, for a release from outside of any runtime.
+    home: Option<Handle>,
+    state: Mutex<State>,
+    ended: Notify,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    phase: Phase,
+    deadline: Instant,
+    /// When the lease is to be renewed next.
+    due: Instant,
+    /// Whether the release is under way.
+    let_go: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Held,
+    Lost,
+    Released,
+}
+
+/// How a release ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReleaseOutcome {
+    /// The key is free.
+    Freed,
+    /// The key went to the next in line.
+    HandedOver,
+    /// The lease had ended before: somebody else may have held the key meanwhile.
+    LostBefore,
+    /// The lock had been let go before.
+    AlreadyReleased,
+    /// The backend did not say. It is asked again in the background while the lease may last.
+    Unknown,
+}
+
+impl Holding {
+    pub(crate) fn new(
+        claim: Claim,
+        lease: Lease,
+        backend: Arc<dyn ErasedBackend>,
+        held: HeldLocks,
+        home: Option<Handle>,
+    ) -> Self {
+        Self {
+            claim,
+            fence: lease.fence(),
+            backend,
+            held,
+            home,
+            state: Mutex::new(State {
+                phase: Phase::Held,
+                deadline: lease.deadline(),
+                due: third(lease),
+                let_go: false,
+            }),
+            ended: Notify::new(),
+        }
+    }
+
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    pub(crate) fn held(&self) -> &HeldLocks {
+        &self.held
+    }
+
+    /// How long the lease lasts; zero when it is over, whatever ended it.
+    pub(crate) fn remaining(&self) -> Duration {
+        let state = self.state();
+        match state.phase {
+            Phase::Held => state.deadline.saturating_duration_since(Instant::now()),
+            Phase::Lost | Phase::Released => Duration::ZERO,
+        }
+    }
+
+    /// Whether the lease lasts.
+    pub(crate) fn check(&self) -> Result<(), LockError> {
+        let mut state = self.state();
+        match state.at(Instant::now()) {
+            Phase::Held => Ok(()),
+            Phase::Lost => Err(LockError::lost()),
+            Phase::Released => Err(LockError::released()),
+        }
+    }
+
+    /// Resolves when the lease is over, without help from any task: the deadline has a timer
+    /// of its own here.
+    pub(crate) async fn ended(&self) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            let deadline = {
+                let mut state = self.state();
+                if state.at(Instant::now()) != Phase::Held {
+                    return;
+                }
+                state.deadline
+            };
+            tokio::select! {
+                () = ended => {}
+                () = sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    /// Lets go. The outcome of the first attempt comes through the receiver; the attempts go on
+    /// without it, as long as the lease may last.
+    pub(crate) fn let_go(&self) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
+        self.end(Phase::Released)
+    }
+
+    fn end(&self, phase: Phase) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
+        {
+            let mut state = self.state();
+            if std::mem::replace(&mut state.let_go, true) {
+                return Err(ReleaseOutcome::AlreadyReleased);
+            }
+            if state.at(Instant::now()) == Phase::Held {
+                state.phase = phase;
+            }
+        }
+        self.ended.notify_waiters();
+        let leaving = self.held.leave(&self.claim.owner);
+        let (tell, told) = oneshot::channel();
+        let (backend, claim) = (self.backend.clone(), self.claim.clone());
+        let mut first = Some((tell, leaving));
+        send_off(
+            self.home.as_ref(),
+            until_done(self.claim.lease.get(), move || {
+                let first = first.take();
+                let answer = backend.clone().release(claim.clone());
+                Box::pin(async move {
+                    let answer = answer.await;
+                    if let Some((tell, _leaving)) = first {
+                        // Nobody listens where a destructor let go.
+                        let _ = tell.send(match &answer {
+                            Ok(Released::Freed) => ReleaseOutcome::Freed,
+                            Ok(Released::HandedOver) => ReleaseOutcome::HandedOver,
+                            Ok(Released::NotHeld) => ReleaseOutcome::LostBefore,
+                            Err(_) => ReleaseOutcome::Unknown,
+                        });
+                    }
+                    answer
+                })
+            }),
+        );
+        Ok(told)
+    }
+
+    fn renewed(&self, answer: Result<Renewed, LockError>) {
+        let mut state = self.state();
+        // Whoever has once been told that the lock is lost must not see it come back.
+        if state.at(Instant::now()) == Phase::Held {
+            match answer {
+                Ok(Renewed::Renewed(lease)) => {
+                    state.deadline = lease.deadline();
+                    state.due = third(lease);
+                }
+                Ok(Renewed::Lost) => state.phase = Phase::Lost,
+                // `due` was put off when the renewal began; the deadline stands.
+                Err(error) => {
+                    tracing::warn!(key = %self.claim.key, %error, "a lock's lease was not renewed");
+                }
+            }
+        }
+        let lost = state.phase == Phase::Lost;
+        drop(state);
+        if lost {
+            tracing::error!(key = %self.claim.key, fence = %self.fence, "a lock was lost");
+            self.ended.notify_waiters();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The phase at `now`: the deadline ends the lease whether or not anybody was looking.
+    fn at(&mut self, now: Instant) -> Phase {
+        if self.phase == Phase::Held && now >= self.deadline {
+            self.phase = Phase::Lost;
+        }
+        self.phase
+    }
+}
+
+impl Held for Holding {
+    fn key(&self) -> &LockKey {
+        &self.claim.key
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let mut state = self.state();
+        (state.at(Instant::now()) == Phase::Held).then_some(state.due)
+    }
+
+    fn renew(self: Arc<Self>) {
+        let mut state = self.state();
+        let again = (self.claim.lease.get() / 10).min(Duration::from_secs(1));
+        state.due = Instant::now() + again;
+        drop(state);
+        tokio::spawn(async move {
+            let answer = self.backend.clone().renew(self.claim.clone()).await;
+            self.renewed(answer);
+        });
+    }
+
+    fn take_away(self: Arc<Self>) {
+        // To a handler that still runs the lock is lost: it did not let go itself.
+        let _ = self.end(Phase::Lost);
+    }
+}
+
+impl fmt::Debug for Holding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Holding")
+            .field("key", &self.claim.key)
+            .field("fence", &self.fence)
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}
+
+/// When a lease is renewed: after a third of it, so that a short request renews nothing and a
+/// long one has time for a second and a third try.
+fn third(lease: Lease) -> Instant {
+    let now = Instant::now();
+    now + lease.deadline().saturating_duration_since(now) / 3
+}
+
+/// Asks `attempt` again while it fails, as long as `lease` may last.
+pub(crate) async fn until_done(
+    lease: Duration,
+    mut attempt: impl FnMut() -> BoxFuture<Result<Released, LockError>>,
+) {
+    let mut pause = Duration::from_millis(50);
+    let mut left = lease;
+    while let Err(error) = attempt().await {
+        let Some(rest) = left.checked_sub(pause).filter(|_| error.may_pass()) else {
+            tracing::warn!(%error, "a lock could not be released; its lease ends it");
+            return;
+        };
+        left = rest;
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,37 @@
+//! Where a request's lock key comes from.
+//!
+//! [`path`] and [`template`] fill the route's parameters into a text, [`header`] takes a
+//! header, [`from_fn`] and [`from_async_fn`] run a closure on the request's head, and a
+//! [`LockKey`](crate::lock::LockKey) by itself is one lock for the whole route.
+//!
+//! Whatever a request puts into a key is escaped, so that no two requests meet by punctuation,
+//! and bounded, so that no request can make a key large. Keys are one space for the whole
+//! application: `order:{id}` on two routes is the same lock for the same `id`, which is often
+//! what is wanted, and the reason to begin each template with what it names.
+//!
+//! ```
+//! use tower_handoff::lock::{LockKey, key};
+//!
+//! // Known only at run time: tenants are told apart by a header that the gateway sets.
+//! let by_header = key::header(http::HeaderName::from_static("x-tenant"));
+//! // Anything else: here the last segment of the path.
+//! let by_closure = key::from_fn(|parts| {
+//!     let name = parts.uri.path().rsplit('/').next().unwrap_or_default();
+//!     Ok(LockKey::bounded(format!("file:{name}")))
+//! });
+//! ```
+//!
+//! Floor 3.
+
+mod closure;
+mod fixed;
+mod header;
+#[cfg(feature = "axum")]
+mod path;
+pub(crate) mod source;
+
+pub use closure::{AsyncClosureKey, ClosureKey, from_async_fn, from_fn};
+pub use header::{HeaderKey, header};
+#[cfg(feature = "axum")]
+pub use path::{PathKey, path, template};
+pub use source::{KeyFrom, KeyFuture, KeyResult};

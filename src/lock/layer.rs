@@ -1,0 +1,240 @@
+//! The layer and its options.
+//!
+//! Floor 6.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use http::request::Parts;
+use tower_layer::Layer;
+
+use crate::answer::Responder;
+use crate::config::ConfigError;
+use crate::lock::backend::LockBackend;
+use crate::lock::key::source::{KeyFrom, KeyFuture};
+use crate::lock::lease::LeaseTime;
+use crate::lock::manager::Manager;
+use crate::lock::service::LockService;
+
+/// Lets one request at a time through for each key, over all instances that share the backend.
+///
+/// The guarded request runs with a [`LockGuard`](crate::lock::LockGuard) in its extensions. The
+/// lock is let go when the answer's head is ready, or at the end of a streaming body, and
+/// whenever the request ends otherwise: by an error, a panic, a client that went away.
+///
+/// Requests with safe methods (GET, HEAD, OPTIONS, TRACE) pass unguarded unless
+/// [`with_methods`](Self::with_methods) says otherwise. A layer within another one that already
+/// holds the same key goes on under that lock.
+///
+/// **Cost**, with Redis: one script before the handler, one after it that nobody waits for, one
+/// more for each third of a lease that the request lasts. A request that passes unguarded costs
+/// no allocation.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_handoff::lock::{LockKey, LockLayer, MemoryLocks, OnLost};
+///
+/// let layer = LockLayer::new(MemoryLocks::new(), LockKey::new("nightly-report")?)
+///     .with_lease(Duration::from_secs(30))?
+///     .with_try()
+///     .with_on_lost(OnLost::Stop);
+/// # Ok::<(), tower_handoff::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct LockLayer {
+    options: Options,
+}
+
+/// What becomes of a handler whose lock is lost while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnLost {
+    /// It goes on, and can see it in its guard. The default: dropping a handler at an arbitrary
+    /// await can do more harm than a write that a fence refuses.
+    #[default]
+    Signal,
+    /// It is dropped where it waits, before anybody else can hold the lock, and the client gets
+    /// 500 with [`Reason::LockLost`](crate::Reason::LockLost) and no `Retry-After`, because the
+    /// outcome is unknown. A body that already streams goes on.
+    Stop,
+}
+
+/// What becomes of a request that has nothing to make a key from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnMissingKey {
+    /// It is refused: 400 with [`Reason::LockKeyMissing`](crate::Reason::LockKeyMissing).
+    #[default]
+    Refuse,
+    /// It passes unguarded.
+    Pass,
+}
+
+#[derive(Clone)]
+pub(super) struct Options {
+    pub(super) manager: Manager,
+    pub(super) key: Arc<dyn KeyFrom>,
+    pub(super) lease: LeaseTime,
+    pub(super) wait: Option<Duration>,
+    pub(super) wait_from: Option<Arc<WaitFrom>>,
+    pub(super) methods: Option<Arc<[Method]>>,
+    pub(super) missing: OnMissingKey,
+    pub(super) on_lost: OnLost,
+    pub(super) responder: Responder,
+}
+
+type WaitFrom = dyn Fn(&Parts) -> Option<Duration> + Send + Sync;
+
+impl LockLayer {
+    /// How long a request waits in line unless told otherwise.
+    pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+    /// The longest wait.
+    pub const MAX_WAIT: Duration = Duration::from_secs(600);
+
+    /// A layer that keeps its locks in `backend`, under the key that `key` finds.
+    pub fn new(backend: impl LockBackend, key: impl KeyFrom) -> Self {
+        Self {
+            options: Options {
+                manager: Manager::new(backend),
+                key: Arc::new(key),
+                lease: LeaseTime::DEFAULT,
+                wait: Some(Self::DEFAULT_WAIT),
+                wait_from: None,
+                methods: None,
+                missing: OnMissingKey::Refuse,
+                on_lost: OnLost::Signal,
+                responder: Responder::default(),
+            },
+        }
+    }
+
+    /// How long the lock outlives an instance that dies; a living one renews it. Default 10 s.
+    ///
+    /// # Errors
+    /// When `lease` is shorter than 100 ms or longer than 24 h.
+    pub fn with_lease(mut self, lease: Duration) -> Result<Self, ConfigError> {
+        self.options.lease = LeaseTime::new(lease)?;
+        Ok(self)
+    }
+
+    /// How long a request waits in line while another one holds the lock, before it is answered
+    /// 409. Default 5 s.
+    ///
+    /// # Errors
+    /// When `wait` is zero, for which there is [`with_try`](Self::with_try), or longer than ten
+    /// minutes.
+    pub fn with_wait(mut self, wait: Duration) -> Result<Self, ConfigError> {
+        if wait.is_zero() || wait > Self::MAX_WAIT {
+            return Err(ConfigError::new(
+                "lock wait",
+                format_args!("{wait:?}"),
+                "more than zero, at most 10 min; `with_try` does not wait",
+            ));
+        }
+        self.options.wait = Some(wait);
+        Ok(self)
+    }
+
+    /// Does not wait: while another request holds the lock, the answer is 409 at once.
+    ///
+    /// The release is sent before the answer of the request that held the lock, but nobody waits
+    /// for it. A client that, having that answer, reaches another instance faster than the
+    /// release reaches the backend can still see 409; waiting even a little hides that.
+    pub fn with_try(mut self) -> Self {
+        self.options.wait = None;
+        self
+    }
+
+    /// Takes the wait from the request's head; `None` means the layer's own, zero does not wait,
+    /// and more than ten minutes are ten minutes.
+    pub fn with_wait_from<F>(mut self, wait: F) -> Self
+    where
+        F: Fn(&Parts) -> Option<Duration> + Send + Sync + 'static,
+    {
+        self.options.wait_from = Some(Arc::new(wait));
+        self
+    }
+
+    /// Guards requests with these methods and no others. Default: all but GET, HEAD, OPTIONS and
+    /// TRACE.
+    pub fn with_methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.options.methods = Some(methods.into_iter().collect());
+        self
+    }
+
+    /// What becomes of a request that has nothing to make a key from. Default: 400.
+    pub fn with_on_missing_key(mut self, missing: OnMissingKey) -> Self {
+        self.options.missing = missing;
+        self
+    }
+
+    /// What becomes of a handler whose lock is lost while it runs. Default: it is told.
+    pub fn with_on_lost(mut self, on_lost: OnLost) -> Self {
+        self.options.on_lost = on_lost;
+        self
+    }
+
+    /// Answers refusals its own way. Default: `application/problem+json`.
+    pub fn with_responder(mut self, responder: Responder) -> Self {
+        self.options.responder = responder;
+        self
+    }
+}
+
+impl<S> Layer<S> for LockLayer {
+    type Service = LockService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        LockService::new(inner, Arc::new(self.options.clone()))
+    }
+}
+
+impl Options {
+    pub(super) fn guards(&self, method: &Method) -> bool {
+        match &self.methods {
+            Some(methods) => methods.contains(method),
+            None => !method.is_safe(),
+        }
+    }
+
+    pub(super) fn key(&self, parts: &mut Parts) -> KeyFuture {
+        self.key.key(parts)
+    }
+
+    pub(super) fn wait(&self, parts: &Parts) -> Option<Duration> {
+        let asked = self.wait_from.as_ref().and_then(|wait| wait(parts));
+        match asked {
+            Some(asked) => Some(asked.min(LockLayer::MAX_WAIT)).filter(|wait| !wait.is_zero()),
+            None => self.wait,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            manager,
+            key: _,
+            lease,
+            wait,
+            wait_from,
+            methods,
+            missing,
+            on_lost,
+            responder,
+        } = self;
+        f.debug_struct("Options")
+            .field("manager", manager)
+            .field("lease", lease)
+            .field("wait", wait)
+            .field("wait_from", &wait_from.as_ref().map(|_| ".."))
+            .field("methods", methods)
+            .field("missing", missing)
+            .field("on_lost", on_lost)
+            .field("responder", responder)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! Locks in this process's memory.
+//!
+//! Floor 4.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
+use crate::lock::error::LockError;
+use crate::lock::held::HeldLocks;
+use crate::lock::lease::{Claim, Fence, HAND_OVER, Lease, MAX_WAITERS, Owner};
+use crate::lock::lock_key::LockKey;
+
+/// Locks in this process's memory: for one instance, for development, for tests.
+///
+/// Clones share the locks. What is free takes no memory. Fences begin at the wall clock's
+/// microseconds, so they grow across restarts too, unless the clock is set back.
+///
+/// ```
+/// use tower_handoff::lock::{LockKey, LockLayer, MemoryLocks};
+///
+/// let locks = MemoryLocks::new();
+/// let layer = LockLayer::new(locks.clone(), LockKey::new("import")?);
+/// # Ok::<(), tower_handoff::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct MemoryLocks {
+    slots: Arc<Mutex<Slots>>,
+    held: HeldLocks,
+    max_waiters: usize,
+}
+
+#[derive(Default)]
+struct Slots {
+    by_key: HashMap<LockKey, Slot>,
+    last_fence: u64,
+    /// When `by_key` reaches this size, what expired without a release is looked for.
+    sweep_at: usize,
+}
+
+#[derive(Default)]
+struct Slot {
+    holder: Option<Holder>,
+    line: VecDeque<(Owner, Arc<Notify>)>,
+}
+
+#[derive(Clone, Copy)]
+struct Holder {
+    owner: Owner,
+    fence: Fence,
+    until: Instant,
+}
+
+enum Turn {
+    Granted(Fence),
+    Busy(Instant),
+    QueueFull,
+}
+
+impl MemoryLocks {
+    /// No locks yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            slots: Arc::default(),
+            held: HeldLocks::default(),
+            max_waiters: MAX_WAITERS,
+        }
+    }
+
+    /// How many may wait for one key before the next one is refused. Default 1024.
+    #[must_use]
+    pub fn with_max_waiters(mut self, max: usize) -> Self {
+        self.max_waiters = max;
+        self
+    }
+
+    /// The locks that are held now.
+    #[must_use]
+    pub fn held(&self) -> HeldLocks {
+        self.held.clone()
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LockBackend for MemoryLocks {
+    async fn acquire(&self, claim: &Claim, wait: Option<Duration>) -> Result<Acquired, LockError> {
+        let patience = wait.map(|wait| (Instant::now() + wait, Arc::new(Notify::new())));
+        loop {
+            let now = Instant::now();
+            let line = patience.as_ref().filter(|(end, _)| now < *end);
+            let wake = line.map(|(_, wake)| wake);
+            let turn = self.slots().take_turn(claim, now, wake, self.max_waiters);
+            let busy_until = match turn {
+                Turn::Granted(fence) => {
+                    let lease = Lease::confirmed(fence, now, claim.lease.get());
+                    return Ok(Acquired::Granted(lease));
+                }
+                Turn::QueueFull => return Ok(Acquired::QueueFull),
+                Turn::Busy(until) => until,
+            };
+            let Some((end, wake)) = line else {
+                self.slots().release(claim, now);
+                let retry_after = busy_until.saturating_duration_since(now);
+                return Ok(Acquired::Busy { retry_after });
+            };
+            tokio::select! {
+                () = wake.notified() => {}
+                () = sleep_until(busy_until.min(*end)) => {}
+            }
+        }
+    }
+
+    async fn renew(&self, claim: &Claim) -> Result<Renewed, LockError> {
+        let now = Instant::now();
+        let mut slots = self.slots();
+        let holder = slots
+            .by_key
+            .get_mut(&claim.key)
+            .and_then(|slot| slot.holder.as_mut());
+        Ok(match holder {
+            Some(holder) if holder.owner == claim.owner && now < holder.until => {
+                holder.until = now + claim.lease.get();
+                Renewed::Renewed(Lease::confirmed(holder.fence, now, claim.lease.get()))
+            }
+            _ => Renewed::Lost,
+        })
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<Released, LockError> {
+        Ok(self.slots().release(claim, Instant::now()))
+    }
+
+    fn held(&self) -> HeldLocks {
+        self.held.clone()
+    }
+}
+
+impl Slots {
+    /// Grants the key, or gives the claim its place in line where it has a `wake` to wait on.
+    fn take_turn(
+        &mut self,
+        claim: &Claim,
+        now: Instant,
+        wake: Option<&Arc<Notify>>,
+        max_waiters: usize,
+    ) -> Turn {
+        self.sweep(now);
+        let fence = self.next_fence();
+        let slot = self.by_key.entry(claim.key.clone()).or_default();
+        slot.pass_on(now, fence);
+        match &mut slot.holder {
+            Some(holder) if holder.owner == claim.owner => {
+                holder.until = now + claim.lease.get();
+                Turn::Granted(holder.fence)
+            }
+            Some(holder) => {
+                let until = holder.until;
+                let waits = slot.line.iter().any(|(owner, _)| *owner == claim.owner);
+                if let Some(wake) = wake.filter(|_| !waits) {
+                    if slot.line.len() >= max_waiters {
+                        return Turn::QueueFull;
+                    }
+                    slot.line.push_back((claim.owner, wake.clone()));
+                }
+                Turn::Busy(until)
+            }
+            None => {
+                slot.holder = Some(Holder {
+                    owner: claim.owner,
+                    fence,
+                    until: now + claim.lease.get(),
+                });
+                Turn::Granted(fence)
+            }
+        }
+    }
+
+    fn release(&mut self, claim: &Claim, now: Instant) -> Released {
+        let fence = self.next_fence();
+        let Some(slot) = self.by_key.get_mut(&claim.key) else {
+            return Released::NotHeld;
+        };
+        slot.line.retain(|(owner, _)| *owner != claim.owner);
+        let held = slot
+            .holder
+            .take_if(|holder| holder.owner == claim.owner)
+            .is_some_and(|holder| now < holder.until);
+        slot.pass_on(now, fence);
+        let handed_over = slot.holder.is_some();
+        if !handed_over {
+            self.by_key.remove(&claim.key);
+        }
+        match (held, handed_over) {
+            (true, true) => Released::HandedOver,
+            (true, false) => Released::Freed,
+            (false, _) => Released::NotHeld,
+        }
+    }
+
+    fn next_fence(&mut self) -> Fence {
+        let micros = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| {
+                u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+            });
+        self.last_fence = micros.max(self.last_fence + 1);
+        Fence::new(self.last_fence)
+    }
+
+    /// Forgets keys that expired without a release, at a cost that evens out.
+    fn sweep(&mut self, now: Instant) {
+        if self.by_key.len() < self.sweep_at.max(1024) {
+            return;
+        }
+        self.by_key.retain(|_, slot| {
+            !slot.line.is_empty() || slot.holder.is_some_and(|holder| now < holder.until)
+        });
+        self.sweep_at = self.by_key.len() * 2;
+    }
+}
+
+impl Slot {
+    /// Gives a key whose lease is over to the oldest waiter, for as long as a waiter that is
+    /// still there needs to come and take it.
+    fn pass_on(&mut self, now: Instant, fence: Fence) {
+        if self.holder.is_some_and(|holder| now < holder.until) {
+            return;
+        }
+        self.holder = self.line.pop_front().map(|(owner, wake)| {
+            wake.notify_one();
+            let until = now + HAND_OVER;
+            Holder {
+                owner,
+                fence,
+                until,
+            }
+        });
+    }
+}
+
+impl Default for MemoryLocks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryLocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLocks")
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}

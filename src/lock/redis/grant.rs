@@ -1,0 +1,94 @@
+//! The message that wakes a waiter.
+//!
+//! Floor 4.
+
+use crate::lock::lease::{Fence, Lease, Owner};
+use crate::lock::redis::reply::Ran;
+use tokio::time::{Duration, Instant};
+
+/// A key was handed over: to whom, under which fence, until when on Redis's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) owner: Owner,
+    pub(super) fence: Fence,
+    pub(super) deadline_ms: u64,
+}
+
+impl Grant {
+    /// Reads format `1`: 16 bytes of owner, 16 digits of fence, 16 digits of deadline; what a
+    /// later version appends is its own affair. `None` for anything else.
+    pub(super) fn parse(message: &[u8]) -> Option<Self> {
+        let message = message.strip_prefix(b"1")?;
+        let (owner, rest) = message.split_first_chunk::<16>()?;
+        let (fence, rest) = rest.split_first_chunk::<16>()?;
+        let (deadline, _) = rest.split_first_chunk::<16>()?;
+        Some(Self {
+            owner: Owner::from_bytes(*owner),
+            fence: Fence::new(number(fence)?),
+            deadline_ms: number(deadline)?,
+        })
+    }
+
+    /// The lease, on this process's clock, by what a script that ran earlier said of Redis's.
+    ///
+    /// That script read Redis's clock not before it was sent, so Redis reaches the deadline not
+    /// before the local instant computed here. `None` when that is over: the next in line may
+    /// have been granted the key meanwhile.
+    pub(super) fn lease(&self, ran: Ran, now: Instant) -> Option<Lease> {
+        // One off: both times were rounded down to whole milliseconds.
+        let ms = self.deadline_ms.checked_sub(ran.redis_ms)?.checked_sub(1)?;
+        let lease = Lease::confirmed(self.fence, ran.sent, Duration::from_millis(ms));
+        (lease.deadline() > now).then_some(lease)
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: &[u8] = b"1abcdefghijklmnop17000000000000010001700000001000";
+
+    #[test]
+    fn reads_its_own_format_and_nothing_else() {
+        let grant = Grant::parse(MESSAGE).unwrap();
+        assert_eq!(grant.owner, Owner::from_bytes(*b"abcdefghijklmnop"));
+        assert_eq!(grant.fence.get(), 1_700_000_000_000_001);
+        assert_eq!(grant.deadline_ms, 1_700_000_001_000);
+        assert_eq!(Grant::parse(&[MESSAGE, b" and more"].concat()), Some(grant));
+        for bad in [
+            &b""[..],
+            b"1",
+            &MESSAGE[..48],
+            b"2abcdefghijklmnop",
+            &[b'1'; 0],
+        ] {
+            assert_eq!(Grant::parse(bad), None);
+        }
+        assert_eq!(Grant::parse(&[b"2", &MESSAGE[1..]].concat()), None);
+    }
+
+    #[test]
+    fn a_grant_read_after_its_deadline_is_none() {
+        let grant = Grant::parse(MESSAGE).unwrap();
+        let sent = Instant::now();
+        let ran = Ran {
+            sent,
+            redis_ms: 1_700_000_000_000,
+        };
+        assert!(grant.lease(ran, sent).is_some());
+        assert!(
+            grant
+                .lease(ran, sent + Duration::from_millis(999))
+                .is_none()
+        );
+        let late = Ran {
+            redis_ms: 1_700_000_001_000,
+            ..ran
+        };
+        assert!(grant.lease(late, sent).is_none());
+    }
+}

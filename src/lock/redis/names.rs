@@ -1,0 +1,55 @@
+//! How a lock's keys are called in Redis.
+//!
+//! Floor 4.
+
+use crate::lock::lock_key::{LockKey, push_escaped};
+use crate::redis::keyspace::Keyspace;
+
+/// `{prefix}:l1:{name}` is the lock; with `:f` its fence floor, with `:q` its line. All three
+/// are in one slot: the name is the hash tag, and no brace of the key's gets into it.
+pub(super) struct Names {
+    pub(super) lock: Vec<u8>,
+    pub(super) floor: Vec<u8>,
+    pub(super) line: Vec<u8>,
+}
+
+impl Names {
+    pub(super) fn new(keyspace: &Keyspace, key: &LockKey) -> Self {
+        let mut tag = String::with_capacity(key.as_str().len() + 8);
+        push_escaped(&mut tag, key.as_str().as_bytes(), |byte| {
+            byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}')
+        });
+        let lock = keyspace.key("l1", &tag, "");
+        let floor = [&*lock, b":f"].concat();
+        let line = [&*lock, b":q"].concat();
+        Self { lock, floor, line }
+    }
+
+    pub(super) fn all(&self) -> [&[u8]; 3] {
+        [&self.lock, &self.floor, &self.line]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_breaks_out_of_its_hash_tag_or_meets_another() {
+        let keyspace = Keyspace::new("app");
+        let keys = [
+            "a", "A", "a}", "{a}", "a}:f", "a:f", "a%7D", "a%", "a b", "\0", "\u{e9}", "e\u{301}",
+            "{", "}", "{}", "a\r\n",
+        ];
+        let mut seen = std::collections::HashSet::new();
+        for key in keys {
+            let names = Names::new(&keyspace, &LockKey::new(key).unwrap());
+            for name in names.all() {
+                let name = String::from_utf8(name.to_vec()).unwrap();
+                assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+                assert_eq!(name.matches(['{', '}']).count(), 2, "{name}");
+                assert!(seen.insert(name.clone()), "{name} is there twice");
+            }
+        }
+    }
+}

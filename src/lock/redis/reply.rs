@@ -1,0 +1,112 @@
+//! What the scripts answer.
+//!
+//! Floor 4.
+
+use redis::Value;
+use tokio::time::{Duration, Instant};
+
+use crate::lock::backend::{Released, Renewed};
+use crate::lock::error::LockError;
+use crate::lock::lease::{Claim, Fence, Lease};
+use crate::redis::error::{RedisError, RedisErrorKind};
+
+/// When a script ran, on both clocks: Redis read its own at `redis_ms`, not before `sent`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ran {
+    pub(super) sent: Instant,
+    pub(super) redis_ms: u64,
+}
+
+/// What `acquire.lua` answers.
+pub(super) enum Answer {
+    Granted(Lease),
+    /// And, where asked for, in line.
+    Busy {
+        ran: Ran,
+        left: Duration,
+    },
+    QueueFull,
+}
+
+/// Redis's clock, and the answer; none where the packet came too late, which changed nothing.
+pub(super) fn acquired(
+    reply: Value,
+    sent: Instant,
+    claim: &Claim,
+) -> Result<(u64, Option<Answer>), LockError> {
+    let Some([what, now, detail]) = ints(reply) else {
+        return Err(unreadable());
+    };
+    let redis_ms = u64::try_from(now).map_err(|_| unreadable())?;
+    let answer = match what {
+        1 => Answer::Granted(Lease::confirmed(fence(detail)?, sent, claim.lease.get())),
+        0 => Answer::Busy {
+            ran: Ran { sent, redis_ms },
+            // Without a deadline it is no lock of ours, and may last for ever.
+            left: u64::try_from(detail).map_or(claim.lease.get(), Duration::from_millis),
+        },
+        2 => Answer::QueueFull,
+        -1 => return Ok((redis_ms, None)),
+        -2 => {
+            return Err(LockError::refused(
+                "the lock is held in a format of a newer version",
+            ));
+        }
+        _ => return Err(unreadable()),
+    };
+    Ok((redis_ms, Some(answer)))
+}
+
+pub(super) fn renewed(reply: &Value, sent: Instant, claim: &Claim) -> Result<Renewed, LockError> {
+    match reply {
+        Value::Int(0) => Ok(Renewed::Lost),
+        Value::Int(number) => {
+            let fence = fence(*number)?;
+            Ok(Renewed::Renewed(Lease::confirmed(
+                fence,
+                sent,
+                claim.lease.get(),
+            )))
+        }
+        _ => Err(unreadable()),
+    }
+}
+
+/// What became of a release, and whether there was anything to release.
+pub(super) fn released(reply: &Value) -> Result<(Released, bool), LockError> {
+    match reply {
+        Value::Int(0) => Ok((Released::NotHeld, false)),
+        Value::Int(1) => Ok((Released::Freed, true)),
+        Value::Int(2) => Ok((Released::HandedOver, true)),
+        Value::Int(3) => Ok((Released::NotHeld, true)),
+        _ => Err(unreadable()),
+    }
+}
+
+pub(super) fn failed(error: RedisError) -> LockError {
+    match error.kind() {
+        RedisErrorKind::Away => LockError::not_sent(error),
+        RedisErrorKind::Refused => LockError::refused(error),
+        _ => LockError::unavailable(error),
+    }
+}
+
+fn ints(reply: Value) -> Option<[i64; 3]> {
+    let Value::Array(items) = reply else {
+        return None;
+    };
+    match items[..] {
+        [Value::Int(a), Value::Int(b), Value::Int(c)] => Some([a, b, c]),
+        _ => None,
+    }
+}
+
+fn fence(number: i64) -> Result<Fence, LockError> {
+    u64::try_from(number)
+        .map(Fence::new)
+        .map_err(|_| unreadable())
+}
+
+fn unreadable() -> LockError {
+    LockError::refused("Redis gave an answer that no lock script gives")
+}
