@@ -8,4 +8,4 @@ mod script;
 pub use error::{RedisError, RedisErrorKind};
 pub use handle::RedisHandle;
 pub(crate) use keyspace::Keyspace;
-pub(crate) use script::Script;
+pub(crate) use script::{Script, script};
