@@ -1,1 +1,81 @@
-//! TODO
+//! Sessions: what one request writes, the next one reads, on whatever instance it lands.
+//!
+//! ```
+//! # #[cfg(feature = "axum")] {
+//! use axum::{Router, routing::get};
+//! use tower_handoff::session::{MemorySessions, Session, SessionCookie, SessionError, SessionLayer};
+//!
+//! async fn visits(session: Session) -> Result<String, SessionError> {
+//!     Ok(format!("visit {}", session.increment("visits", 1).await?))
+//! }
+//!
+//! let sessions = SessionLayer::new(MemorySessions::new())
+//!     .with_cookie(SessionCookie::insecure_localhost()); // plain http, on this machine only
+//! let app: Router = Router::new().route("/", get(visits)).layer(sessions);
+//! # }
+//! ```
+//!
+//! With `redis.sessions()` in place of `MemorySessions::new()` the sessions live in Redis.
+//!
+//! # What a session is
+//! A browser holds a token: a public half, under which the session is stored, and a secret half,
+//! of which the store holds only the SHA-256. Fields are opaque to the store, and a write touches
+//! only the fields it names, so requests that run at the same time keep each other's writes.
+//!
+//! # What happens when
+//! [`SessionLayer`] gives every request a [`Session`]. What the handler sets is written before the
+//! response begins, so the next request sees it. If the session was destroyed, rotated or expired
+//! while the handler ran, and the handler had looked at it, nothing is written and no cookie sent
+//! ([`CommitOutcome::Gone`]): a logout is never undone by a slower request. A token that names no
+//! session is never adopted: whoever writes under it gets a fresh session.
+//!
+//! # What is written where
+//! A cookie value begins with `1`, a stored record with the byte 1: their formats. What a newer
+//! version wrote is unavailable (503) to this one, and never discarded or overwritten, so old and
+//! new instances may run side by side.
+
+mod change;
+mod commit;
+#[cfg(feature = "testing")]
+pub mod contract;
+mod cookie;
+mod core;
+mod error;
+mod expiry;
+#[cfg(feature = "axum")]
+mod extract;
+mod fields;
+mod future;
+mod handle;
+mod id;
+mod layer;
+mod limits;
+mod memory;
+mod options;
+mod record;
+#[cfg(feature = "redis")]
+mod redis;
+mod save;
+mod service;
+mod state;
+mod store;
+mod token;
+mod write;
+
+pub use commit::CommitOutcome;
+pub use cookie::{SessionCookie, SessionSameSite};
+pub use error::{SessionError, SessionErrorKind, StoreError, StoreErrorKind};
+pub use expiry::SessionExpiry;
+pub use future::SessionFuture;
+pub use handle::{Session, SessionLayerMissing};
+pub use id::SessionId;
+pub use layer::SessionLayer;
+pub use limits::SessionLimits;
+pub use memory::MemorySessions;
+pub use record::{SessionRecord, Verdict};
+#[cfg(feature = "redis")]
+pub use redis::RedisSessions;
+pub use save::{NewSession, Save, SaveOutcome, Saved};
+pub use service::SessionService;
+pub use store::SessionStore;
+pub use token::VerifierHash;

@@ -1,1 +1,3 @@
-//!
+//! Sessions, in memory and in Redis.
+
+mod store_contract;

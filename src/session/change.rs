@@ -1,0 +1,131 @@
+//! What a handler has changed and nobody has written yet.
+//! Floor 1.
+
+use bytes::Bytes;
+
+use crate::session::fields;
+
+/// Fields to set and to remove: the latest word on each name.
+///
+/// Applied to a session's fields it touches no other field, so two requests that write different
+/// fields of one session both keep what they wrote.
+#[derive(Clone, Default)]
+pub(crate) struct ChangeSet {
+    entries: Vec<Entry>,
+    /// Grows with every change, so that a write can tell what it carried from what came after.
+    last: u64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    name: Box<str>,
+    /// `None` removes the field.
+    value: Option<Bytes>,
+    number: u64,
+}
+
+impl ChangeSet {
+    pub(crate) fn put(&mut self, name: &str, value: Option<Bytes>) {
+        self.last += 1;
+        self.entries.retain(|entry| *entry.name != *name);
+        self.entries.push(Entry {
+            name: name.into(),
+            value,
+            number: self.last,
+        });
+    }
+
+    /// What was said about `name`: a value, or that it goes.
+    pub(crate) fn get(&self, name: &str) -> Option<Option<&Bytes>> {
+        let entry = self.entries.iter().find(|entry| *entry.name == *name)?;
+        Some(entry.value.as_ref())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether any field is set; removals alone need no session.
+    pub(crate) fn sets_any(&self) -> bool {
+        self.entries.iter().any(|entry| entry.value.is_some())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Forgets what `written`, an earlier copy of this set, carried to the store.
+    pub(crate) fn settle(&mut self, written: &ChangeSet) {
+        self.entries.retain(|entry| entry.number > written.last);
+    }
+
+    /// The fields with these changes: what is named is cut out, new values go to the end.
+    pub(crate) fn merge_into(&self, old: &[u8]) -> Vec<u8> {
+        let new = self.new_fields();
+        let mut merged = fields::without(old, new.len(), |name| {
+            (self.entries.iter()).any(|entry| entry.name.as_bytes() == name)
+        });
+        merged.extend_from_slice(&new);
+        merged
+    }
+
+    /// The names to cut out, each behind its length in one byte.
+    pub(crate) fn names(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        for entry in &self.entries {
+            names.push(entry.name.len() as u8);
+            names.extend_from_slice(entry.name.as_bytes());
+        }
+        names
+    }
+
+    /// The new values, as fields.
+    pub(crate) fn new_fields(&self) -> Vec<u8> {
+        let mut new = Vec::new();
+        for entry in &self.entries {
+            if let Some(value) = &entry.value {
+                fields::push(&mut new, &entry.name, value);
+            }
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &'static str) -> Option<Bytes> {
+        Some(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn the_latest_word_counts_and_other_fields_stay() {
+        let mut old = Vec::new();
+        fields::push(&mut old, "keep", b"k");
+        fields::push(&mut old, "drop", b"d");
+        fields::push(&mut old, "set", b"1");
+        let mut changes = ChangeSet::default();
+        changes.put("set", bytes("2"));
+        changes.put("drop", None);
+        changes.put("new", bytes("n"));
+        changes.put("set", bytes("3"));
+        let merged = changes.merge_into(&old);
+        let names: Vec<_> = fields::walk(&merged).map(|field| field.name).collect();
+        assert_eq!(names, [&b"keep"[..], b"new", b"set"]);
+        assert_eq!(fields::find(&merged, "set"), Some(&b"3"[..]));
+        assert_eq!(fields::find(&merged, "keep"), Some(&b"k"[..]));
+    }
+
+    #[test]
+    fn what_came_after_a_write_is_still_to_be_written() {
+        let mut changes = ChangeSet::default();
+        changes.put("a", bytes("1"));
+        changes.put("b", bytes("1"));
+        let written = changes.clone();
+        changes.put("a", bytes("2"));
+        changes.settle(&written);
+        assert_eq!(changes.get("a"), Some(Some(&Bytes::from_static(b"2"))));
+        assert_eq!(changes.get("b"), None);
+    }
+}

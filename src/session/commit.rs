@@ -1,0 +1,110 @@
+//! What the layer does with a request's session once the handler has answered.
+//! Floor 5.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::session::change::ChangeSet;
+use crate::session::core::Core;
+use crate::session::error::{SessionError, SessionErrorKind};
+use crate::session::record::Version;
+use crate::session::save::{Plan, SaveOutcome};
+use crate::session::state::{Announce, Known};
+use crate::session::write::Target;
+
+/// What became of a request's changes to its session.
+///
+/// Found in the extensions of the response, where there was anything to commit. A commit that
+/// failed answers with a [`Refusal`](crate::Refusal) instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CommitOutcome {
+    /// Everything is written.
+    Written,
+    /// Nothing is written and no cookie sent: the session was destroyed, rotated or expired
+    /// while the handler ran. The handler's response stands.
+    Gone,
+    /// Nothing is written, because of the response's status.
+    Discarded,
+}
+
+impl Core {
+    /// Ends writing through the handle. Returns whether there is anything to commit.
+    pub(crate) fn seal(&self) -> bool {
+        let mut state = self.state();
+        state.sealed = true;
+        state.is_dirty()
+    }
+
+    /// Writes what the handler left to be written. The handle is sealed.
+    pub(crate) async fn commit(&self) -> Result<Option<CommitOutcome>, SessionError> {
+        // A clone may be in the middle of an operation; it settles what it wrote first.
+        let _turn = self.turn.lock().await;
+        let (target, changes) = self.target().await?;
+        let (token, record, was_live) = match target {
+            Target::Nobody => return self.commit_new(&changes).await,
+            Target::Gone => return Ok(Some(CommitOutcome::Gone)),
+            Target::Session {
+                token,
+                record,
+                was_live,
+            } => (token, record, was_live),
+        };
+        let next = self.state().rotate.then(|| token.rotated());
+        if next.is_none() && changes.is_empty() {
+            return Ok(None);
+        }
+        let whole;
+        let plan = match &record {
+            Some(record) => {
+                whole = changes.merge_into(record.fields());
+                Plan::ReplaceOrMerge {
+                    base: record.version(),
+                    whole: &whole,
+                }
+            }
+            None => Plan::Merge,
+        };
+        let version = Version::random();
+        let save = self.save(&token, &changes, version, plan, next.as_ref());
+        match save.await? {
+            SaveOutcome::Saved(saved) => {
+                if let Some(next) = next {
+                    let mut state = self.state();
+                    state.known = Known::Live(next, None);
+                    state.announce = Announce::Token(next, saved.lifetime_ms);
+                }
+                Ok(Some(CommitOutcome::Written))
+            }
+            SaveOutcome::Absent if !was_live => {
+                self.state().known = Known::Nobody;
+                self.commit_new(&changes).await
+            }
+            refused => match self.refused(&refused) {
+                SessionErrorKind::Gone => Ok(Some(CommitOutcome::Gone)),
+                kind => Err(kind.into()),
+            },
+        }
+    }
+
+    /// A session of its own for a request that has none; for removals and a rotation alone, none.
+    async fn commit_new(&self, changes: &ChangeSet) -> Result<Option<CommitOutcome>, SessionError> {
+        if !changes.sets_any() {
+            return Ok(None);
+        }
+        self.create(&changes.merge_into(&[]), changes).await?;
+        Ok(Some(CommitOutcome::Written))
+    }
+
+    /// The `Set-Cookie` of the response, if it needs one.
+    pub(crate) fn take_set_cookie(&self) -> Option<HeaderValue> {
+        let cookie = &self.options.cookie;
+        let announce = std::mem::replace(&mut self.state().announce, Announce::Nothing);
+        match announce {
+            Announce::Nothing => None,
+            Announce::Token(token, ms) => cookie.set(&token, Duration::from_millis(ms)),
+            Announce::Removal => cookie.remove(),
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! The contract of [`SessionStore`] as a suite that any store can be put through.
+//! Floor 3.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+//! use tower_handoff::session::{MemorySessions, contract};
+//!
+//! let store = MemorySessions::new();
+//! contract::check(&store).await;
+//! contract::check_merges(&store, 1, 500).await;
+//! # });
+//! ```
+//!
+//! A test of yours does the same with your store. It takes some seconds of the store's clock, for
+//! sessions that expire.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::session::change::ChangeSet;
+use crate::session::expiry::SessionExpiry;
+use crate::session::fields;
+use crate::session::record::{SessionRecord, Version};
+use crate::session::save::{NewSession, Plan, Save, SaveOutcome, Saved};
+use crate::session::store::SessionStore;
+use crate::session::token::Token;
+
+const LIMIT: usize = 1024;
+
+/// Puts a store through everything that [`SessionStore`] promises, atomicity under concurrency
+/// included. Uses random ids, so it may run against a store that holds other sessions.
+///
+/// # Panics
+/// Where the store breaks the contract, saying which part.
+pub async fn check<S: SessionStore>(store: &S) {
+    what_is_created_is_loaded(store).await;
+    an_id_is_created_once(store).await;
+    nothing_but_create_makes_a_session(store).await;
+    a_stranger_changes_nothing(store).await;
+    saves_follow_their_plan(store).await;
+    a_rotation_locks_the_old_verifier_out(store).await;
+    limits_and_counters_refuse_without_a_trace(store).await;
+    an_idle_session_expires_and_a_used_one_does_not(store).await;
+    the_absolute_deadline_stands(store).await;
+    new_time_outs_are_kept_by_later_writes(store).await;
+    concurrent_writes_all_survive(store).await;
+}
+
+/// Saves `rounds` random change sets, by all plans, and compares outcome and fields with
+/// [`Save::apply`] every time. The same seed makes the same changes.
+///
+/// # Panics
+/// At the first difference, saying which round.
+pub async fn check_merges<S: SessionStore>(store: &S, seed: u64, rounds: u32) {
+    let mut dice = Dice(seed | 1);
+    let mut token = create(store, &SessionExpiry::default(), &[]).await;
+    let mut model = load(store, &token).await;
+    let mut stale = model.clone();
+    for round in 0..rounds {
+        let at = format!("seed {seed}, round {round}");
+        if dice.below(500) == 0 {
+            token = create(store, &SessionExpiry::default(), &[]).await;
+            model = load(store, &token).await;
+        }
+        if dice.below(4) == 0 {
+            stale = model.clone();
+        }
+        let changes = dice.changes();
+        let whole = changes.merge_into(stale.fields());
+        let base = stale.version();
+        let name = dice.name();
+        let by = dice.addend();
+        let plan = match dice.below(4) {
+            0 => Plan::Merge,
+            1 => Plan::ReplaceOrMerge {
+                base,
+                whole: &whole,
+            },
+            2 => Plan::ReplaceOrReport {
+                base,
+                whole: &whole,
+            },
+            _ => Plan::Add { name: &name, by },
+        };
+        let next = (dice.below(10) == 0).then(|| token.rotated());
+        let save = Save {
+            rotate_to: next.as_ref().map(Token::hash),
+            ..save(&token, &changes, plan)
+        };
+        let (expected, record) = save.apply(Some(&model), store.now_ms());
+        let actual = store.save(token.id(), &save).await;
+        let actual = actual.unwrap_or_else(|error| panic!("save fails: {error}, {at}"));
+        assert_eq!(kind(&actual), kind(&expected), "the outcome, {at}");
+        if let (SaveOutcome::Saved(actual), SaveOutcome::Saved(expected)) = (&actual, &expected) {
+            assert_eq!(actual.sum, expected.sum, "the sum, {at}");
+        }
+        if let Some(record) = record {
+            model = record;
+            token = next.unwrap_or(token);
+        }
+        let stored = load(store, &token).await;
+        assert_eq!(stored.fields(), model.fields(), "the fields, {at}");
+        assert_eq!(stored.version(), model.version(), "the version, {at}");
+    }
+}
+
+async fn what_is_created_is_loaded<S: SessionStore>(store: &S) {
+    let mut fields = Vec::new();
+    fields::push(&mut fields, "bytes", &[0, 1, 0xff, b'"', b'\r', b'\n']);
+    let token = create(store, &SessionExpiry::default(), &fields).await;
+    let record = load(store, &token).await;
+    assert_eq!(record.fields(), fields, "create changes the fields");
+    let written = SessionRecord::decode(record.as_bytes().clone());
+    assert!(written.is_ok(), "what is stored cannot be decoded");
+    assert_eq!(record.created_ms(), record.seen_ms());
+    let life = record.expires_ms() - record.created_ms();
+    assert_eq!(life, SessionExpiry::default().idle_ms());
+}
+
+async fn an_id_is_created_once<S: SessionStore>(store: &S) {
+    let token = create(store, &SessionExpiry::default(), &[]).await;
+    let mut fields = Vec::new();
+    fields::push(&mut fields, "a", b"1");
+    let new = new_session(&token, &SessionExpiry::default(), &fields);
+    let again = store.create(token.id(), &new).await;
+    assert!(matches!(again, Ok(false)), "a taken id is created again");
+    assert!(load(store, &token).await.fields().is_empty());
+}
+
+async fn nothing_but_create_makes_a_session<S: SessionStore>(store: &S) {
+    let token = create(store, &SessionExpiry::default(), &[]).await;
+    let destroyed = store.destroy(token.id(), &token.hash()).await;
+    assert!(matches!(destroyed, Ok(true)), "destroy finds no session");
+    let changes = set("a", b"1");
+    let whole = changes.merge_into(&[]);
+    let base = Version::random();
+    let (whole, plans) = (&whole[..], [0, 1, 2, 3]);
+    for plan in plans {
+        let plan = match plan {
+            0 => Plan::Merge,
+            1 => Plan::ReplaceOrMerge { base, whole },
+            2 => Plan::ReplaceOrReport { base, whole },
+            _ => Plan::Add { name: "n", by: 1 },
+        };
+        let outcome = saved(store, &token, &save(&token, &changes, plan)).await;
+        assert_eq!(kind(&outcome), "absent", "a save to no session");
+    }
+    let renewed = store.renew(token.id(), &token.hash()).await;
+    assert!(matches!(renewed, Ok(false)), "renew finds a session");
+    let destroyed = store.destroy(token.id(), &token.hash()).await;
+    assert!(matches!(destroyed, Ok(false)), "destroy finds a session");
+    let loaded = store.load(token.id()).await;
+    assert!(matches!(loaded, Ok(None)), "a session came back");
+}
+
+async fn a_stranger_changes_nothing<S: SessionStore>(store: &S) {
+    let token = create(store, &SessionExpiry::default(), &[]).await;
+    let stranger = token.rotated();
+    let before = load(store, &token).await;
+    let changes = set("a", b"1");
+    let outcome = saved(store, &token, &save(&stranger, &changes, Plan::Merge)).await;
+    assert_eq!(kind(&outcome), "absent", "a stranger's save");
+    let renewed = store.renew(token.id(), &stranger.hash()).await;
+    assert!(matches!(renewed, Ok(false)), "a stranger's renewal");
+    let destroyed = store.destroy(token.id(), &stranger.hash()).await;
+    assert!(matches!(destroyed, Ok(false)), "a stranger's destroy");
+    assert_eq!(load(store, &token).await.as_bytes(), before.as_bytes());
+}
+
+async fn saves_follow_their_plan<S: SessionStore>(store: &S) {
+    let token = create(store, &SessionExpiry::default(), &[]).await;
+    let base = load(store, &token).await;
+    let (first, second) = (set("a", b"1"), set("b", b"2"));
+    let whole = first.merge_into(base.fields());
+    let plan = Plan::ReplaceOrReport {
+        base: base.version(),
+        whole: &whole,
+    };
+    let exact = save(&token, &first, plan);
+    let outcome = saved(store, &token, &exact).await;
+    assert_eq!(kind(&outcome), "saved", "a save of what was loaded");
+    let SaveOutcome::Conflict(current) = saved(store, &token, &exact).await else {
+        panic!("a save of what is not there any more is no conflict");
+    };
+    assert_eq!(current.fields(), whole, "a conflict tells what is there");
+    let stale = second.merge_into(base.fields());
+    let plan = Plan::ReplaceOrMerge {
+        base: base.version(),
+        whole: &stale,
+    };
+    let outcome = saved(store, &token, &save(&token, &second, plan)).await;
+    assert_eq!(kind(&outcome), "saved");
+    let merged = load(store, &token).await;
+    assert_eq!(merged.field("a"), Some(Bytes::from_static(b"1")));
+    assert_eq!(merged.field("b"), Some(Bytes::from_static(b"2")));
+}
+
+async fn a_rotation_locks_the_old_verifier_out<S: SessionStore>(store: &S) {
+    let old = create(store, &SessionExpiry::default(), &[]).await;
+    let new = old.rotated();
+    let changes = set("a", b"1");
+    let rotation = Save {
+        rotate_to: Some(new.hash()),
+        ..save(&old, &changes, Plan::Merge)
+    };
+    let outcome = saved(store, &old, &rotation).await;
+    assert_eq!(kind(&outcome), "saved", "a rotation");
+    let late = saved(store, &old, &save(&old, &changes, Plan::Merge)).await;
+    assert_eq!(kind(&late), "superseded", "a late save");
+    let renewed = store.renew(old.id(), &old.hash()).await;
+    assert!(matches!(renewed, Ok(false)), "the old verifier renews");
+    let destroyed = store.destroy(old.id(), &old.hash()).await;
+    assert!(matches!(destroyed, Ok(false)), "the old verifier destroys");
+    let outcome = saved(store, &new, &save(&new, &changes, Plan::Merge)).await;
+    assert_eq!(kind(&outcome), "saved", "the new verifier");
+    assert_eq!(load(store, &new).await.field("a"), Some(Bytes::from_static(b"1")));
+}
+
+async fn limits_and_counters_refuse_without_a_trace<S: SessionStore>(store: &S) {
+    let mut fields = Vec::new();
+    fields::push(&mut fields, "text", b"\"x\"");
+    fields::push(&mut fields, "max", fields::COUNTER_MAX.to_string().as_bytes());
+    fields::push(&mut fields, "min", (-fields::COUNTER_MAX).to_string().as_bytes());
+    let token = create(store, &SessionExpiry::default(), &fields).await;
+    let before = load(store, &token).await;
+    let changes = set("big", &[b'x'; LIMIT]);
+    let outcome = saved(store, &token, &save(&token, &changes, Plan::Merge)).await;
+    assert_eq!(kind(&outcome), "too large");
+    let changes = set("carried", b"1");
+    for (name, by) in [("text", 1), ("max", 1), ("min", -1)] {
+        let plan = Plan::Add { name, by };
+        let outcome = saved(store, &token, &save(&token, &changes, plan)).await;
+        assert_eq!(kind(&outcome), "not an integer", "{name}");
+    }
+    assert_eq!(load(store, &token).await.as_bytes(), before.as_bytes());
+    let plan = Plan::Add { name: "max", by: -1 };
+    let outcome = saved(store, &token, &save(&token, &changes, plan)).await;
+    let SaveOutcome::Saved(Saved { sum, .. }) = outcome else {
+        panic!("an addition within the range is refused");
+    };
+    assert_eq!(sum, Some(fields::COUNTER_MAX - 1));
+    assert_eq!(load(store, &token).await.field("carried"), Some(Bytes::from_static(b"1")));
+}
+
+async fn an_idle_session_expires_and_a_used_one_does_not<S: SessionStore>(store: &S) {
+    let (used, idle) = (expiry(1_500, 60_000), expiry(300, 60_000));
+    let (used, idle) = (create(store, &used, &[]).await, create(store, &idle, &[]).await);
+    let began = store.now_ms();
+    while store.now_ms() < began + 3_000 {
+        let renewed = store.renew(used.id(), &used.hash()).await;
+        assert!(matches!(renewed, Ok(true)), "a session in use expired");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(load(store, &used).await.seen_ms() > began, "renew marks no use");
+    let loaded = store.load(idle.id()).await;
+    assert!(matches!(loaded, Ok(None)), "an idle session is still there");
+    let outcome = saved(store, &idle, &save(&idle, &set("a", b"1"), Plan::Merge)).await;
+    assert_eq!(kind(&outcome), "absent", "a save to an expired session");
+}
+
+async fn the_absolute_deadline_stands<S: SessionStore>(store: &S) {
+    let token = create(store, &expiry(800, 1_000), &[]).await;
+    let deadline = store.now_ms() + 5_000;
+    let changes = set("a", b"1");
+    // Neither renewals nor writes move it.
+    loop {
+        let renewed = store.renew(token.id(), &token.hash()).await;
+        let renewed = renewed.unwrap_or_else(|error| panic!("renew fails: {error}"));
+        let outcome = saved(store, &token, &save(&token, &changes, Plan::Merge)).await;
+        if !renewed && kind(&outcome) == "absent" {
+            break;
+        }
+        assert!(store.now_ms() < deadline, "use moves the absolute deadline");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let loaded = store.load(token.id()).await;
+    assert!(matches!(loaded, Ok(None)), "a session outlives its deadline");
+}
+
+async fn new_time_outs_are_kept_by_later_writes<S: SessionStore>(store: &S) {
+    let token = create(store, &expiry(60_000, 60_000), &[]).await;
+    let changes = ChangeSet::default();
+    let remembered = Save {
+        expiry: Some(expiry(600_000, 6_000_000)),
+        ..save(&token, &changes, Plan::Merge)
+    };
+    for save in [remembered, save(&token, &set("a", b"1"), Plan::Merge)] {
+        let outcome = saved(store, &token, &save).await;
+        let SaveOutcome::Saved(Saved { lifetime_ms, .. }) = outcome else {
+            panic!("other time-outs are refused");
+        };
+        assert!(lifetime_ms > 5_000_000, "the absolute time-out: {lifetime_ms}");
+        let record = load(store, &token).await;
+        assert_eq!(record.idle_ms(), 600_000, "the idle time-out");
+        assert_eq!(record.expires_ms(), record.seen_ms() + 600_000);
+    }
+}
+
+async fn concurrent_writes_all_survive<S: SessionStore>(store: &S) {
+    const TASKS: usize = 8;
+    const ROUNDS: usize = 25;
+    let token = &create(store, &SessionExpiry::default(), &[]).await;
+    let write = async |task: usize| {
+        for round in 0..ROUNDS {
+            let changes = set(&format!("f{task}"), round.to_string().as_bytes());
+            let plan = Plan::Add { name: "n", by: 1 };
+            let outcome = saved(store, token, &save(token, &changes, plan)).await;
+            assert_eq!(kind(&outcome), "saved");
+        }
+    };
+    let mut writers: Vec<_> = (0..TASKS).map(|task| Box::pin(write(task))).collect();
+    std::future::poll_fn(|cx| {
+        writers.retain_mut(|writer| writer.as_mut().poll(cx).is_pending());
+        match writers.is_empty() {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    let record = load(store, token).await;
+    let sum = (TASKS * ROUNDS).to_string();
+    assert_eq!(record.field("n"), Some(Bytes::from(sum)), "additions got lost");
+    for task in 0..TASKS {
+        let last = Bytes::from((ROUNDS - 1).to_string());
+        assert_eq!(record.field(&format!("f{task}")), Some(last), "a field got lost");
+    }
+}
+
+fn expiry(idle_ms: u64, absolute_ms: u64) -> SessionExpiry {
+    let ms = Duration::from_millis;
+    SessionExpiry::new(ms(idle_ms), ms(absolute_ms)).unwrap_or_default()
+}
+
+fn new_session<'a>(token: &Token, expiry: &SessionExpiry, fields: &'a [u8]) -> NewSession<'a> {
+    NewSession {
+        verifier: token.hash(),
+        version: Version::random(),
+        expiry: *expiry,
+        fields,
+    }
+}
+
+async fn create<S: SessionStore>(store: &S, expiry: &SessionExpiry, fields: &[u8]) -> Token {
+    let token = Token::random();
+    let created = store.create(token.id(), &new_session(&token, expiry, fields)).await;
+    assert!(matches!(created, Ok(true)), "create: {created:?}");
+    token
+}
+
+async fn load<S: SessionStore>(store: &S, token: &Token) -> SessionRecord {
+    match store.load(token.id()).await {
+        Ok(Some(record)) => record,
+        other => panic!("load: {other:?}"),
+    }
+}
+
+fn set(name: &str, value: &[u8]) -> ChangeSet {
+    let mut changes = ChangeSet::default();
+    changes.put(name, Some(Bytes::copy_from_slice(value)));
+    changes
+}
+
+fn save<'a>(token: &Token, changes: &'a ChangeSet, plan: Plan<'a>) -> Save<'a> {
+    Save {
+        verifier: token.hash(),
+        version: Version::random(),
+        changes,
+        plan,
+        rotate_to: None,
+        expiry: None,
+        limit: LIMIT,
+    }
+}
+
+async fn saved<S: SessionStore>(store: &S, token: &Token, save: &Save<'_>) -> SaveOutcome {
+    match store.save(token.id(), save).await {
+        Ok(outcome) => outcome,
+        Err(error) => panic!("save fails: {error}"),
+    }
+}
+
+fn kind(outcome: &SaveOutcome) -> &'static str {
+    match outcome {
+        SaveOutcome::Saved(_) => "saved",
+        SaveOutcome::Conflict(_) => "conflict",
+        SaveOutcome::Absent => "absent",
+        SaveOutcome::Superseded => "superseded",
+        SaveOutcome::TooLarge => "too large",
+        SaveOutcome::NotInteger => "not an integer",
+    }
+}
+
+/// Xorshift: the same seed, the same throws.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn name(&mut self) -> String {
+        match self.below(12) {
+            0 => "ä\u{0}\n".to_owned(),
+            1 => "n".repeat(128),
+            n => format!("f{}", n % 6),
+        }
+    }
+
+    fn addend(&mut self) -> i64 {
+        match self.below(4) {
+            0 => fields::COUNTER_MAX,
+            1 => -fields::COUNTER_MAX,
+            n => n as i64 - 5,
+        }
+    }
+
+    fn changes(&mut self) -> ChangeSet {
+        let mut changes = ChangeSet::default();
+        for _ in 0..self.below(5) {
+            let name = self.name();
+            let value = match self.below(6) {
+                0 => None,
+                1 => Some(Bytes::from(self.addend().to_string())),
+                2 => Some(Bytes::from(self.below(100).to_string())),
+                3 => Some(Bytes::from_static(b"")),
+                _ => {
+                    let length = self.below(120) as usize;
+                    Some((0..length).map(|_| self.below(256) as u8).collect())
+                }
+            };
+            changes.put(&name, value);
+        }
+        changes
+    }
+}

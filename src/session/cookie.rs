@@ -1,0 +1,300 @@
+//! The cookie that carries a session's token.
+//! Floor 3.
+
+use std::time::Duration;
+
+use ::cookie::time::Duration as CookieDuration;
+use ::cookie::{Cookie, SameSite};
+use http::HeaderValue;
+
+use crate::config::ConfigError;
+use crate::session::token::{Parsed, Token};
+
+/// More bytes of `Cookie` headers than this are not looked at: the request has no session.
+pub(crate) const HEADERS_MAX: usize = 8 * 1024;
+/// Cookies of one name that are tried; a browser sends several where paths or domains overlap.
+const CANDIDATES_MAX: usize = 4;
+const NAME_MAX: usize = 128;
+const ATTRIBUTE_MAX: usize = 1024;
+
+/// Name and attributes of the session's cookie; cannot break the browsers' rules.
+///
+/// The default is `__Host-session` with `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`: sent
+/// over HTTPS only, hidden from scripts, bound to this host.
+///
+/// It is set when a session is created or rotated, and removed when its owner destroys it. By
+/// default it has a `Max-Age` that ends with the session's absolute deadline, so renewals need no
+/// new cookie: the store alone ends an idle session.
+#[derive(Debug, Clone)]
+pub struct SessionCookie {
+    name: Box<str>,
+    path: Box<str>,
+    domain: Option<Box<str>>,
+    same_site: SameSite,
+    secure: bool,
+    persistent: bool,
+}
+
+/// When a browser sends the cookie along with requests that other sites cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SessionSameSite {
+    /// Never, not even when a link on another site is followed.
+    Strict,
+    /// When a link is followed; not with forms and embedded requests. The default.
+    Lax,
+    /// Always: the application must defend itself against forged requests.
+    None,
+}
+
+impl SessionCookie {
+    /// A cookie called `name`, with the attributes of the default.
+    ///
+    /// # Errors
+    /// Where `name` is empty, longer than 128 bytes, or not a token (RFC 6265).
+    pub fn new(name: &str) -> Result<Self, ConfigError> {
+        let cookie = Self {
+            name: name.into(),
+            ..Self::default()
+        };
+        cookie.checked()
+    }
+
+    /// A cookie called `session` without `Secure`, for development over plain http.
+    ///
+    /// It gives up that nobody on the network sees the token, and that no other service on this
+    /// host, on whatever port, can overwrite it. Not for production.
+    #[must_use]
+    pub fn insecure_localhost() -> Self {
+        Self {
+            name: "session".into(),
+            secure: false,
+            ..Self::default()
+        }
+    }
+
+    /// Sends the cookie to `path` and below only. Default: `/`.
+    ///
+    /// # Errors
+    /// Where `path` does not begin with a slash or holds a character that no path may hold, or
+    /// the name begins with `__Host-`, which needs `/`.
+    pub fn with_path(self, path: &str) -> Result<Self, ConfigError> {
+        let path = path.into();
+        Self { path, ..self }.checked()
+    }
+
+    /// Sends the cookie to `domain` and its subdomains. Default: to this host only.
+    ///
+    /// # Errors
+    /// Where `domain` is no host name, or the cookie's name begins with `__Host-`, which allows
+    /// none.
+    pub fn with_domain(self, domain: &str) -> Result<Self, ConfigError> {
+        let domain = Some(domain.into());
+        Self { domain, ..self }.checked()
+    }
+
+    /// When the cookie goes along with requests that other sites cause. Default: `Lax`.
+    ///
+    /// # Errors
+    /// `None` for a cookie that is not `Secure`.
+    pub fn with_same_site(self, same_site: SessionSameSite) -> Result<Self, ConfigError> {
+        let same_site = match same_site {
+            SessionSameSite::Strict => SameSite::Strict,
+            SessionSameSite::Lax => SameSite::Lax,
+            SessionSameSite::None => SameSite::None,
+        };
+        Self { same_site, ..self }.checked()
+    }
+
+    /// Lets the browser forget the cookie when it closes. Default: it keeps it.
+    ///
+    /// Many browsers restore their tabs, and such cookies with them.
+    #[must_use]
+    pub fn until_browser_closes(self) -> Self {
+        Self {
+            persistent: false,
+            ..self
+        }
+    }
+
+    /// The cookie's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn checked(self) -> Result<Self, ConfigError> {
+        let error = |option, value: &str, accepted| Err(ConfigError::new(option, value, accepted));
+        let name = &*self.name;
+        if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(is_token) {
+            let accepted = "1 to 128 letters, digits and !#$%&'*+-.^_`|~";
+            return error("cookie name", name, accepted);
+        }
+        let path_byte = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b';';
+        let sane = self.path.len() <= ATTRIBUTE_MAX && self.path.bytes().all(path_byte);
+        if !self.path.starts_with('/') || !sane {
+            return error("cookie path", &self.path, "a path that begins with a slash");
+        }
+        let domain = self.domain.as_deref();
+        let host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if let Some(domain) = domain {
+            let sane = !domain.is_empty() && domain.len() <= 255 && domain.bytes().all(host_byte);
+            if !sane {
+                return error("cookie domain", domain, "a host name");
+            }
+        }
+        // Browsers compare the prefixes without regard to case.
+        let has_prefix = |prefix: &str| {
+            (name.as_bytes().get(..prefix.len()))
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        if has_prefix("__Host-") && *self.path != *"/" {
+            return error("cookie path", &self.path, "/ for a __Host- cookie");
+        }
+        if let Some(domain) = domain.filter(|_| has_prefix("__Host-")) {
+            return error("cookie domain", domain, "none for a __Host- cookie");
+        }
+        if self.same_site == SameSite::None && !self.secure {
+            let accepted = "Strict or Lax for a cookie that is not Secure";
+            return error("cookie SameSite", "None", accepted);
+        }
+        Ok(self)
+    }
+
+    /// `Set-Cookie` that hands a token out.
+    pub(crate) fn set(&self, token: &Token, lifetime: Duration) -> Option<HeaderValue> {
+        let seconds = i64::try_from(lifetime.as_secs().max(1)).unwrap_or(i64::MAX);
+        let max_age = self.persistent.then(|| CookieDuration::seconds(seconds));
+        self.header(token.expose(), max_age)
+    }
+
+    /// `Set-Cookie` that takes the cookie away: the same attributes, or browsers ignore it.
+    pub(crate) fn remove(&self) -> Option<HeaderValue> {
+        self.header(String::new(), Some(CookieDuration::ZERO))
+    }
+
+    /// `None` cannot happen: every part was checked at construction.
+    fn header(&self, value: String, max_age: Option<CookieDuration>) -> Option<HeaderValue> {
+        let mut cookie = Cookie::new(&*self.name, value);
+        cookie.set_path(&*self.path);
+        cookie.set_http_only(true);
+        cookie.set_same_site(self.same_site);
+        cookie.set_secure(self.secure);
+        cookie.set_max_age(max_age);
+        if let Some(domain) = &self.domain {
+            cookie.set_domain(&**domain);
+        }
+        let mut header = HeaderValue::from_maybe_shared(cookie.to_string()).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
+    /// The tokens in the `Cookie` headers.
+    ///
+    /// Read as bytes, so that another cookie that is not ASCII does not cost the session.
+    pub(crate) fn read<'a>(&self, headers: impl Iterator<Item = &'a HeaderValue>) -> Candidates {
+        let mut found = Candidates::default();
+        let pairs = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+        for pair in pairs {
+            let pair = pair.trim_ascii();
+            let value = pair
+                .strip_prefix(self.name.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"="));
+            match value.map(Token::parse) {
+                Some(Parsed::Token(token)) if found.tokens.len() < CANDIDATES_MAX => {
+                    found.tokens.push(token);
+                }
+                Some(Parsed::Newer) => found.newer = true,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// What the request presents, unverified.
+#[derive(Clone, Default)]
+pub(crate) struct Candidates {
+    /// Up to four, in the order in which the browser sent them: the most specific path first.
+    pub(crate) tokens: Vec<Token>,
+    /// There is one that only a newer version can read.
+    pub(crate) newer: bool,
+}
+
+impl Default for SessionCookie {
+    fn default() -> Self {
+        Self {
+            name: "__Host-session".into(),
+            path: "/".into(),
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: true,
+            persistent: true,
+        }
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_browsers_refuse_is_refused_at_construction() {
+        for name in ["", "a b", "a=b", "a;b", "ä", &"a".repeat(129)] {
+            assert!(SessionCookie::new(name).is_err(), "{name}");
+        }
+        assert!(SessionCookie::default().with_path("/x").is_err());
+        assert!(SessionCookie::default().with_domain("a.b").is_err());
+        assert!(SessionCookie::new("__HOST-x").unwrap().with_path("/x").is_err());
+        let plain = || SessionCookie::new("sid").unwrap();
+        assert!(plain().with_path("x").is_err());
+        assert!(plain().with_path("/x; Domain=evil").is_err());
+        assert!(plain().with_domain("a;b").is_err());
+        let local = SessionCookie::insecure_localhost();
+        let error = local.with_same_site(SessionSameSite::None).unwrap_err();
+        assert_eq!(error.option(), "cookie SameSite");
+        let secure = SessionCookie::new("__Secure-x").unwrap();
+        assert!(secure.with_path("/x").unwrap().with_domain("a.b").is_ok());
+    }
+
+    #[test]
+    fn headers_are_as_documented() {
+        let token = Token::random();
+        let header = SessionCookie::default().set(&token, Duration::from_secs(9));
+        let text = header.unwrap().to_str().unwrap().to_owned();
+        let expected = format!(
+            "__Host-session={}; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=9",
+            token.expose()
+        );
+        assert_eq!(text, expected);
+        let gone = SessionCookie::insecure_localhost().remove().unwrap();
+        assert_eq!(gone, "session=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
+        let browser = SessionCookie::default().until_browser_closes();
+        let header = browser.set(&token, Duration::from_secs(9)).unwrap();
+        assert!(!header.to_str().unwrap().contains("Max-Age"));
+        assert!(!format!("{header:?}").contains(&token.expose()));
+    }
+
+    #[test]
+    fn tokens_are_found_between_other_cookies() {
+        let (a, b) = (Token::random(), Token::random());
+        let cookie = SessionCookie::insecure_localhost();
+        let header = format!(
+            "x=\u{e4}; session={};session=bogus;  session={} ; session2={}",
+            a.expose(),
+            b.expose(),
+            a.expose()
+        );
+        let header = HeaderValue::from_bytes(header.as_bytes()).unwrap();
+        let found = cookie.read([&header].into_iter());
+        let hashes: Vec<_> = found.tokens.iter().map(Token::hash).collect();
+        assert_eq!(hashes, [a.hash(), b.hash()]);
+        assert!(!found.newer);
+        let many = HeaderValue::from_str(&format!("session={};", a.expose()).repeat(9)).unwrap();
+        assert_eq!(cookie.read([&many].into_iter()).tokens.len(), 4);
+    }
+}

@@ -1,0 +1,62 @@
+//! Axum: `Session` as an argument of a handler, its errors as answers.
+//! Floor 7.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+
+use crate::answer::{Reason, Refusal};
+use crate::session::error::{SessionError, SessionErrorKind};
+use crate::session::handle::{Session, SessionLayerMissing};
+
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = SessionLayerMissing;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Self::from_extensions(&parts.extensions).cloned()
+    }
+}
+
+impl IntoResponse for SessionLayerMissing {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+    }
+}
+
+impl IntoResponse for SessionError {
+    fn into_response(self) -> Response {
+        let (status, slug) = match self.kind() {
+            SessionErrorKind::Unavailable | SessionErrorKind::OutcomeUnknown => {
+                let refusal = Refusal::new(Reason::SessionUnavailable);
+                return refused(refusal.retry_about(Duration::from_secs(1)));
+            }
+            SessionErrorKind::TooLarge => return refused(Refusal::new(Reason::SessionTooLarge)),
+            SessionErrorKind::Gone => (StatusCode::CONFLICT, "session-gone"),
+            SessionErrorKind::Contended => (StatusCode::CONFLICT, "session-contended"),
+            SessionErrorKind::NotInteger => (StatusCode::CONFLICT, "session-not-integer"),
+            SessionErrorKind::InvalidName => (StatusCode::BAD_REQUEST, "session-invalid-name"),
+            SessionErrorKind::Sealed => (StatusCode::INTERNAL_SERVER_ERROR, "session-sealed"),
+            SessionErrorKind::Encode => (StatusCode::INTERNAL_SERVER_ERROR, "session-encode"),
+            SessionErrorKind::Decode => (StatusCode::INTERNAL_SERVER_ERROR, "session-decode"),
+            SessionErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "session-corrupt"),
+        };
+        let body = format!(
+            r#"{{"type":"urn:tower-handoff:{slug}","title":"{}","status":{}}}"#,
+            self.kind().text(),
+            status.as_u16()
+        );
+        let json = HeaderValue::from_static("application/problem+json");
+        (status, [(CONTENT_TYPE, json)], body).into_response()
+    }
+}
+
+fn refused(refusal: Refusal) -> Response {
+    let mut response = refusal.response().map(Body::from);
+    response.extensions_mut().insert(refusal);
+    response
+}

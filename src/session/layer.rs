@@ -1,0 +1,120 @@
+//! `SessionLayer`: the options of sessions.
+//! Floor 6.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, response};
+use tower_layer::Layer;
+
+use crate::answer::Responder;
+use crate::session::cookie::SessionCookie;
+use crate::session::expiry::SessionExpiry;
+use crate::session::limits::SessionLimits;
+use crate::session::options::Options;
+use crate::session::service::SessionService;
+use crate::session::store::SessionStore;
+
+/// Gives every request a [`Session`](crate::session::Session) in its extensions, and writes it
+/// back before the response begins.
+///
+/// A request that does not touch its session costs no round trip. Applied twice with cookies of
+/// the same name, the inner layer leaves the session to the outer one.
+///
+/// Its own answers: 413 where the handler wrote more than the session may hold, 503 with
+/// `Retry-After` where the store was away at the commit. Nothing is written then.
+#[derive(Clone)]
+pub struct SessionLayer(Arc<Options>);
+
+impl SessionLayer {
+    /// Sessions in `store`, with the defaults of every option below.
+    #[must_use]
+    pub fn new(store: impl SessionStore) -> Self {
+        Self(Arc::new(Options {
+            store: Arc::new(store),
+            cookie: SessionCookie::default(),
+            expiry: SessionExpiry::default(),
+            limits: SessionLimits::default(),
+            responder: Responder::default(),
+            commit_when: |status| !status.is_server_error(),
+            on_gone: None,
+        }))
+    }
+
+    /// The cookie. Default: [`SessionCookie::default`], `__Host-session`, for HTTPS only.
+    #[must_use]
+    pub fn with_cookie(self, cookie: SessionCookie) -> Self {
+        self.with(|options| options.cookie = cookie)
+    }
+
+    /// How long new sessions live. Default: an hour without use, a day in all.
+    #[must_use]
+    pub fn with_expiry(self, expiry: SessionExpiry) -> Self {
+        self.with(|options| options.expiry = expiry)
+    }
+
+    /// How much a session may hold. Default: 8 KiB a field, 16 KiB a session.
+    #[must_use]
+    pub fn with_limits(self, limits: SessionLimits) -> Self {
+        self.with(|options| options.limits = limits)
+    }
+
+    /// Makes the layer's own answers. Default: problem+json.
+    #[must_use]
+    pub fn with_responder(self, responder: Responder) -> Self {
+        self.with(|options| options.responder = responder)
+    }
+
+    /// Says by the response's status whether to write what the handler set. Default: all but 5xx.
+    ///
+    /// What acted at its await (`update`, `increment`, `destroy`) stays in any case.
+    #[must_use]
+    pub fn with_commit_when(self, commit_when: fn(StatusCode) -> bool) -> Self {
+        self.with(|options| options.commit_when = commit_when)
+    }
+
+    /// Answers in place of the handler where its session was gone at the commit
+    /// ([`CommitOutcome::Gone`](crate::session::CommitOutcome::Gone)): 401, say, or 409. Gets the
+    /// handler's response; `None` lets it stand. Default: it stands.
+    #[must_use]
+    pub fn with_on_gone(
+        self,
+        on_gone: impl Fn(&response::Parts) -> Option<Response<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|options| options.on_gone = Some(Arc::new(on_gone)))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+}
+
+impl<S> Layer<S> for SessionLayer {
+    type Service = SessionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SessionService::new(inner, Arc::clone(&self.0))
+    }
+}
+
+impl fmt::Debug for SessionLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options {
+            store: _,
+            cookie,
+            expiry,
+            limits,
+            responder,
+            commit_when: _,
+            on_gone: _,
+        } = &*self.0;
+        f.debug_struct("SessionLayer")
+            .field("cookie", cookie)
+            .field("expiry", expiry)
+            .field("limits", limits)
+            .field("responder", responder)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,26 @@
+//! What a session layer was configured with, shared by all requests it sees.
+//! Floor 5.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, response};
+
+use crate::answer::Responder;
+use crate::session::cookie::SessionCookie;
+use crate::session::expiry::SessionExpiry;
+use crate::session::limits::SessionLimits;
+use crate::session::store::DynStore;
+
+pub(crate) type OnGone = dyn Fn(&response::Parts) -> Option<Response<Bytes>> + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) store: Arc<dyn DynStore>,
+    pub(crate) cookie: SessionCookie,
+    pub(crate) expiry: SessionExpiry,
+    pub(crate) limits: SessionLimits,
+    pub(crate) responder: Responder,
+    pub(crate) commit_when: fn(StatusCode) -> bool,
+    pub(crate) on_gone: Option<Arc<OnGone>>,
+}

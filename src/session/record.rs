@@ -1,0 +1,272 @@
+//! A session as it is stored: a header of fixed size, and the fields.
+//! Floor 1.
+//!
+//! ```text
+//! offset  size
+//!      0     1  format, 1
+//!      1     8  version: random, another one after every write
+//!      9    32  SHA-256 of the verifier
+//!     41    32  SHA-256 of the verifier before, or zeros
+//!     73     8  when it was rotated, or zero      (all times: ms, big-endian,
+//!     81     8  when it began                      by the store's clock)
+//!     89     8  when it was last used, exact to a renewal window
+//!     97     8  idle time-out
+//!    105     8  absolute deadline
+//!    113     1  flags, none yet; unknown ones are kept
+//!    114        the fields
+//! ```
+//!
+//! The Redis scripts know these offsets. A record whose first byte is larger than 1 was written
+//! by a newer version: it is an error for whoever needs it, and never overwritten.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::random;
+use crate::session::error::{StoreError, StoreErrorKind};
+use crate::session::expiry::SessionExpiry;
+use crate::session::fields;
+use crate::session::token::VerifierHash;
+
+pub(crate) const FORMAT: u8 = 1;
+pub(crate) const VERSION: usize = 1;
+pub(crate) const CURRENT: usize = 9;
+pub(crate) const PREVIOUS: usize = 41;
+pub(crate) const ROTATED: usize = 73;
+pub(crate) const CREATED: usize = 81;
+pub(crate) const SEEN: usize = 89;
+pub(crate) const IDLE: usize = 97;
+pub(crate) const DEADLINE: usize = 105;
+pub(crate) const HEADER: usize = 114;
+
+/// How long a request that still presents the verifier before a rotation is told that its session
+/// is gone, instead of being given a new one.
+const LATE_MS: u64 = 60_000;
+/// No time is beyond what Lua counts exactly.
+const TIME_MAX: u64 = 1 << 53;
+
+/// Tells one state of a session from another; compared for equality only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version([u8; 8]);
+
+impl Version {
+    pub(crate) fn random() -> Self {
+        Self(random::bytes())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+/// Whether whoever presents a verifier may use the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The verifier is the session's.
+    Current,
+    /// It was the session's until less than a minute ago.
+    Superseded,
+    /// It is not the session's.
+    Stranger,
+}
+
+/// A stored session: one buffer, checked once, read in place.
+#[derive(Clone)]
+pub struct SessionRecord(Bytes);
+
+impl SessionRecord {
+    /// Checks stored bytes.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NewerFormat`] where a newer version wrote them, and
+    /// [`StoreErrorKind::Corrupt`] where they make no sense.
+    pub fn decode(bytes: impl Into<Bytes>) -> Result<Self, StoreError> {
+        let bytes = bytes.into();
+        let kind = match bytes.first() {
+            Some(&FORMAT) if bytes.len() >= HEADER => {
+                let record = Self(bytes);
+                let times = [ROTATED, CREATED, SEEN, IDLE, DEADLINE];
+                let sane = times.iter().all(|at| record.number(*at) <= TIME_MAX);
+                if sane && fields::is_sound(record.fields()) {
+                    return Ok(record);
+                }
+                StoreErrorKind::Corrupt
+            }
+            Some(&format) if format > FORMAT => StoreErrorKind::NewerFormat,
+            _ => StoreErrorKind::Corrupt,
+        };
+        Err(StoreError::new(kind))
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// When the session began, in Unix milliseconds of the store's clock.
+    #[must_use]
+    pub fn created_ms(&self) -> u64 {
+        self.number(CREATED)
+    }
+
+    /// When the session was last used, exact to a renewal window.
+    #[must_use]
+    pub fn seen_ms(&self) -> u64 {
+        self.number(SEEN)
+    }
+
+    /// When the session expires unless it is used again. The store forgets it then.
+    #[must_use]
+    pub fn expires_ms(&self) -> u64 {
+        let idle = self.seen_ms().saturating_add(self.idle_ms());
+        idle.min(self.deadline_ms())
+    }
+
+    /// Whether whoever presents a verifier with this digest may use the session.
+    #[must_use]
+    pub fn verify(&self, verifier: &VerifierHash, now_ms: u64) -> Verdict {
+        if self.hash(CURRENT) == *verifier {
+            return Verdict::Current;
+        }
+        let late = now_ms.saturating_sub(self.number(ROTATED)) < LATE_MS;
+        if self.hash(PREVIOUS) == *verifier && late {
+            return Verdict::Superseded;
+        }
+        Verdict::Stranger
+    }
+
+    /// The session, used just now; `None` where the verifier is not its own.
+    ///
+    /// A store's [`renew`](crate::session::SessionStore::renew) writes this back. It keeps the
+    /// session's own time-outs.
+    #[must_use]
+    pub fn renewed(&self, verifier: &VerifierHash, now_ms: u64) -> Option<Self> {
+        if self.verify(verifier, now_ms) != Verdict::Current {
+            return None;
+        }
+        let mut bytes = self.0.to_vec();
+        put(&mut bytes, SEEN, &now_ms.to_be_bytes());
+        Some(Self(bytes.into()))
+    }
+
+    pub(crate) fn new(
+        verifier: &VerifierHash,
+        version: Version,
+        expiry: &SessionExpiry,
+        fields: &[u8],
+        now_ms: u64,
+    ) -> Self {
+        let mut bytes = vec![0; HEADER];
+        bytes[0] = FORMAT;
+        put(&mut bytes, VERSION, version.as_bytes());
+        put(&mut bytes, CURRENT, verifier.as_bytes());
+        put(&mut bytes, CREATED, &now_ms.to_be_bytes());
+        put(&mut bytes, SEEN, &now_ms.to_be_bytes());
+        put(&mut bytes, IDLE, &expiry.idle_ms().to_be_bytes());
+        let deadline = now_ms.saturating_add(expiry.absolute_ms());
+        put(&mut bytes, DEADLINE, &deadline.to_be_bytes());
+        bytes.extend_from_slice(fields);
+        Self(bytes.into())
+    }
+
+    /// The same header but for `edits`, each a place and its bytes, and other fields.
+    pub(crate) fn with(&self, edits: &[(usize, &[u8])], fields: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(HEADER + fields.len());
+        bytes.extend_from_slice(&self.0[..HEADER]);
+        for (at, edit) in edits {
+            put(&mut bytes, *at, edit);
+        }
+        bytes.extend_from_slice(fields);
+        Self(bytes.into())
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        Version(self.array(VERSION))
+    }
+
+    pub(crate) fn idle_ms(&self) -> u64 {
+        self.number(IDLE)
+    }
+
+    pub(crate) fn deadline_ms(&self) -> u64 {
+        self.number(DEADLINE)
+    }
+
+    pub(crate) fn hash(&self, at: usize) -> VerifierHash {
+        VerifierHash::from_bytes(self.array(at))
+    }
+
+    pub(crate) fn fields(&self) -> &[u8] {
+        &self.0[HEADER..]
+    }
+
+    /// A field's value, without copying it.
+    pub(crate) fn field(&self, name: &str) -> Option<Bytes> {
+        fields::find(self.fields(), name).map(|value| self.0.slice_ref(value))
+    }
+
+    fn number(&self, at: usize) -> u64 {
+        u64::from_be_bytes(self.array(at))
+    }
+
+    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+        let mut array = [0; N];
+        array.copy_from_slice(&self.0[at..at + N]);
+        array
+    }
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+impl fmt::Debug for SessionRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRecord")
+            .field("created_ms", &self.created_ms())
+            .field("seen_ms", &self.seen_ms())
+            .field("bytes", &self.0.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::token::Token;
+
+    #[test]
+    fn hostile_bytes_are_errors_and_never_panic() {
+        let hash = Token::random().hash();
+        let mut fields = Vec::new();
+        fields::push(&mut fields, "a", b"value");
+        let expiry = SessionExpiry::default();
+        let record = SessionRecord::new(&hash, Version::random(), &expiry, &fields, 1_000);
+        let good = record.as_bytes().to_vec();
+        assert!(SessionRecord::decode(good.clone()).is_ok());
+        for length in 0..good.len() {
+            let cut = SessionRecord::decode(good[..length].to_vec());
+            assert_eq!(cut.is_ok(), length == HEADER, "{length}");
+        }
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut flipped = good.clone();
+                flipped[at] ^= 1 << bit;
+                if let Ok(record) = SessionRecord::decode(flipped) {
+                    let _ = (record.expires_ms(), record.field("a"), fields::walk(record.fields()).count());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_nonsense() {
+        let kind = |bytes: &[u8]| SessionRecord::decode(bytes.to_vec()).unwrap_err().kind();
+        assert_eq!(kind(&[2]), StoreErrorKind::NewerFormat);
+        assert_eq!(kind(&[0; 200]), StoreErrorKind::Corrupt);
+        assert_eq!(kind(&[]), StoreErrorKind::Corrupt);
+    }
+}

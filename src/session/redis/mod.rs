@@ -1,0 +1,5 @@
+//! Sessions in Redis.
+
+mod sessions;
+
+pub use sessions::RedisSessions;

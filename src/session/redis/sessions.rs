@@ -1,0 +1,187 @@
+//! Sessions in Redis: one string each, read by GET, written by scripts.
+//! Floor 4.
+
+use ::redis::Value;
+use bytes::Bytes;
+
+use crate::redis::{RedisError, RedisErrorKind, RedisHandle, Script, script};
+use crate::session::error::{StoreError, StoreErrorKind};
+use crate::session::id::SessionId;
+use crate::session::record::SessionRecord;
+use crate::session::save::{NewSession, Plan, Save, SaveOutcome, Saved};
+use crate::session::store::SessionStore;
+use crate::session::token::VerifierHash;
+
+static CREATE: Script = script!("create.lua");
+static SAVE: Script = script!("save.lua");
+static RENEW: Script = script!("renew.lua");
+static DESTROY: Script = script!("destroy.lua");
+
+/// Sessions in Redis, shared by all instances that use the same key prefix; cheap to clone.
+///
+/// A session is one string under `{prefix}:s1:{{id}}`, which Redis itself expires. Each operation is
+/// one command: `load` a GET, the others a script of one key.
+#[derive(Debug, Clone)]
+pub struct RedisSessions(RedisHandle);
+
+impl RedisHandle {
+    /// Sessions over this connection.
+    #[must_use]
+    pub fn sessions(&self) -> RedisSessions {
+        RedisSessions(self.clone())
+    }
+}
+
+impl RedisSessions {
+    fn key(&self, id: &SessionId) -> Vec<u8> {
+        self.0.keyspace().key("s1", &id.to_string(), "")
+    }
+
+    async fn run(
+        &self,
+        script: &Script,
+        id: &SessionId,
+        arguments: &[&[u8]],
+    ) -> Result<Value, StoreError> {
+        let key = self.key(id);
+        (self.0.run(script, &[&key], arguments).await).map_err(store_error)
+    }
+
+    /// Runs a script that replies one number: done or absent.
+    async fn run_on_owned(
+        &self,
+        script: &Script,
+        id: &SessionId,
+        verifier: &VerifierHash,
+    ) -> Result<bool, StoreError> {
+        match self.run(script, id, &[verifier.as_bytes()]).await? {
+            Value::Int(0) => Ok(true),
+            Value::Int(ABSENT) => Ok(false),
+            Value::Int(code) => Err(refused(code)),
+            _ => Err(surprise()),
+        }
+    }
+}
+
+impl SessionStore for RedisSessions {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms()
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        let mut get = ::redis::cmd("GET");
+        get.arg(self.key(id));
+        match self.0.send(get).await.map_err(store_error)? {
+            Value::Nil => Ok(None),
+            Value::BulkString(bytes) => SessionRecord::decode(bytes).map(Some),
+            _ => Err(surprise()),
+        }
+    }
+
+    async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
+        let idle = new.expiry.idle_ms().to_string();
+        let absolute = new.expiry.absolute_ms().to_string();
+        let arguments: [&[u8]; 5] = [
+            new.version.as_bytes(),
+            new.verifier.as_bytes(),
+            idle.as_bytes(),
+            absolute.as_bytes(),
+            new.fields,
+        ];
+        match self.run(&CREATE, id, &arguments).await? {
+            Value::Int(created) => Ok(created == 1),
+            _ => Err(surprise()),
+        }
+    }
+
+    async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
+        let (plan, base, whole, name, by) = match save.plan {
+            Plan::Merge => ("M", None, &[][..], "", 0),
+            Plan::ReplaceOrMerge { base, whole } => ("W", Some(base), whole, "", 0),
+            Plan::ReplaceOrReport { base, whole } => ("C", Some(base), whole, "", 0),
+            Plan::Add { name, by } => ("A", None, &[][..], name, by),
+        };
+        let expiry = save.expiry.map(|expiry| (expiry.idle_ms(), expiry.absolute_ms()));
+        let (idle, absolute) = expiry.map_or_else(Default::default, |(idle, absolute)| {
+            (idle.to_string(), absolute.to_string())
+        });
+        let (limit, by) = (save.limit.to_string(), by.to_string());
+        let arguments: [&[u8]; 13] = [
+            save.verifier.as_bytes(),
+            save.version.as_bytes(),
+            plan.as_bytes(),
+            base.as_ref().map_or(&[], |base| base.as_bytes()),
+            whole,
+            &save.changes.names(),
+            &save.changes.new_fields(),
+            (save.rotate_to.as_ref()).map_or(&[], |hash| hash.as_bytes()),
+            limit.as_bytes(),
+            idle.as_bytes(),
+            absolute.as_bytes(),
+            name.as_bytes(),
+            by.as_bytes(),
+        ];
+        let Value::Array(reply) = self.run(&SAVE, id, &arguments).await? else {
+            return Err(surprise());
+        };
+        outcome(reply)
+    }
+
+    async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
+        self.run_on_owned(&RENEW, id, verifier).await
+    }
+
+    async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
+        self.run_on_owned(&DESTROY, id, verifier).await
+    }
+}
+
+/// The scripts' word for a session that is not there.
+const ABSENT: i64 = 2;
+
+fn outcome(reply: Vec<Value>) -> Result<SaveOutcome, StoreError> {
+    let mut reply = reply.into_iter();
+    let Some(Value::Int(code)) = reply.next() else {
+        return Err(surprise());
+    };
+    Ok(match (code, reply.next(), reply.next()) {
+        (0, Some(Value::Int(lifetime)), Some(Value::BulkString(sum))) => {
+            let sum = String::from_utf8_lossy(&sum).parse().ok();
+            SaveOutcome::Saved(Saved::new(lifetime.unsigned_abs(), sum))
+        }
+        (1, Some(Value::BulkString(record)), _) => {
+            SaveOutcome::Conflict(SessionRecord::decode(Bytes::from(record))?)
+        }
+        (ABSENT, ..) => SaveOutcome::Absent,
+        (3, ..) => SaveOutcome::Superseded,
+        (4, ..) => SaveOutcome::TooLarge,
+        (5, ..) => SaveOutcome::NotInteger,
+        (code, ..) => return Err(refused(code)),
+    })
+}
+
+fn refused(code: i64) -> StoreError {
+    match code {
+        6 => StoreError::new(StoreErrorKind::NewerFormat),
+        7 => StoreError::new(StoreErrorKind::Corrupt),
+        _ => surprise(),
+    }
+}
+
+/// A reply that none of the scripts sends: something between here and Redis changes replies.
+fn surprise() -> StoreError {
+    StoreError::new(StoreErrorKind::OutcomeUnknown).with_source("a reply of an unexpected type")
+}
+
+fn store_error(error: RedisError) -> StoreError {
+    let kind = match error.kind() {
+        RedisErrorKind::Unknown => StoreErrorKind::OutcomeUnknown,
+        // Another kind of value lies under the session's key.
+        RedisErrorKind::Refused if error.to_string().contains("WRONGTYPE") => {
+            StoreErrorKind::Corrupt
+        }
+        // Loading, read-only, out of memory: nothing was done.
+        _ => StoreErrorKind::Unavailable,
+    };
+    StoreError::new(kind).with_source(error)
+}

@@ -1,0 +1,94 @@
+//! What one request knows of its session, and what it has yet to write.
+//! Floor 5.
+
+use http::HeaderValue;
+
+use crate::session::change::ChangeSet;
+use crate::session::cookie::{Candidates, SessionCookie};
+use crate::session::error::{SessionError, SessionErrorKind};
+use crate::session::record::SessionRecord;
+use crate::session::token::Token;
+
+/// Everything about a request's session that changes. No lock on it is held across I/O.
+pub(crate) struct State {
+    pub(crate) known: Known,
+    pub(crate) pending: ChangeSet,
+    pub(crate) rotate: bool,
+    pub(crate) sealed: bool,
+    pub(crate) announce: Announce,
+}
+
+/// Which session the request has, as far as anybody has looked.
+pub(crate) enum Known {
+    /// Nobody has looked at the cookie.
+    Unread(RawCookies),
+    /// Several tokens, or one that only a newer version can read: the store must tell.
+    Several(Candidates),
+    /// One token that nobody has verified.
+    Claimed(Token),
+    /// The request has no session.
+    Nobody,
+    /// The session was there when we looked, so if it is not any more, it is gone.
+    Live(Token, Option<SessionRecord>),
+    /// The session was destroyed, rotated or expired: nothing may be written for this request.
+    Gone,
+}
+
+/// `Cookie` headers as they came; parsed at the first touch. One is the rule, more are HTTP/2's.
+#[derive(Default)]
+pub(crate) struct RawCookies {
+    pub(crate) first: Option<HeaderValue>,
+    pub(crate) others: Vec<HeaderValue>,
+}
+
+/// What the response has to tell the browser.
+pub(crate) enum Announce {
+    Nothing,
+    /// A new token, and the milliseconds the session may live.
+    Token(Token, u64),
+    /// The session was destroyed by its owner.
+    Removal,
+}
+
+impl State {
+    pub(crate) fn new(cookies: RawCookies) -> Self {
+        Self {
+            known: Known::Unread(cookies),
+            pending: ChangeSet::default(),
+            rotate: false,
+            sealed: false,
+            announce: Announce::Nothing,
+        }
+    }
+
+    /// Reads the cookie if nobody has yet. Costs no round trip.
+    pub(crate) fn known(&mut self, cookie: &SessionCookie) -> &mut Known {
+        if let Known::Unread(raw) = &self.known {
+            let mut found = cookie.read(raw.first.iter().chain(&raw.others));
+            self.known = match (found.tokens.len(), found.newer) {
+                (0, false) => Known::Nobody,
+                (1, false) => found.tokens.pop().map_or(Known::Nobody, Known::Claimed),
+                _ => Known::Several(found),
+            };
+        }
+        &mut self.known
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), SessionError> {
+        if self.sealed {
+            return Err(SessionErrorKind::Sealed.into());
+        }
+        Ok(())
+    }
+
+    /// Whether a commit would have anything to do.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.rotate || !self.pending.is_empty()
+    }
+
+    /// Forgets what is not written yet.
+    pub(crate) fn discard(&mut self) {
+        self.pending.clear();
+        self.rotate = false;
+    }
+}

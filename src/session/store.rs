@@ -1,0 +1,151 @@
+//! The port to where sessions are kept, and what a store promises.
+//! Floor 2.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::session::error::StoreError;
+use crate::session::id::SessionId;
+use crate::session::record::SessionRecord;
+use crate::session::save::{NewSession, Save, SaveOutcome};
+use crate::session::token::VerifierHash;
+
+/// Keeps sessions: [`MemorySessions`](crate::session::MemorySessions), Redis, or one of your own.
+///
+/// # Contract
+/// - **Every operation that writes is atomic**: it reads the record, decides, and writes, and no
+///   other write to the same session comes between. This is what keeps a slow request from
+///   bringing a session back that was logged out meanwhile.
+/// - **Only `create` makes a session.** Nothing else stores under an id that is not there.
+/// - **An expired session is not there**, for every operation: [`SessionRecord::expires_ms`] by
+///   the store's own clock, which all instances share.
+/// - **What is not understood stays**: bytes that [`SessionRecord::decode`] refuses are an error of
+///   the operation, and are neither overwritten nor deleted.
+/// - **A dropped future** leaves the operation done or not done, never half.
+/// - **Every operation ends** in bounded time, with an error where the store does not answer.
+///
+/// `session::contract::check` (feature `testing`) puts a store through all of it.
+///
+/// # A wrong store and a right one
+/// Wrong: between the two statements another request may delete the session, and this one brings
+/// it back, with the user logged in again.
+///
+/// ```ignore
+/// async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
+///     let current = self.load(id).await?;
+///     let (outcome, record) = save.apply(current.as_ref(), self.now_ms());
+///     if let Some(record) = record {
+///         self.database.upsert(id, record.as_bytes()).await?;
+///     }
+///     Ok(outcome)
+/// }
+/// ```
+///
+/// Right: one transaction holds the row from the read to the write, and the write is no upsert.
+///
+/// ```ignore
+/// async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
+///     let mut row = self.database.begin_and_lock(id).await?;
+///     let current = row.unexpired().map(SessionRecord::decode).transpose()?;
+///     let (outcome, record) = save.apply(current.as_ref(), row.database_now_ms());
+///     if let Some(record) = record {
+///         row.update(record.as_bytes(), record.expires_ms()).await?;
+///     }
+///     row.commit().await?;
+///     Ok(outcome)
+/// }
+/// ```
+pub trait SessionStore: Send + Sync + 'static {
+    /// The store's clock, in Unix milliseconds; an estimate, where the clock is elsewhere. Used to
+    /// tell late requests from strangers and to know when a renewal is due, nothing else.
+    fn now_ms(&self) -> u64;
+
+    /// The session under `id`. Whether the request may use it, the caller finds out.
+    ///
+    /// # Errors
+    /// Where the store is away, or what is stored is no record of this format.
+    fn load(
+        &self,
+        id: &SessionId,
+    ) -> impl Future<Output = Result<Option<SessionRecord>, StoreError>> + Send;
+
+    /// Stores a new session; `false`, and nothing stored, where the id is taken.
+    ///
+    /// # Errors
+    /// Where the store is away or full.
+    fn create(
+        &self,
+        id: &SessionId,
+        new: &NewSession<'_>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Writes to a session that exists, as [`Save::apply`] says.
+    ///
+    /// # Errors
+    /// Where the store is away, or what is stored is no record of this format.
+    fn save(
+        &self,
+        id: &SessionId,
+        save: &Save<'_>,
+    ) -> impl Future<Output = Result<SaveOutcome, StoreError>> + Send;
+
+    /// Marks a session as used now, as [`SessionRecord::renewed`] says; `false` where there is no
+    /// session that the verifier opens.
+    ///
+    /// # Errors
+    /// Where the store is away, or what is stored is no record of this format.
+    fn renew(
+        &self,
+        id: &SessionId,
+        verifier: &VerifierHash,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Deletes a session, if the verifier is the current one; `false` where there is no session
+    /// that the verifier opens.
+    ///
+    /// # Errors
+    /// Where the store is away, or what is stored is no record of this format.
+    fn destroy(
+        &self,
+        id: &SessionId,
+        verifier: &VerifierHash,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// The port behind a pointer, so that `Session` need not name the store's type.
+pub(crate) trait DynStore: Send + Sync {
+    fn now_ms(&self) -> u64;
+    fn load<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<SessionRecord>>;
+    fn create<'a>(&'a self, id: &'a SessionId, new: &'a NewSession<'_>) -> Answer<'a, bool>;
+    fn save<'a>(&'a self, id: &'a SessionId, save: &'a Save<'_>) -> Answer<'a, SaveOutcome>;
+    fn renew<'a>(&'a self, id: &'a SessionId, verifier: &'a VerifierHash) -> Answer<'a, bool>;
+    fn destroy<'a>(&'a self, id: &'a SessionId, verifier: &'a VerifierHash) -> Answer<'a, bool>;
+}
+
+impl<S: SessionStore> DynStore for S {
+    fn now_ms(&self) -> u64 {
+        SessionStore::now_ms(self)
+    }
+
+    fn load<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<SessionRecord>> {
+        Box::pin(SessionStore::load(self, id))
+    }
+
+    fn create<'a>(&'a self, id: &'a SessionId, new: &'a NewSession<'_>) -> Answer<'a, bool> {
+        Box::pin(SessionStore::create(self, id, new))
+    }
+
+    fn save<'a>(&'a self, id: &'a SessionId, save: &'a Save<'_>) -> Answer<'a, SaveOutcome> {
+        Box::pin(SessionStore::save(self, id, save))
+    }
+
+    fn renew<'a>(&'a self, id: &'a SessionId, verifier: &'a VerifierHash) -> Answer<'a, bool> {
+        Box::pin(SessionStore::renew(self, id, verifier))
+    }
+
+    fn destroy<'a>(&'a self, id: &'a SessionId, verifier: &'a VerifierHash) -> Answer<'a, bool> {
+        Box::pin(SessionStore::destroy(self, id, verifier))
+    }
+}
