@@ -1,1 +1,16 @@
-//!
+//! The life of an instance: phases, in-flight tracking, the drain gate, probes, the shutdown.
+
+mod common;
+
+mod budget;
+mod gate;
+mod in_flight;
+mod in_flight_race;
+mod phases;
+mod platform;
+mod probes;
+mod run_end;
+mod run_timeline;
+mod serve_axum;
+mod serve_hyper;
+mod service_contract;

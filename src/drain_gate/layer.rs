@@ -1,0 +1,68 @@
+//! The layer's options.
+//!
+//! Floor 6.
+
+use std::time::Duration;
+
+use tower_layer::Layer;
+
+use crate::answer::Responder;
+use crate::drain_gate::service::DrainGateService;
+use crate::lifecycle::watch::PhaseWatch;
+
+/// Turns new requests away while the instance drains.
+///
+/// See the [module](crate::drain_gate).
+#[derive(Debug, Clone)]
+pub struct DrainGateLayer {
+    watch: PhaseWatch,
+    retry_after: Duration,
+    responder: Responder,
+}
+
+impl DrainGateLayer {
+    /// Opens and shuts with the watched phase.
+    #[must_use]
+    pub fn new(watch: PhaseWatch) -> Self {
+        Self {
+            watch,
+            retry_after: Duration::from_secs(1),
+            responder: Responder::default(),
+        }
+    }
+
+    /// When a client that was turned away may come back; up to as much again is added by
+    /// chance, so that clients do not come back at once. Default and least: 1 s.
+    #[must_use]
+    pub fn with_retry_after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
+    /// What a client that was turned away gets. Default: 503 with `application/problem+json`.
+    ///
+    /// `Connection: close` is added on HTTP/1, whatever the answer.
+    #[must_use]
+    pub fn with_responder(mut self, responder: Responder) -> Self {
+        self.responder = responder;
+        self
+    }
+}
+
+impl<S> Layer<S> for DrainGateLayer {
+    type Service = DrainGateService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let Self {
+            watch,
+            retry_after,
+            responder,
+        } = self.clone();
+        DrainGateService {
+            inner,
+            watch,
+            retry_after,
+            responder,
+        }
+    }
+}

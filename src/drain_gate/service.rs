@@ -1,0 +1,48 @@
+//! The service that lets in or turns away.
+//!
+//! Floor 6.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response, Version};
+use tower_service::Service;
+
+use crate::answer::{AnswerBody, Reason, Refusal, Responder};
+use crate::drain_gate::future::DrainGateFuture;
+use crate::lifecycle::phase::Phase;
+use crate::lifecycle::watch::PhaseWatch;
+
+/// Made by [`DrainGateLayer`](crate::drain_gate::DrainGateLayer).
+#[derive(Debug, Clone)]
+pub struct DrainGateService<S> {
+    pub(crate) inner: S,
+    pub(crate) watch: PhaseWatch,
+    pub(crate) retry_after: Duration,
+    pub(crate) responder: Responder,
+}
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for DrainGateService<S>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+{
+    type Response = Response<AnswerBody<ResB>>;
+    type Error = S::Error;
+    type Future = DrainGateFuture<S::Future, ResB>;
+
+    /// Forwarded untouched. A gate that was not ready while draining would leave its callers
+    /// hanging where they can be told to go elsewhere.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let http1 = request.version() <= Version::HTTP_11;
+        if self.watch.current() < Phase::Draining {
+            return DrainGateFuture::open(self.inner.call(request), self.watch, http1);
+        }
+        self.watch.turned_away();
+        let refusal = Refusal::new(Reason::Draining).retry_about(self.retry_after);
+        DrainGateFuture::shut(self.responder.respond(refusal), self.watch, http1)
+    }
+}

@@ -1,0 +1,104 @@
+//! Runs the checks in the background and keeps what they amount to.
+//!
+//! Floor 3.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::health::verdict::{Run, Status, Verdict};
+use crate::lifecycle::check::HealthCheck;
+use crate::lifecycle::guarded::{Ended, run_guarded};
+
+/// All checks of an instance, with their verdicts. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Monitor {
+    checks: Arc<[Watched]>,
+}
+
+struct Watched {
+    check: Arc<dyn HealthCheck>,
+    verdict: Mutex<Verdict>,
+}
+
+/// One check as probes show it.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckView {
+    pub(crate) name: String,
+    pub(crate) status: Status,
+    pub(crate) output: Option<&'static str>,
+}
+
+impl Monitor {
+    pub(crate) fn new(checks: Vec<Arc<dyn HealthCheck>>) -> Self {
+        let watched = |check| Watched {
+            check,
+            verdict: Mutex::new(Verdict::UNKNOWN),
+        };
+        Self {
+            checks: checks.into_iter().map(watched).collect(),
+        }
+    }
+
+    /// Runs every check, each in a task of its own, until the set is dropped.
+    pub(crate) fn start(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for index in 0..self.checks.len() {
+            let checks = self.checks.clone();
+            tasks.spawn(async move {
+                // The index comes from the same slice.
+                checks[index].keep_checking().await;
+            });
+        }
+        tasks
+    }
+
+    /// What the checks say now. Waits for nothing but a lock that is never held across an await.
+    pub(crate) fn views(&self) -> Vec<CheckView> {
+        self.checks.iter().map(Watched::view).collect()
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.views()).finish()
+    }
+}
+
+impl Watched {
+    async fn keep_checking(&self) {
+        let policy = self.check.policy();
+        loop {
+            let check = self.check.clone();
+            let work = async move { check.check().await };
+            let deadline = Instant::now() + policy.timeout;
+            let (run, error) = match run_guarded(work, deadline).await {
+                Ended::Returned(Ok(())) => (Run::Passed, None),
+                Ended::Returned(Err(error)) => (Run::Failed, Some(error)),
+                Ended::Panicked => (Run::Panicked, None),
+                Ended::TimedOut => (Run::TimedOut, None),
+            };
+            let pause = {
+                let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+                let first_failure = run != Run::Passed && !verdict.has_results();
+                if verdict.record(run, &policy) || first_failure {
+                    let error = error.map(tracing::field::display);
+                    tracing::info!(check = self.check.name(), result = ?run, error, "health changed");
+                }
+                verdict.pause(&policy)
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn view(&self) -> CheckView {
+        let verdict = *self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        CheckView {
+            name: self.check.name().to_owned(),
+            status: verdict.status(self.check.class()),
+            output: verdict.output(),
+        }
+    }
+}

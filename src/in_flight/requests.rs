@@ -1,0 +1,133 @@
+//! The requests that have not ended.
+//!
+//! Floor 3.
+
+use std::fmt;
+use std::future::Future;
+
+use http::{Method, Request, uri::PathAndQuery};
+use tokio::time::Instant;
+
+use crate::in_flight::route::Route;
+use crate::in_flight::tracker::{Token, Tracker};
+use crate::lifecycle::unfinished::{Stage, Unfinished};
+
+/// The requests that have not ended: how many, and which.
+///
+/// Clones are one and the same. Its memory (some 128 bytes a hardware thread, and an entry for
+/// each of the most requests there ever were at once) is given back when the process ends, not
+/// when the last clone is dropped: make one a process. That is what keeps a request from
+/// touching memory that all threads share.
+#[derive(Clone, Copy)]
+pub struct InFlight {
+    tracker: Tracker<Entry>,
+}
+
+/// One request in flight; dropping it is the request's end.
+#[derive(Debug)]
+pub struct InFlightToken {
+    token: Token<Entry>,
+}
+
+struct Entry {
+    method: Method,
+    route: Option<Route>,
+    path: Option<PathAndQuery>,
+    since: Instant,
+    stage: Stage,
+}
+
+impl InFlight {
+    /// Nothing is in flight.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            tracker: Tracker::new(),
+        }
+    }
+
+    /// Counts something that no request stands for, until the token is dropped. It is not listed.
+    #[must_use]
+    pub fn token(&self) -> InFlightToken {
+        InFlightToken {
+            token: self.tracker.enter(),
+        }
+    }
+
+    /// Counts and lists a request; with its path only where `path` says so.
+    pub(crate) fn request<B>(&self, request: &Request<B>, path: bool) -> InFlightToken {
+        let path = path.then(|| request.uri().path_and_query().cloned());
+        let entry = Entry {
+            method: request.method().clone(),
+            route: Route::of(request.extensions()),
+            path: path.flatten(),
+            since: Instant::now(),
+            stage: Stage::Handler,
+        };
+        InFlightToken {
+            token: self.tracker.enter_as(entry),
+        }
+    }
+
+    /// How many there are. Costs one read a hardware thread.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.tracker.count()
+    }
+
+    /// How many there have been that ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.tracker.left()
+    }
+
+    /// True when there are none.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.tracker.is_idle()
+    }
+
+    /// Waits until there are none; ready at once when there are none now.
+    ///
+    /// New requests may come right after, unless a drain gate inside the in-flight layer turns
+    /// them away. Cancel safe.
+    pub fn idle(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.tracker.idle()
+    }
+
+    /// Those that the layer counted, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Unfinished> {
+        let now = Instant::now();
+        let mut requests = self.tracker.list(|entry| Unfinished {
+            method: Some(entry.method.clone()),
+            route: entry.route.as_ref().map(Route::name),
+            path: entry.path.as_ref().map(|path| path.path().to_owned()),
+            name: None,
+            age: now.saturating_duration_since(entry.since),
+            stage: entry.stage,
+        });
+        requests.sort_by_key(|request| std::cmp::Reverse(request.age));
+        requests
+    }
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight")
+            .field("count", &self.count())
+            .finish()
+    }
+}
+
+impl InFlightToken {
+    /// The head is out, the body is not.
+    pub(crate) fn body_begins(&self) {
+        self.token.update(|entry| entry.stage = Stage::Body);
+    }
+}

@@ -1,0 +1,255 @@
+//! How a lifecycle is put together.
+//!
+//! Floor 5.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::health::monitor::Monitor;
+use crate::lifecycle::budget::Budget;
+use crate::lifecycle::check::HealthCheck;
+use crate::lifecycle::handle::LifecycleHandle;
+use crate::lifecycle::hook::{Hook, total_timeout};
+use crate::lifecycle::managed::Managed;
+use crate::lifecycle::platform::Platform;
+use crate::lifecycle::run::{Lifecycle, Parts};
+use crate::lifecycle::start::StartGate;
+use crate::{BoxError, ConfigError, random};
+
+/// Made by [`Lifecycle::builder`].
+#[must_use = "nothing is built before `build`"]
+pub struct LifecycleBuilder {
+    platform: Option<Platform>,
+    grace: Option<Duration>,
+    settle: Option<Duration>,
+    hook_time: Option<Duration>,
+    instance: Option<String>,
+    managed: Vec<Arc<dyn Managed>>,
+    checks: Vec<Arc<dyn HealthCheck>>,
+    gates: Vec<StartGate>,
+    hooks: Vec<Hook>,
+    report_paths: bool,
+    signals: bool,
+}
+
+impl Lifecycle {
+    /// Begins with the detected platform, no parts, no checks, no hooks.
+    pub fn builder() -> LifecycleBuilder {
+        LifecycleBuilder {
+            platform: None,
+            grace: None,
+            settle: None,
+            hook_time: None,
+            instance: None,
+            managed: Vec::new(),
+            checks: Vec::new(),
+            gates: Vec::new(),
+            hooks: Vec::new(),
+            report_paths: false,
+            signals: true,
+        }
+    }
+}
+
+impl LifecycleBuilder {
+    /// Where the instance runs, and with it the defaults of grace and settle. Default:
+    /// [`Platform::detect`].
+    pub fn platform(mut self, platform: impl Into<Platform>) -> Self {
+        self.platform = Some(platform.into());
+        self
+    }
+
+    /// From the signal to the exit; at most a day. Default: the variable `HANDOFF_GRACE_MS`,
+    /// else the platform's.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// How long everything is still served after the signal, until the load balancer has
+    /// learned of it. Default: the variable `HANDOFF_SETTLE_MS`, else the platform's.
+    pub fn settle(mut self, settle: Duration) -> Self {
+        self.settle = Some(settle);
+        self
+    }
+
+    /// What flushes and hooks have together, kept back from the drain. Flushes get what the
+    /// hooks' own time-outs leave of it, at least half.
+    ///
+    /// Default: a tenth of the grace (at most 1.5 s) for flushes, and as much for hooks, or the
+    /// sum of their time-outs where that is more.
+    pub fn hook_time(mut self, time: Duration) -> Self {
+        self.hook_time = Some(time);
+        self
+    }
+
+    /// Something that the shutdown looks after, in the order of registration; its health check,
+    /// if it has one, joins the probes. Its name is nobody else's, hooks included.
+    pub fn manage(mut self, part: impl Managed) -> Self {
+        self.managed.push(Arc::new(part));
+        self
+    }
+
+    /// A check that decides about readiness. Its name is no other check's.
+    pub fn check(mut self, check: impl HealthCheck) -> Self {
+        self.checks.push(Arc::new(check));
+        self
+    }
+
+    /// A start-up gate: the instance is not ready before it, and all others, have ended well.
+    ///
+    /// Gates run side by side, each in a task of its own, from the first poll of
+    /// [`Lifecycle::run`] on; the server serves meanwhile. One that fails or panics begins the
+    /// shutdown, is named in the report and makes the exit code 1. A shutdown that comes first
+    /// drops them.
+    pub fn on_start<F>(mut self, name: impl Into<Arc<str>>, work: F) -> Self
+    where
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.gates.push(StartGate {
+            name: name.into(),
+            work: Box::pin(work),
+        });
+        self
+    }
+
+    /// A hook for the end: runs when nothing is in flight or the drain's time is over, after the
+    /// managed parts were flushed and before they are closed.
+    ///
+    /// Hooks run in the order of registration, one at a time, each in a task of its own: one that
+    /// fails, panics or takes more than `timeout` (or than is left of the hook time) is named in
+    /// the report, and the next one runs. One that blocks its thread without an await cannot be
+    /// cut off.
+    pub fn on_shutdown<F, Fut>(
+        mut self,
+        name: impl Into<Arc<str>>,
+        timeout: Duration,
+        hook: F,
+    ) -> Self
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.hooks.push(Hook {
+            name: name.into(),
+            timeout,
+            work: Box::new(move || Box::pin(hook())),
+        });
+        self
+    }
+
+    /// The instance's name in probes: 1 to 64 visible ASCII characters. Default: 12 random ones.
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance = Some(id.into());
+        self
+    }
+
+    /// Whether `/status` and the report show the paths of requests. Default: no, routes only,
+    /// because paths may hold secrets.
+    pub fn report_paths(mut self, paths: bool) -> Self {
+        self.report_paths = paths;
+        self
+    }
+
+    /// Whether [`Lifecycle::run`] watches SIGTERM and SIGINT (elsewhere Ctrl-C). Default: yes.
+    ///
+    /// Turn it off where somebody else does, and call [`LifecycleHandle::shutdown`]: in tests, or
+    /// with several lifecycles in one process.
+    pub fn signals(mut self, signals: bool) -> Self {
+        self.signals = signals;
+        self
+    }
+
+    /// Checks it all and builds.
+    ///
+    /// # Errors
+    /// When a variable holds no number, when settle, hooks and margin do not fit into the grace
+    /// (the error spells the sum out), when a name is used twice or is empty, when the instance's
+    /// name is not acceptable.
+    pub fn build(self) -> Result<Lifecycle, ConfigError> {
+        let Self {
+            platform,
+            grace,
+            settle,
+            hook_time,
+            instance,
+            managed,
+            mut checks,
+            gates,
+            hooks,
+            report_paths,
+            signals,
+        } = self;
+        let platform = platform.unwrap_or_else(Platform::detect);
+        let grace = grace.map_or_else(|| platform.grace(), Ok)?;
+        let settle = settle.map_or_else(|| platform.settle(), Ok)?;
+        let hook_time = hook_time.unwrap_or_else(|| {
+            let half = (grace / 10).min(Duration::from_millis(1500));
+            half.saturating_add(half.max(total_timeout(&hooks)))
+        });
+        let budget = Budget::new(grace, settle, hook_time)?;
+
+        checks.extend(managed.iter().filter_map(|part| part.health_check()));
+        let parts = managed.iter().map(|part| part.name());
+        let hook_names = hooks.iter().map(|hook| &*hook.name);
+        distinct("hook or managed part", parts.chain(hook_names))?;
+        distinct("check", checks.iter().map(|check| check.name()))?;
+        distinct("start-up gate", gates.iter().map(|gate| &*gate.name))?;
+
+        let instance = instance_id(instance)?;
+        Ok(Lifecycle {
+            handle: LifecycleHandle::new(instance),
+            monitor: Monitor::new(checks),
+            report_paths,
+            parts: Parts {
+                platform: platform.kind(),
+                budget,
+                managed,
+                gates,
+                hooks,
+                signals,
+            },
+        })
+    }
+}
+
+fn instance_id(given: Option<String>) -> Result<Box<str>, ConfigError> {
+    let Some(id) = given else {
+        let bytes = random::bytes::<6>();
+        return Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+    };
+    if (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(id.into());
+    }
+    let accepted = "1 to 64 visible ASCII characters";
+    Err(ConfigError::new("instance_id", id, accepted))
+}
+
+fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if name.is_empty() || !seen.insert(name) {
+            let option = format!("the name of a {what}");
+            return Err(ConfigError::new(
+                option,
+                name,
+                "a name that no other one has",
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for LifecycleBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LifecycleBuilder")
+            .field("platform", &self.platform)
+            .field("grace", &self.grace)
+            .field("settle", &self.settle)
+            .field("hook_time", &self.hook_time)
+            .finish_non_exhaustive()
+    }
+}

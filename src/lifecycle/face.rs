@@ -1,0 +1,30 @@
+//! The layers and the probes of a lifecycle.
+//!
+//! Floor 7.
+
+use tower_layer::Stack;
+
+use crate::drain_gate::layer::DrainGateLayer;
+use crate::health::service::ProbeService;
+use crate::in_flight::layer::InFlightLayer;
+use crate::lifecycle::run::Lifecycle;
+
+impl Lifecycle {
+    /// In-flight tracking, and inside it the drain gate: a request is counted before the gate
+    /// reads the phase. Goes outside all other layers.
+    #[must_use]
+    pub fn layer(&self) -> Stack<DrainGateLayer, InFlightLayer> {
+        let gate = DrainGateLayer::new(self.watch());
+        let counted = InFlightLayer::new(self.in_flight()).with_paths(self.report_paths);
+        Stack::new(gate, counted)
+    }
+
+    /// The probes, as a service and (feature `axum`) as a router to merge.
+    ///
+    /// Merge it after the layers, so that probes are in no session, never counted and never
+    /// turned away.
+    #[must_use]
+    pub fn probes(&self) -> ProbeService {
+        ProbeService::new(self.handle(), self.monitor.clone())
+    }
+}

@@ -1,0 +1,243 @@
+//! What a handler or a task holds of the lifecycle.
+//!
+//! Floor 5.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use crate::in_flight::requests::InFlight;
+use crate::in_flight::tracker::Tracker;
+use crate::lifecycle::listener::TrackedListener;
+use crate::lifecycle::phase::Phase;
+use crate::lifecycle::stop::Stop;
+use crate::lifecycle::tasks::Tasks;
+use crate::lifecycle::unfinished::Unfinished;
+use crate::lifecycle::watch::{PhaseControl, PhaseWatch};
+
+/// The part of a [`Lifecycle`](crate::lifecycle::Lifecycle) that handlers and tasks use: begins
+/// the shutdown, spawns what the drain waits for, tells the phase. Cheap to clone.
+#[derive(Clone)]
+pub struct LifecycleHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    instance: Box<str>,
+    phases: PhaseControl,
+    started: AtomicBool,
+    in_flight: InFlight,
+    tasks: Tasks,
+    /// Listeners that still take in, and connections on which nothing was written yet.
+    intake: Tracker<()>,
+    stop: Stop,
+    at_signal: OnceLock<AtSignal>,
+}
+
+/// How things stood when the shutdown was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AtSignal {
+    pub(crate) at: Instant,
+    pub(crate) in_flight: u64,
+    pub(crate) ended: u64,
+    pub(crate) tasks: u64,
+}
+
+/// What the instance is doing now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The phase.
+    pub phase: Phase,
+    /// How many requests are in flight.
+    pub in_flight: u64,
+    /// Which, oldest first.
+    pub requests: Vec<Unfinished>,
+    /// The background tasks that run.
+    pub tasks: Vec<Unfinished>,
+}
+
+/// How long a drain waits for connections on which nothing has been answered yet: for a first
+/// request that is on the way. A client that opened a connection in reserve sends none.
+const INTAKE_WAIT: Duration = Duration::from_millis(500);
+
+impl LifecycleHandle {
+    pub(crate) fn new(instance: Box<str>) -> Self {
+        let shared = Shared {
+            instance,
+            phases: PhaseControl::new(),
+            started: AtomicBool::new(false),
+            in_flight: InFlight::new(),
+            tasks: Tasks::new(),
+            intake: Tracker::new(),
+            stop: Stop::new(),
+            at_signal: OnceLock::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Asks for the shutdown, as a signal does; the readiness probe says no from now on. Asking
+    /// again changes nothing.
+    ///
+    /// Returns at once. [`Lifecycle::run`](crate::lifecycle::Lifecycle::run) does the rest; where
+    /// it has not begun yet, it goes straight to the shutdown when it does.
+    pub fn shutdown(&self) {
+        self.begin_shutdown();
+    }
+
+    pub(crate) fn begin_shutdown(&self) -> AtSignal {
+        let Shared {
+            phases,
+            in_flight,
+            tasks,
+            at_signal,
+            ..
+        } = &*self.shared;
+        // Noted before the phase moves, so whoever sees the phase finds the note.
+        let noted = *at_signal.get_or_init(|| AtSignal {
+            at: Instant::now(),
+            in_flight: in_flight.count(),
+            ended: in_flight.ended(),
+            tasks: tasks.count(),
+        });
+        if phases.advance(Phase::Settling) {
+            tracing::info!(in_flight = noted.in_flight, "settling");
+        }
+        noted
+    }
+
+    /// Spawns a background task that the drain waits for, under a name that `/status` and the
+    /// report show.
+    ///
+    /// When the drain's time is over the task is dropped at its next await, and named in the
+    /// report. A task that has no end of its own watches for
+    /// [`Phase::Draining`](crate::lifecycle::Phase::Draining) and ends then. A panic ends the task
+    /// and nothing else; the returned handle tells. Dropping that handle leaves the task running.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn<F>(&self, name: impl Into<Arc<str>>, work: F) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.shared.tasks.spawn(self.watch(), name.into(), work)
+    }
+
+    /// A watch on the phase.
+    #[must_use]
+    pub fn watch(&self) -> PhaseWatch {
+        self.shared.phases.watch()
+    }
+
+    /// The phase now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.watch().current()
+    }
+
+    /// The requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlight {
+        self.shared.in_flight
+    }
+
+    /// The name of this instance.
+    #[must_use]
+    pub fn instance_id(&self) -> &str {
+        &self.shared.instance
+    }
+
+    /// What the instance is doing now. Looks at every request in flight: for people, not for
+    /// every request.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            phase: self.phase(),
+            in_flight: self.in_flight().count(),
+            requests: self.in_flight().requests(),
+            tasks: self.shared.tasks.list(),
+        }
+    }
+
+    /// Resolves when the server should let go of its connections: when draining has begun and
+    /// nothing is in flight any more, or the drain's time is over.
+    ///
+    /// Not before: a server that stops cuts idle keep-alive connections without an answer, and
+    /// with them the requests that are on their way. Until then those get 503 with
+    /// `Connection: close`.
+    pub fn stop_accepting(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.stop.reached()
+    }
+
+    /// A listener that lets go without losing anybody, for a server with an accept loop.
+    ///
+    /// A drain waits, up to 500 ms, until every listener made here has closed its socket.
+    #[must_use]
+    pub fn tcp_listener(&self, tcp: TcpListener) -> TrackedListener {
+        let Shared { stop, intake, .. } = &*self.shared;
+        TrackedListener::new(tcp, self.watch(), stop.clone(), *intake)
+    }
+
+    /// True once all start-up gates were open.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        self.shared.started.load(SeqCst)
+    }
+
+    pub(crate) fn started(&self) {
+        self.shared.started.store(true, SeqCst);
+        self.advance(Phase::Ready);
+    }
+
+    pub(crate) fn advance(&self, phase: Phase) {
+        if self.shared.phases.advance(phase) {
+            tracing::info!("{phase}");
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.shared.stop.now();
+    }
+
+    pub(crate) fn tasks(&self) -> Tasks {
+        self.shared.tasks
+    }
+
+    /// Waits until nothing is under way. May be dropped at any time.
+    pub(crate) async fn quiet(&self) {
+        let Shared {
+            in_flight,
+            tasks,
+            intake,
+            ..
+        } = &*self.shared;
+        // First, because a connection turns into a request, never the other way round; and a
+        // request into a task. So nothing is missed between two looks.
+        let _ = timeout(INTAKE_WAIT, intake.idle()).await;
+        loop {
+            in_flight.idle().await;
+            tasks.idle().await;
+            if in_flight.is_idle() && tasks.is_idle() {
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for LifecycleHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LifecycleHandle")
+            .field("instance", &self.shared.instance)
+            .field("phase", &self.phase())
+            .field("in_flight", &self.in_flight().count())
+            .finish_non_exhaustive()
+    }
+}

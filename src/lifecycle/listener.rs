@@ -1,0 +1,155 @@
+//! A listener that lets go without losing anybody.
+//!
+//! Floor 4.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::in_flight::tracker::{Token, Tracker};
+use crate::lifecycle::phase::Phase;
+use crate::lifecycle::stop::Stop;
+use crate::lifecycle::stream::TrackedStream;
+use crate::lifecycle::watch::PhaseWatch;
+
+/// Takes connections in until the instance drains.
+///
+/// When draining begins it takes in every connection that the kernel has accepted (16384 at
+/// most), closes the socket, hands those connections out and then ends. A listener that is
+/// merely dropped resets them all: their clients had been told that they are connected.
+///
+/// This happens inside [`accept`](Self::accept), so somebody must be in it: any accept loop is.
+#[derive(Debug)]
+pub struct TrackedListener {
+    socket: Socket,
+    address: SocketAddr,
+    watch: PhaseWatch,
+    stop: Stop,
+    intake: Tracker<()>,
+    /// The drain waits until every listener has closed its socket and emptied its queue.
+    open: Option<Token<()>>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Open(TcpListener),
+    Closed(VecDeque<(std::net::TcpStream, SocketAddr)>),
+}
+
+/// More than any kernel queues by default; a bound all the same.
+const MOST_QUEUED: usize = 16_384;
+
+impl TrackedListener {
+    pub(crate) fn new(
+        tcp: TcpListener,
+        watch: PhaseWatch,
+        stop: Stop,
+        intake: Tracker<()>,
+    ) -> Self {
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self {
+            address: tcp.local_addr().unwrap_or(unknown),
+            socket: Socket::Open(tcp),
+            watch,
+            stop,
+            intake,
+            open: Some(intake.enter()),
+        }
+    }
+
+    /// The next connection; none when the socket is closed and its queue empty.
+    ///
+    /// Errors are logged and waited out (a process without free descriptors tries again every
+    /// 250 ms). Cancel safe: no connection is lost when the future is dropped.
+    pub async fn accept(&mut self) -> Option<(TrackedStream, SocketAddr)> {
+        loop {
+            let accepted = match &mut self.socket {
+                Socket::Open(tcp) => tokio::select! {
+                    biased;
+                    () = self.watch.reached(Phase::Draining) => {
+                        self.close();
+                        continue;
+                    }
+                    accepted = tcp.accept() => accepted,
+                },
+                Socket::Closed(queue) => match queue.pop_front() {
+                    Some((stream, peer)) => TcpStream::from_std(stream).map(|io| (io, peer)),
+                    None => {
+                        self.open = None;
+                        return None;
+                    }
+                },
+            };
+            match accepted {
+                Ok((io, peer)) => {
+                    let fresh = self.intake.enter();
+                    let stream = TrackedStream::new(io, fresh, self.watch, self.stop.clone());
+                    return Some((stream, peer));
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "accept failed");
+                    let pause = tokio::time::sleep(Duration::from_millis(250));
+                    tokio::select! {
+                        () = pause => {}
+                        () = self.watch.reached(Phase::Draining) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The address it was bound to, also after the socket is closed.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes the queue over and closes the socket.
+    fn close(&mut self) {
+        let closed = Socket::Closed(VecDeque::new());
+        let Socket::Open(tcp) = std::mem::replace(&mut self.socket, closed) else {
+            return;
+        };
+        // The plain socket asks the kernel. tokio's would say "nothing there" whenever its
+        // reactor has not heard of a connection yet.
+        let tcp = match tcp.into_std() {
+            Ok(tcp) => tcp,
+            Err(error) => {
+                tracing::error!(%error, "the accept queue could not be emptied");
+                return;
+            }
+        };
+        let mut queue = VecDeque::new();
+        while queue.len() < MOST_QUEUED {
+            match tcp.accept() {
+                Ok((stream, peer)) => match stream.set_nonblocking(true) {
+                    Ok(()) => queue.push_back((stream, peer)),
+                    Err(error) => tracing::warn!(%error, "a queued connection was dropped"),
+                },
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    tracing::error!(%error, "the accept queue could not be emptied");
+                    break;
+                }
+            }
+        }
+        tracing::debug!(address = %self.address, queued = queue.len(), "listener closed");
+        self.socket = Socket::Closed(queue);
+    }
+}
+
+/// The client went away before it was taken in; the next one is as good as any.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,180 @@
+//! `Lifecycle`: what `main` holds.
+//!
+//! Floor 5.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::health::monitor::Monitor;
+use crate::lifecycle::budget::Budget;
+use crate::lifecycle::drain::serve;
+use crate::lifecycle::handle::LifecycleHandle;
+use crate::lifecycle::hook::{Hook, close_all, run_all};
+use crate::lifecycle::managed::Managed;
+use crate::lifecycle::phase::Phase;
+use crate::lifecycle::platform::PlatformKind;
+use crate::lifecycle::report::{HookOutcome, Outcome, Report, ServerOutcome};
+use crate::lifecycle::served::ServerOutput;
+use crate::lifecycle::signal::watch_signals;
+use crate::lifecycle::start::StartGate;
+
+/// One instance's life, from start to exit. See the [module](crate::lifecycle).
+///
+/// Everything that a [`LifecycleHandle`] does can be called on it directly.
+pub struct Lifecycle {
+    pub(crate) handle: LifecycleHandle,
+    pub(crate) monitor: Monitor,
+    pub(crate) report_paths: bool,
+    pub(crate) parts: Parts,
+}
+
+/// What only `run` needs.
+pub(crate) struct Parts {
+    pub(crate) platform: PlatformKind,
+    pub(crate) budget: Budget,
+    pub(crate) managed: Vec<Arc<dyn Managed>>,
+    pub(crate) gates: Vec<StartGate>,
+    pub(crate) hooks: Vec<Hook>,
+    pub(crate) signals: bool,
+}
+
+impl Lifecycle {
+    /// What handlers and tasks hold.
+    #[must_use]
+    pub fn handle(&self) -> LifecycleHandle {
+        self.handle.clone()
+    }
+
+    /// How the grace period is divided.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.parts.budget
+    }
+
+    /// Runs the server until the instance has come to its end, and says how that went.
+    ///
+    /// Watches SIGTERM and SIGINT: the first begins the shutdown; **the second ends the process
+    /// at once with code 130**, without hooks and report. Only signals count for that, so one
+    /// that follows a [`shutdown`](LifecycleHandle::shutdown) by code is still a first one. Once
+    /// set up, the handlers stay until the process ends, as is tokio's way: after `run` signals
+    /// do nothing.
+    ///
+    /// The server ends by itself when [`stop_accepting`](LifecycleHandle::stop_accepting)
+    /// resolves. One that ends earlier, well or with an error, begins the shutdown. One that does
+    /// not end in time is dropped before the hooks run, and the report says so. Requests that are
+    /// cut off are left to the process's end: do return from `main`.
+    ///
+    /// # Cancel safety
+    /// Not to be dropped before its end. If it is, the instance is given up: the server is
+    /// dropped, the phase becomes `Stopped`, so the gate turns all requests away and tasks of
+    /// [`spawn`](LifecycleHandle::spawn) are dropped; hooks that have not run never will. A panic
+    /// of the server's own future does the same and goes on to the caller.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time and I/O.
+    pub async fn run<S>(self, server: S) -> Report
+    where
+        S: IntoFuture,
+        S::Output: ServerOutput,
+    {
+        let Self {
+            handle,
+            monitor,
+            report_paths: _,
+            parts:
+                Parts {
+                    platform,
+                    budget,
+                    managed,
+                    gates,
+                    hooks,
+                    signals,
+                },
+        } = self;
+        tracing::info!(
+            %platform,
+            grace = ?budget.grace(),
+            settle = ?budget.settle(),
+            drain = ?budget.drain(),
+            hooks = ?budget.hooks(),
+            margin = ?budget.margin(),
+            instance = handle.instance_id(),
+            "starting"
+        );
+        let _stopped = StoppedOnDrop(&handle);
+        let _checks = monitor.start();
+        let _signals = signals.then(|| {
+            let handle = handle.clone();
+            watch_signals(move || handle.shutdown())
+        });
+
+        let server = server.into_future();
+        let drained = serve(&handle, server, gates, &managed, &budget).await;
+
+        // Also after a forced end: this is the time that the drain could not eat.
+        let stopping_since = Instant::now();
+        handle.advance(Phase::Stopping);
+        let ended = handle.in_flight().ended();
+        let rejected = handle.watch().rejected();
+        let hooks = run_all(&managed, hooks, budget.hooks()).await;
+        close_all(&managed, Instant::now() + budget.margin() / 4).await;
+
+        let cut_off = !drained.aborted.is_empty()
+            || drained.server == ServerOutcome::Cut
+            || hooks
+                .iter()
+                .any(|hook| hook.outcome == HookOutcome::TimedOut);
+        let report = Report {
+            outcome: if cut_off {
+                Outcome::Forced
+            } else {
+                Outcome::Clean
+            },
+            in_flight_at_signal: drained.signal.in_flight,
+            completed: (ended - drained.signal.ended).saturating_sub(rejected),
+            rejected,
+            tasks: drained.signal.tasks,
+            aborted: drained.aborted,
+            hooks,
+            server: drained.server,
+            start_error: drained.start_error,
+            settling: drained.draining_since - drained.signal.at,
+            draining: stopping_since - drained.draining_since,
+            stopping: stopping_since.elapsed(),
+            took: drained.signal.at.elapsed(),
+        };
+        tracing::info!(?report, "stopped");
+        report
+    }
+}
+
+impl Deref for Lifecycle {
+    type Target = LifecycleHandle;
+
+    fn deref(&self) -> &LifecycleHandle {
+        &self.handle
+    }
+}
+
+impl fmt::Debug for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifecycle")
+            .field("handle", &self.handle)
+            .field("budget", &self.parts.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+/// However `run` ends, the instance has stopped.
+struct StoppedOnDrop<'a>(&'a LifecycleHandle);
+
+impl Drop for StoppedOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.advance(Phase::Stopped);
+        self.0.stop();
+    }
+}

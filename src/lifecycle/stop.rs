@@ -1,0 +1,30 @@
+//! The moment when the server may stop.
+//!
+//! Floor 3.
+
+use std::future::Future;
+
+use tokio::sync::watch;
+
+/// Says once that accepting should stop; heard also by who asks later.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    pub(crate) fn now(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Ready when it was said. May be dropped at any time.
+    pub(crate) fn reached(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopped = self.0.subscribe();
+        async move {
+            // An error means that nobody is left who could say it, which comes to the same.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }
+    }
+}

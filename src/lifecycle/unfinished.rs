@@ -1,0 +1,75 @@
+//! One piece of work that has not ended: what `/status` lists and the report names.
+//!
+//! Floor 1.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+/// How far a piece of work has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// The response's head has not been made.
+    Handler,
+    /// The response's body has begun and not ended.
+    Body,
+    /// A background task runs.
+    Task,
+}
+
+impl Stage {
+    /// The stage's name in lower case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Handler => "handler",
+            Self::Body => "body",
+            Self::Task => "task",
+        }
+    }
+}
+
+/// A request or a background task that has not ended.
+///
+/// Serialises as `{"method":…,"route":…,"path":…,"age_ms":…,"stage":…}`, with null for what is
+/// not known, and `name` besides where the work is a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unfinished {
+    /// The request's method; none for a task.
+    pub method: Option<Method>,
+    /// The route that matched, as the application spells it: `/orders/{id}`.
+    pub route: Option<Arc<str>>,
+    /// The request's path without its query, only where paths were asked for.
+    pub path: Option<String>,
+    /// The task's name; none for a request.
+    pub name: Option<Arc<str>>,
+    /// For how long it has run.
+    pub age: Duration,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+impl Serialize for Unfinished {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = if self.name.is_some() { 6 } else { 5 };
+        let mut out = serializer.serialize_struct("Unfinished", fields)?;
+        out.serialize_field("method", &self.method.as_ref().map(Method::as_str))?;
+        out.serialize_field("route", &self.route.as_deref())?;
+        out.serialize_field("path", &self.path)?;
+        out.serialize_field("age_ms", &millis(self.age))?;
+        out.serialize_field("stage", self.stage.as_str())?;
+        if let Some(name) = &self.name {
+            out.serialize_field("name", &**name)?;
+        }
+        out.end()
+    }
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

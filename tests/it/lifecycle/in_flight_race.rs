@@ -1,0 +1,127 @@
+//! Many threads come and go; zero means zero, and nobody slips past the drain.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_handoff::drain_gate::DrainGateLayer;
+use tower_handoff::in_flight::{InFlight, InFlightLayer};
+use tower_handoff::lifecycle::{Phase, PhaseControl};
+
+use super::common::{request, within};
+
+/// Small and fast; only variety matters.
+fn next(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hundred_thousand_cancellations_at_any_point_end_at_zero() {
+    let in_flight = InFlight::new();
+    let mut runs = Vec::new();
+    for run in 1..=8u64 {
+        let layer = InFlightLayer::new(in_flight);
+        runs.push(tokio::spawn(async move {
+            let mut seed = run * 7919;
+            let mut service = layer.layer(service_fn(|_: Request<()>| async {
+                tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("x"))))
+            }));
+            for _ in 0..12_500 {
+                let mut call = Box::pin(service.ready().await.unwrap().call(request()));
+                match next(&mut seed) % 6 {
+                    0 => drop(call),
+                    1 => drop(call.as_mut().now_or_never()),
+                    // On another thread, where its token is given back to another's shard.
+                    2 => drop(tokio::spawn(call)),
+                    3 => {
+                        let task = tokio::spawn(call);
+                        tokio::task::yield_now().await;
+                        task.abort();
+                    }
+                    4 => drop(call.await.unwrap()),
+                    _ => drop(call.await.unwrap().into_body().collect().await),
+                }
+            }
+        }));
+    }
+    for run in runs {
+        run.await.unwrap();
+    }
+    within("the count comes to zero", in_flight.idle()).await;
+    assert_eq!(in_flight.count(), 0);
+    assert!(in_flight.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn once_the_drain_has_seen_zero_no_handler_begins() {
+    for _ in 0..300 {
+        let phases = PhaseControl::new();
+        let in_flight = InFlight::new();
+        let inside = Arc::new(AtomicU64::new(0));
+        let begun = inside.clone();
+        let service = ServiceBuilder::new()
+            .layer(InFlightLayer::new(in_flight))
+            .layer(DrainGateLayer::new(phases.watch()))
+            .service(service_fn(move |_: Request<()>| {
+                let inside = begun.clone();
+                inside.fetch_add(1, SeqCst);
+                async move {
+                    tokio::task::yield_now().await;
+                    inside.fetch_sub(1, SeqCst);
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+                }
+            }));
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let mut service = service.clone();
+                tokio::spawn(async move {
+                    let mut refused = 0;
+                    while refused < 3 {
+                        let answer = service
+                            .ready()
+                            .await
+                            .unwrap()
+                            .call(request())
+                            .await
+                            .unwrap();
+                        refused += u32::from(answer.status() == 503);
+                    }
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        phases.advance(Phase::Draining);
+        within("the drain", in_flight.idle()).await;
+        assert_eq!(
+            inside.load(SeqCst),
+            0,
+            "a handler runs that the drain has not seen"
+        );
+        for client in clients {
+            client.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_departure_is_missed_by_who_waits() {
+    let in_flight = InFlight::new();
+    for _ in 0..2000 {
+        let token = in_flight.token();
+        let leaving = tokio::spawn(async move { drop(token) });
+        let idle = tokio::time::timeout(Duration::from_secs(20), in_flight.idle());
+        idle.await.expect("a lost wake-up");
+        leaving.await.unwrap();
+    }
+}

@@ -1,0 +1,295 @@
+//! Probes answer in every phase, at once, whatever the dependencies do.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tower::ServiceExt;
+use tower_handoff::health::ProbeService;
+use tower_handoff::health::{BoxFuture, Check, CheckClass, CheckPolicy, HealthCheck, ProbeBody};
+use tower_handoff::lifecycle::{LifecycleBuilder, LifecycleHandle, Managed, Phase};
+
+use super::common::{eventually, quiet_builder};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn ask(probes: &ProbeService, method: Method, path: &str) -> Response<ProbeBody> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .body(())
+        .unwrap();
+    let Ok(answer) = probes.clone().oneshot(request).await;
+    answer
+}
+
+async fn get(probes: &ProbeService, path: &str) -> (u16, Value) {
+    let answer = ask(probes, Method::GET, path).await;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+/// Runs it with a server that stops when told, and hands out what a test needs.
+fn start(
+    builder: LifecycleBuilder,
+) -> (LifecycleHandle, ProbeService, tokio::task::JoinHandle<()>) {
+    let lifecycle = builder.instance_id("i-1").build().unwrap();
+    let (handle, probes) = (lifecycle.handle(), lifecycle.probes());
+    let stop = handle.stop_accepting();
+    let run = tokio::spawn(async move { drop(lifecycle.run(stop).await) });
+    (handle, probes, run)
+}
+
+async fn codes(probes: &ProbeService) -> [u16; 3] {
+    let mut codes = [0; 3];
+    for (code, path) in codes.iter_mut().zip(ProbeService::PATHS) {
+        *code = get(probes, path).await.0;
+    }
+    codes
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_phase_has_its_answers() {
+    let (handle, probes, run) = start(
+        quiet_builder()
+            .settle(SECOND)
+            .hook_time(2 * SECOND)
+            .on_start("warm", async {
+                sleep(SECOND).await;
+                Ok(())
+            })
+            .on_shutdown("slow", SECOND, || async {
+                sleep(SECOND / 2).await;
+                Ok(())
+            }),
+    );
+    tokio::task::yield_now().await;
+    let phase = async |probes| get(probes, "/ready").await.1["phase"].clone();
+    assert_eq!(
+        (codes(&probes).await, phase(&probes).await),
+        ([200, 503, 503], json!("starting"))
+    );
+    handle.watch().reached(Phase::Ready).await;
+    assert_eq!(
+        (codes(&probes).await, phase(&probes).await),
+        ([200, 200, 200], json!("ready"))
+    );
+    let request = handle.in_flight().token();
+    handle.shutdown();
+    // At once, before `run` has even been polled.
+    assert_eq!(
+        (codes(&probes).await, phase(&probes).await),
+        ([200, 503, 200], json!("settling"))
+    );
+    let (_, body) = get(&probes, "/ready").await;
+    let expected = json!({
+        "status": "fail", "phase": "settling", "instance": "i-1", "checks": {},
+        "output": "the instance is settling",
+    });
+    assert_eq!(body, expected);
+    handle.watch().reached(Phase::Draining).await;
+    assert_eq!(
+        (codes(&probes).await, phase(&probes).await),
+        ([200, 503, 200], json!("draining"))
+    );
+    drop(request);
+    handle.watch().reached(Phase::Stopping).await;
+    assert_eq!(
+        (codes(&probes).await, phase(&probes).await),
+        ([200, 503, 200], json!("stopping"))
+    );
+    run.await.unwrap();
+    assert_eq!(
+        (codes(&probes).await, phase(&probes).await),
+        ([200, 503, 200], json!("stopping"))
+    );
+}
+
+#[tokio::test]
+async fn methods_paths_and_headers() {
+    let lifecycle = quiet_builder().instance_id("i-1").build().unwrap();
+    let probes = lifecycle.probes();
+    for path in ["/health", "/health?full=1", "/ready", "/startup"] {
+        let whole = ask(&probes, Method::GET, path).await;
+        assert_eq!(
+            whole.headers()[header::CONTENT_TYPE],
+            "application/health+json"
+        );
+        assert_eq!(whole.headers()[header::CACHE_CONTROL], "no-store");
+        let head = ask(&probes, Method::HEAD, path).await;
+        assert_eq!(
+            (head.status(), head.headers()),
+            (whole.status(), whole.headers())
+        );
+        let body = whole.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            head.headers()[header::CONTENT_LENGTH],
+            body.len().to_string()
+        );
+        assert!(
+            head.into_body()
+                .collect()
+                .await
+                .unwrap()
+                .to_bytes()
+                .is_empty()
+        );
+    }
+    for method in [
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+    ] {
+        let answer = ask(&probes, method, "/ready").await;
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer.headers()[header::ALLOW], "GET, HEAD");
+    }
+    for path in ["/", "/healthz", "/health/", "/READY"] {
+        assert_eq!(
+            ask(&probes, Method::GET, path).await.status(),
+            StatusCode::NOT_FOUND
+        );
+    }
+    assert_eq!(lifecycle.in_flight().count(), 0);
+}
+
+/// A check that a test switches.
+fn switched(name: &str, class: CheckClass, works: &Arc<AtomicBool>) -> Check {
+    let works = works.clone();
+    let check = move || {
+        let works = works.load(SeqCst);
+        async move {
+            if works {
+                Ok(())
+            } else {
+                Err("at 10.0.0.7: refused".into())
+            }
+        }
+    };
+    Check::new(name, check).class(class)
+}
+
+async fn ready_is(probes: &ProbeService, code: u16, status: &str) {
+    eventually(&format!("/ready is {code} {status}"), async || {
+        let (found, body) = get(probes, "/ready").await;
+        (found, body["status"].as_str()) == (code, Some(status))
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_class_decides_what_a_failure_does_to_readiness() {
+    for (class, before, away) in [
+        (CheckClass::Required, (503, "fail"), (503, "fail")),
+        (CheckClass::Optional, (200, "warn"), (200, "warn")),
+        (
+            CheckClass::RequiredUntilFirstPass,
+            (503, "fail"),
+            (200, "warn"),
+        ),
+    ] {
+        let works = Arc::new(AtomicBool::new(false));
+        let (handle, probes, _run) = start(quiet_builder().check(switched("db", class, &works)));
+        handle.watch().reached(Phase::Ready).await;
+        ready_is(&probes, before.0, before.1).await;
+        works.store(true, SeqCst);
+        ready_is(&probes, 200, "pass").await;
+        works.store(false, SeqCst);
+        ready_is(&probes, away.0, away.1).await;
+        let (_, body) = get(&probes, "/ready").await;
+        assert_eq!(body["output"], "db fails");
+        assert_eq!(body["checks"]["db"][0]["output"], "fails");
+        assert!(
+            !body.to_string().contains("10.0.0.7"),
+            "an error's text got out"
+        );
+        works.store(true, SeqCst);
+        ready_is(&probes, 200, "pass").await;
+        handle.shutdown();
+        assert_eq!(get(&probes, "/ready").await.0, 503);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_that_hang_or_panic_harm_neither_probes_nor_other_checks() {
+    let works = Arc::new(AtomicBool::new(true));
+    let (handle, probes, _run) = start(
+        quiet_builder()
+            .check(Check::new("hangs", pending).class(CheckClass::Optional))
+            .check(
+                Check::new("panics", || async { panic!("as asked") }).class(CheckClass::Optional),
+            )
+            .check(switched("works", CheckClass::Required, &works)),
+    );
+    handle.watch().reached(Phase::Ready).await;
+    let (_, body) = get(&probes, "/health").await;
+    assert_eq!(body["checks"]["hangs"][0]["output"], "not checked yet");
+    sleep(4 * SECOND).await;
+    let (code, body) = get(&probes, "/ready").await;
+    let expected = json!({
+        "hangs": [{"status": "warn", "output": "does not answer in time"}],
+        "panics": [{"status": "warn", "output": "panics"}],
+        "works": [{"status": "pass"}],
+    });
+    assert_eq!((code, &body["checks"]), (200, &expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_asks_no_dependency() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let counter = asked.clone();
+    let check = Check::new("db", move || {
+        counter.fetch_add(1, SeqCst);
+        async { Ok(()) }
+    });
+    let policy = CheckPolicy::default().interval(10 * SECOND);
+    let (handle, probes, run) = start(quiet_builder().check(check.policy(policy)));
+    handle.watch().reached(Phase::Ready).await;
+    ready_is(&probes, 200, "pass").await;
+    for _ in 0..1000 {
+        get(&probes, "/ready").await;
+    }
+    assert_eq!(asked.load(SeqCst), 1);
+    sleep(25 * SECOND).await;
+    assert_eq!(asked.load(SeqCst), 3);
+    // Nobody is asked any more when the instance is gone.
+    handle.shutdown();
+    run.await.unwrap();
+    sleep(100 * SECOND).await;
+    assert_eq!(asked.load(SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_managed_part_brings_its_check() {
+    struct Store;
+    impl HealthCheck for Store {
+        fn name(&self) -> &str {
+            "store"
+        }
+        fn check(&self) -> BoxFuture<'_, Result<(), tower_handoff::BoxError>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+    impl Managed for Store {
+        fn name(&self) -> &str {
+            "store"
+        }
+        fn health_check(&self) -> Option<Arc<dyn HealthCheck>> {
+            Some(Arc::new(Store))
+        }
+    }
+    let (_handle, probes, _run) = start(quiet_builder().manage(Store));
+    ready_is(&probes, 200, "pass").await;
+    assert_eq!(
+        get(&probes, "/ready").await.1["checks"]["store"][0]["status"],
+        "pass"
+    );
+}

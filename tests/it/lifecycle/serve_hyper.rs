@@ -1,0 +1,167 @@
+//! The same shutdown on hyper-util, with an accept loop of the user's own.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tower::{ServiceBuilder, service_fn};
+use tower_handoff::lifecycle::{LifecycleBuilder, LifecycleHandle, Outcome, Phase, Report};
+
+use super::common::{Client, eventually, quiet_builder, within};
+
+async fn start(builder: LifecycleBuilder) -> (SocketAddr, LifecycleHandle, JoinHandle<Report>) {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let lifecycle = builder.build().unwrap();
+    let handle = lifecycle.handle();
+    let app = ServiceBuilder::new()
+        .layer(lifecycle.layer())
+        .service(service_fn(answer));
+
+    let mut listener = lifecycle.tcp_listener(tcp);
+    let server = async move {
+        let (open, mut closed) = mpsc::channel::<()>(1);
+        while let Some((stream, _peer)) = listener.accept().await {
+            let (goodbye, open) = (stream.goodbye(), open.clone());
+            let service = TowerToHyperService::new(app.clone());
+            tokio::spawn(async move {
+                let builder = Builder::new(TokioExecutor::new());
+                let connection =
+                    builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+                let mut connection = pin!(connection);
+                tokio::select! {
+                    _ = connection.as_mut() => {}
+                    () = goodbye => {
+                        connection.as_mut().graceful_shutdown();
+                        let _ = connection.await;
+                    }
+                }
+                drop(open);
+            });
+        }
+        drop(open);
+        let _ = closed.recv().await; // none when every connection has ended
+    };
+    let run = tokio::spawn(lifecycle.run(server));
+    handle.watch().reached(Phase::Ready).await;
+    (address, handle, run)
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == "/slow" {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    Ok(Response::new(Full::new(Bytes::from("hello"))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http1_is_served_to_the_end_and_idle_connections_stay_for_their_503() {
+    let (address, handle, run) = start(quiet_builder()).await;
+    let mut idle = Client::connect(address).await;
+    assert!(idle.get("/").await.0.starts_with("http/1.1 200"));
+    let mut slow = Client::connect(address).await;
+    slow.send("/slow").await;
+    let in_flight = handle.in_flight();
+    eventually("one in flight", async || in_flight.count() == 1).await;
+    let held = in_flight.token();
+    handle.shutdown();
+    handle.watch().reached(Phase::Draining).await;
+    let (head, _) = within("the straggler", idle.get("/")).await;
+    assert!(
+        head.starts_with("http/1.1 503") && head.contains("connection: close"),
+        "{head:?}"
+    );
+    let (head, body) = within("the slow one", slow.answer()).await;
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains("connection: close"),
+        "{head:?}"
+    );
+    assert_eq!(body, b"hello");
+    drop(held);
+    let report = within("the run", run).await.unwrap();
+    assert_eq!(
+        (report.outcome, report.completed, report.rejected),
+        (Outcome::Clean, 2, 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_gets_goaway_when_draining_begins_and_its_streams_end() {
+    let (address, handle, run) = start(quiet_builder()).await;
+    let tcp = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), tcp)
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let get = |path: &str| {
+        let uri = format!("http://{address}{path}");
+        Request::get(uri).body(Empty::<Bytes>::new()).unwrap()
+    };
+    let first = client.send_request(get("/")).await.unwrap();
+    assert!(first.headers().get("connection").is_none());
+    first.into_body().collect().await.unwrap();
+
+    // Holds the drain open, so that only GOAWAY can end the connection.
+    let held = handle.in_flight().token();
+    let slow = tokio::spawn(client.send_request(get("/slow")));
+    let in_flight = handle.in_flight();
+    eventually("two in flight", async || in_flight.count() == 2).await;
+    handle.shutdown();
+    let answer = within("the stream", slow).await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().get("connection").is_none());
+    answer.into_body().collect().await.unwrap();
+    within("GOAWAY", connection).await.unwrap().unwrap();
+    assert_eq!(handle.phase(), Phase::Draining);
+    assert!(client.send_request(get("/")).await.is_err());
+    drop(held);
+    let report = within("the run", run).await.unwrap();
+    assert_eq!((report.outcome, report.completed), (Outcome::Clean, 2));
+}
+
+#[tokio::test]
+async fn accept_ends_when_the_queue_is_empty_and_the_socket_closed() {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let mut listener = lifecycle.tcp_listener(tcp);
+    assert_eq!(listener.local_addr(), address);
+    let mut queued = Vec::new();
+    for _ in 0..5 {
+        queued.push(TcpStream::connect(address).await.unwrap());
+    }
+    handle.shutdown();
+    let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
+    handle.watch().reached(Phase::Draining).await;
+    let mut taken = Vec::new();
+    while let Some((stream, peer)) = within("accept", listener.accept()).await {
+        if taken.is_empty() {
+            assert!(
+                TcpStream::connect(address).await.is_err(),
+                "the socket is still open"
+            );
+        }
+        assert_eq!(stream.tcp().peer_addr().unwrap(), peer);
+        taken.push(peer);
+    }
+    let clients: Vec<_> = queued
+        .iter()
+        .map(|client| client.local_addr().unwrap())
+        .collect();
+    assert_eq!(taken, clients);
+    assert!(listener.accept().await.is_none());
+    assert_eq!(listener.local_addr(), address);
+    within("the run", run).await.unwrap();
+}
