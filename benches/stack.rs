@@ -25,7 +25,9 @@ fn time(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(kind);
         for name in names {
             let mut service = build(kind, name);
-            group.bench_function(*name, |bencher| bencher.iter(|| black_box(&mut service).request()));
+            group.bench_function(*name, |bencher| {
+                bencher.iter(|| black_box(&mut service).request())
+            });
         }
     }
 }
@@ -61,9 +63,15 @@ fn instructions() -> Result<(), String> {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let _entered = runtime.enter();
-    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["requests", kind, name, count] => {

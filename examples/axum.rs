@@ -15,7 +15,8 @@ use tower::ServiceBuilder;
 use tower_handoff::lock::{LockBackend, LockGuard};
 use tower_handoff::session::{Session, SessionCookie, SessionError, SessionStore};
 use tower_handoff::{
-    BoxError, Lifecycle, LockLayer, MemoryLocks, MemorySessions, Platform, RedisHandle, SessionLayer, key,
+    BoxError, Lifecycle, LockLayer, MemoryLocks, MemorySessions, Platform, RedisHandle,
+    SessionLayer, key,
 };
 
 async fn home(session: Session) -> Result<Html<String>, SessionError> {
@@ -41,10 +42,15 @@ fn app(lifecycle: &Lifecycle, sessions: impl SessionStore, locks: impl LockBacke
     Router::new()
         .route("/", get(home))
         .route("/logout", post(logout))
-        .route("/orders/{id}/pay", post(pay).layer(LockLayer::new(locks, key::path("order:{id}"))))
-        .layer(ServiceBuilder::new().layer(lifecycle.layer()).layer(
-            SessionLayer::new(sessions).with_cookie(SessionCookie::insecure_localhost()),
-        ))
+        .route(
+            "/orders/{id}/pay",
+            post(pay).layer(LockLayer::new(locks, key::path("order:{id}"))),
+        )
+        .layer(
+            ServiceBuilder::new().layer(lifecycle.layer()).layer(
+                SessionLayer::new(sessions).with_cookie(SessionCookie::insecure_localhost()),
+            ),
+        )
         .merge(lifecycle.probes())
 }
 
@@ -70,7 +76,8 @@ async fn main() -> Result<ExitCode, BoxError> {
     println!("  curl -X POST localhost:3000/orders/7/pay   (twice at once: one after the other)");
     println!("  curl localhost:3000/ready");
     println!("  Ctrl-C while a payment runs: it completes, then the report follows.");
-    let server = axum::serve(lifecycle.listener(tcp), app).with_graceful_shutdown(lifecycle.stop_accepting());
+    let server = axum::serve(lifecycle.listener(tcp), app)
+        .with_graceful_shutdown(lifecycle.stop_accepting());
     let report = lifecycle.run(server).await;
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.exit_code())

@@ -23,14 +23,21 @@ use tower_handoff::{
 
 async fn home(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let visits = match Session::from_extensions(request.extensions()) {
-        Ok(session) => session.increment("visits", 1).await.map_err(|error| error.to_string()),
+        Ok(session) => session
+            .increment("visits", 1)
+            .await
+            .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     let text = visits.map_or_else(|error| error, |visits| format!("visit {visits}\n"));
     Ok(Response::new(Full::new(text.into())))
 }
 
-async fn run(lifecycle: Lifecycle, sessions: impl SessionStore, locks: impl LockBackend) -> Result<ExitCode, BoxError> {
+async fn run(
+    lifecycle: Lifecycle,
+    sessions: impl SessionStore,
+    locks: impl LockBackend,
+) -> Result<ExitCode, BoxError> {
     let app = ServiceBuilder::new()
         .layer(lifecycle.layer())
         .layer(SessionLayer::new(sessions).with_cookie(SessionCookie::insecure_localhost()))
@@ -41,8 +48,14 @@ async fn run(lifecycle: Lifecycle, sessions: impl SessionStore, locks: impl Lock
         let (app, probes) = (app.clone(), probes.clone());
         async move {
             match request.uri().path() {
-                "/" => app.oneshot(request).await.map(|response| response.map(Either::Left)),
-                _ => probes.oneshot(request).await.map(|response| response.map(Either::Right)),
+                "/" => app
+                    .oneshot(request)
+                    .await
+                    .map(|response| response.map(Either::Left)),
+                _ => probes
+                    .oneshot(request)
+                    .await
+                    .map(|response| response.map(Either::Right)),
             }
         }
     });
@@ -75,8 +88,18 @@ async fn run(lifecycle: Lifecycle, sessions: impl SessionStore, locks: impl Lock
 #[tokio::main]
 async fn main() -> Result<ExitCode, BoxError> {
     let Ok(url) = std::env::var("REDIS_URL") else {
-        return run(Lifecycle::builder().build()?, MemorySessions::new(), MemoryLocks::new()).await;
+        return run(
+            Lifecycle::builder().build()?,
+            MemorySessions::new(),
+            MemoryLocks::new(),
+        )
+        .await;
     };
     let redis = RedisHandle::connect(&url)?;
-    run(Lifecycle::builder().manage(redis.clone()).build()?, redis.sessions(), redis.locks()).await
+    run(
+        Lifecycle::builder().manage(redis.clone()).build()?,
+        redis.sessions(),
+        redis.locks(),
+    )
+    .await
 }

@@ -12,7 +12,10 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-#[expect(unsafe_code, reason = "a global allocator is unsafe to write; this one only counts")]
+#[expect(
+    unsafe_code,
+    reason = "a global allocator is unsafe to write; this one only counts"
+)]
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -52,7 +55,10 @@ fn allocations(mut service: Box<dyn stack::Requests>) -> f64 {
 /// The layers make timers and tasks when they have something to do; here they have not, but
 /// constructing them may look for the runtime.
 fn in_runtime(check: impl FnOnce()) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let _entered = runtime.enter();
     check();
 }
@@ -73,9 +79,13 @@ fn an_untouched_request_allocates_within_its_budget() {
     in_runtime(|| {
         let bare = allocations(stack::tower_stack("bare"));
         let mut report = String::new();
-        for (name, budget) in
-            [("in flight", 0.0), ("drain gate", 0.0), ("session", 5.0), ("lock", 0.0), ("all four", 8.0)]
-        {
+        for (name, budget) in [
+            ("in flight", 0.0),
+            ("drain gate", 0.0),
+            ("session", 5.0),
+            ("lock", 0.0),
+            ("all four", 8.0),
+        ] {
             let added = allocations(stack::tower_stack(name)) - bare;
             report += &format!("{name}: {added:+.2} of at most {budget}\n");
             assert!(added <= budget, "{report}");

@@ -18,10 +18,17 @@ use tower_handoff::{
 };
 
 /// Names of what [`tower_stack`] builds.
-pub const LAYERS: [&str; 6] = ["bare", "in flight", "drain gate", "session", "lock", "all four"];
+pub(crate) const LAYERS: [&str; 6] = [
+    "bare",
+    "in flight",
+    "drain gate",
+    "session",
+    "lock",
+    "all four",
+];
 
 /// One request through a service, polled by hand: no runtime between the figures.
-pub trait Requests {
+pub(crate) trait Requests {
     fn request(&mut self);
 }
 
@@ -42,7 +49,10 @@ where
             .header(header::COOKIE, COOKIE)
             .body((self.body)())
             .expect("a well-formed request");
-        assert!(matches!(self.service.poll_ready(&mut cx), Poll::Ready(Ok(()))));
+        assert!(matches!(
+            self.service.poll_ready(&mut cx),
+            Poll::Ready(Ok(()))
+        ));
         let mut future = pin!(self.service.call(request));
         let Poll::Ready(Ok(response)) = future.as_mut().poll(&mut cx) else {
             panic!("the service answers at once");
@@ -73,7 +83,7 @@ fn lock() -> LockLayer {
 }
 
 /// The layers around a bare tower service.
-pub fn tower_stack(name: &str) -> Box<dyn Requests> {
+pub(crate) fn tower_stack(name: &str) -> Box<dyn Requests> {
     let bare = service_fn(|_: Request<()>| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
     });
@@ -82,7 +92,10 @@ pub fn tower_stack(name: &str) -> Box<dyn Requests> {
         Driven<S, ()>: Requests,
         S: 'static,
     {
-        Box::new(Driven { service, body: || () })
+        Box::new(Driven {
+            service,
+            body: || (),
+        })
     }
     match name {
         "bare" => driven(bare),
@@ -90,14 +103,16 @@ pub fn tower_stack(name: &str) -> Box<dyn Requests> {
         "drain gate" => driven(drain_gate().layer(bare)),
         "session" => driven(session().layer(bare)),
         "lock" => driven(lock().layer(bare)),
-        "all four" => driven(in_flight().layer(drain_gate().layer(session().layer(lock().layer(bare))))),
+        "all four" => {
+            driven(in_flight().layer(drain_gate().layer(session().layer(lock().layer(bare)))))
+        }
         _ => panic!("{name} is none of {LAYERS:?}"),
     }
 }
 
 /// A layer that does nothing, to tell what axum itself takes for one.
 #[derive(Clone)]
-pub struct NoOp<S>(S);
+pub(crate) struct NoOp<S>(S);
 
 impl<S: Service<R>, R> Service<R> for NoOp<S> {
     type Response = S::Response;
@@ -125,21 +140,34 @@ impl<S> Layer<S> for NoOpLayer {
 }
 
 /// The README's arrangement in axum, with the four layers or with four that do nothing.
-pub fn axum_stack(name: &str) -> Box<dyn Requests> {
+pub(crate) fn axum_stack(name: &str) -> Box<dyn Requests> {
     let route = "/orders/{id}/pay";
     let handler = || async { "ok" };
     let router = match name {
         "bare" => Router::new().route(route, get(handler)),
-        "four no-ops" => Router::new().route(route, get(handler).layer(NoOpLayer)).layer(
-            ServiceBuilder::new().layer(NoOpLayer).layer(NoOpLayer).layer(NoOpLayer),
-        ),
+        "four no-ops" => Router::new()
+            .route(route, get(handler).layer(NoOpLayer))
+            .layer(
+                ServiceBuilder::new()
+                    .layer(NoOpLayer)
+                    .layer(NoOpLayer)
+                    .layer(NoOpLayer),
+            ),
         "all four" => Router::new()
             .route(
                 route,
                 get(handler).layer(LockLayer::new(MemoryLocks::new(), key::path("order:{id}"))),
             )
-            .layer(ServiceBuilder::new().layer(in_flight()).layer(drain_gate()).layer(session())),
+            .layer(
+                ServiceBuilder::new()
+                    .layer(in_flight())
+                    .layer(drain_gate())
+                    .layer(session()),
+            ),
         _ => panic!("{name} is none of bare, four no-ops, all four"),
     };
-    Box::new(Driven { service: router, body: Body::empty })
+    Box::new(Driven {
+        service: router,
+        body: Body::empty,
+    })
 }

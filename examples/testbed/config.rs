@@ -73,7 +73,9 @@ impl Config {
             number(name, default, min, max).map(Duration::from_millis)
         };
         let addr = |name: &str, value: String| {
-            value.parse().map_err(|_| Wrong::new(name, &value, "ADDRESS:PORT, for instance 127.0.0.1:3000"))
+            value
+                .parse()
+                .map_err(|_| Wrong::new(name, &value, "ADDRESS:PORT, for instance 127.0.0.1:3000"))
         };
         let idle = millis("IDLE_MS", 3_600_000, 1, 10 * YEAR_MS)?;
         let absolute = millis("ABSOLUTE_MS", 86_400_000, 1, 10 * YEAR_MS)?;
@@ -90,8 +92,13 @@ impl Config {
             return Err(Wrong::new(variable, &value, accepted));
         }
         Ok(Self {
-            listen: addr("LISTEN", text("LISTEN").unwrap_or_else(|| "127.0.0.1:3000".to_owned()))?,
-            probe_listen: text("PROBE_LISTEN").map(|value| addr("PROBE_LISTEN", value)).transpose()?,
+            listen: addr(
+                "LISTEN",
+                text("LISTEN").unwrap_or_else(|| "127.0.0.1:3000".to_owned()),
+            )?,
+            probe_listen: text("PROBE_LISTEN")
+                .map(|value| addr("PROBE_LISTEN", value))
+                .transpose()?,
             server: match text("SERVER").as_deref() {
                 None | Some("axum") => Server::Axum,
                 Some("hyper") => Server::Hyper,
@@ -121,10 +128,16 @@ impl Config {
 
 impl Config {
     pub fn redis(&self) -> Result<Option<RedisHandle>, Wrong> {
-        let Some(url) = &self.redis_url else { return Ok(None) };
+        let Some(url) = &self.redis_url else {
+            return Ok(None);
+        };
         let handle = RedisHandle::builder(url).prefix(&self.key_prefix).connect();
         handle.map(Some).map_err(|error| {
-            let variable = if error.option() == "prefix" { "KEY_PREFIX" } else { "REDIS_URL" };
+            let variable = if error.option() == "prefix" {
+                "KEY_PREFIX"
+            } else {
+                "REDIS_URL"
+            };
             Wrong::refused(variable, &error)
         })
     }
@@ -150,11 +163,16 @@ impl Config {
     }
 
     pub fn cookie(&self) -> SessionCookie {
-        if self.insecure_cookie { SessionCookie::insecure_localhost() } else { SessionCookie::default() }
+        if self.insecure_cookie {
+            SessionCookie::insecure_localhost()
+        } else {
+            SessionCookie::default()
+        }
     }
 
     pub fn expiry(&self) -> Result<SessionExpiry, Wrong> {
-        SessionExpiry::new(self.idle, self.absolute).map_err(|error| Wrong::refused("IDLE_MS", &error))
+        SessionExpiry::new(self.idle, self.absolute)
+            .map_err(|error| Wrong::refused("IDLE_MS", &error))
     }
 
     pub fn limits(&self) -> Result<SessionLimits, Wrong> {

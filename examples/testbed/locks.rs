@@ -45,7 +45,9 @@ pub fn routes(
         key: impl KeyFrom,
         lease: Duration,
     ) -> Result<LockLayer, ConfigError> {
-        Ok(LockLayer::new(locks.clone(), key).with_lease(lease)?.with_on_lost(OnLost::Stop))
+        Ok(LockLayer::new(locks.clone(), key)
+            .with_lease(lease)?
+            .with_on_lost(OnLost::Stop))
     }
     let lease = config.lease;
     let named = || layer(locks, key::path("{name}"), lease);
@@ -53,20 +55,32 @@ pub fn routes(
     let session = key::from_async_fn(|parts: &Parts| {
         let session = parts.extensions.get::<Session>().cloned();
         async move {
-            let Some(session) = session else { return Ok(None) };
+            let Some(session) = session else {
+                return Ok(None);
+            };
             let id = session.id().await.map_err(|_| Reason::SessionUnavailable)?;
             Ok(id.and_then(|id| LockKey::bounded(format!("session:{id}"))))
         }
     });
     Ok(Router::new()
-        .route("/lock/{name}", post(hold).layer(named()?.with_wait_from(wait)))
+        .route(
+            "/lock/{name}",
+            post(hold).layer(named()?.with_wait_from(wait)),
+        )
         .route("/trylock/{name}", post(hold).layer(named()?.with_try()))
-        .route("/session-lock", post(hold).layer(layer(locks, session, lease)?.with_wait_from(wait)))
+        .route(
+            "/session-lock",
+            post(hold).layer(layer(locks, session, lease)?.with_wait_from(wait)),
+        )
         .route("/panic-lock/{name}", post(panics).layer(named()?))
         .with_state(instance))
 }
 
-async fn hold(guard: LockGuard, State(instance): State<String>, Query(times): Query<Times>) -> Json<Value> {
+async fn hold(
+    guard: LockGuard,
+    State(instance): State<String>,
+    Query(times): Query<Times>,
+) -> Json<Value> {
     sleep(Duration::from_millis(times.hold_ms)).await;
     Json(json!({ "fence": guard.fence().get(), "instance": instance }))
 }

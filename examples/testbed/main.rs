@@ -50,7 +50,10 @@ struct Stop {
 
 impl From<Wrong> for Stop {
     fn from(wrong: Wrong) -> Self {
-        Self { code: 2, line: wrong.to_string() }
+        Self {
+            code: 2,
+            line: wrong.to_string(),
+        }
     }
 }
 
@@ -61,14 +64,24 @@ async fn run() -> Result<ExitCode, Stop> {
     let (app, held) = match &redis {
         Some(redis) => {
             let locks = redis.locks();
-            (app(redis.sessions(), &locks, &config, &lifecycle)?, locks.held())
+            (
+                app(redis.sessions(), &locks, &config, &lifecycle)?,
+                locks.held(),
+            )
         }
         None => {
             let locks = MemoryLocks::new();
-            (app(MemorySessions::new(), &locks, &config, &lifecycle)?, locks.held())
+            (
+                app(MemorySessions::new(), &locks, &config, &lifecycle)?,
+                locks.held(),
+            )
         }
     };
-    let status = status::Status { lifecycle: lifecycle.handle(), redis, held };
+    let status = status::Status {
+        lifecycle: lifecycle.handle(),
+        redis,
+        held,
+    };
     let app = app.merge(lifecycle.probes()).merge(status::routes(status));
 
     let tcp = bind(config.listen).await?;
@@ -79,7 +92,9 @@ async fn run() -> Result<ExitCode, Stop> {
     }
     announce("listening on", &tcp);
     let report = serve::serve(lifecycle, config.server, tcp, app).await;
-    print(&serde_json::json!(Reported(&report)));
+    let mut reported = serde_json::json!(report);
+    reported["upgraded"] = 0.into(); // no route of this service upgrades
+    print(&reported);
     Ok(report.exit_code())
 }
 
@@ -115,9 +130,10 @@ fn app(
 }
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener, Stop> {
-    TcpListener::bind(addr)
-        .await
-        .map_err(|error| Stop { code: 1, line: format!("cannot listen on {addr}: {error}") })
+    TcpListener::bind(addr).await.map_err(|error| Stop {
+        code: 1,
+        line: format!("cannot listen on {addr}: {error}"),
+    })
 }
 
 fn announce(what: &str, tcp: &TcpListener) {

@@ -18,7 +18,8 @@ pub async fn serve(lifecycle: Lifecycle, server: Server, tcp: TcpListener, app: 
         Server::Axum => {
             let listener = lifecycle.listener(tcp);
             let app = app.into_make_service_with_connect_info::<SocketAddr>();
-            let server = axum::serve(listener, app).with_graceful_shutdown(lifecycle.stop_accepting());
+            let server =
+                axum::serve(listener, app).with_graceful_shutdown(lifecycle.stop_accepting());
             lifecycle.run(server).await
         }
         Server::Hyper => {

@@ -10,8 +10,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tower_handoff::session::{Session, SessionError};
 
-
-
 pub fn routes() -> Router {
     Router::new()
         .route("/session", get(whole).delete(logout))
@@ -31,7 +29,11 @@ async fn read(session: Session, Path(key): Path<String>) -> Result<Response, Ses
     })
 }
 
-async fn write(session: Session, Path(key): Path<String>, body: Bytes) -> Result<StatusCode, Refused> {
+async fn write(
+    session: Session,
+    Path(key): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Refused> {
     well_formed(&key, &body)?;
     session.set_raw(&key, body)?;
     Ok(StatusCode::NO_CONTENT)

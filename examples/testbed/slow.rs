@@ -40,11 +40,16 @@ struct Chunks {
 /// No chunk is larger: a test asks for more chunks instead.
 const CHUNK_MAX: usize = 16 << 20;
 
-async fn stream(Path(chunks): Path<u64>, Query(Chunks { every_ms, size }): Query<Chunks>) -> Response {
+async fn stream(
+    Path(chunks): Path<u64>,
+    Query(Chunks { every_ms, size }): Query<Chunks>,
+) -> Response {
     let chunk = match size {
         None => Bytes::from_static(b"chunk\n"),
         Some(size) if size <= CHUNK_MAX => Bytes::from(vec![b'x'; size]),
-        Some(_) => return (StatusCode::BAD_REQUEST, "size; accepted: up to 16777216").into_response(),
+        Some(_) => {
+            return (StatusCode::BAD_REQUEST, "size; accepted: up to 16777216").into_response();
+        }
     };
     let body = stream::iter(0..chunks).then(move |_| {
         let chunk = chunk.clone();
@@ -57,7 +62,9 @@ async fn stream(Path(chunks): Path<u64>, Query(Chunks { every_ms, size }): Query
 }
 
 /// One event a second, and a last one when the drain begins.
-async fn events(State(lifecycle): State<LifecycleHandle>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+async fn events(
+    State(lifecycle): State<LifecycleHandle>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     enum Next {
         Tick(u64),
         End,
@@ -66,7 +73,11 @@ async fn events(State(lifecycle): State<LifecycleHandle>) -> Sse<impl Stream<Ite
         let drain = lifecycle.watch().reached(Phase::Draining);
         async move {
             let Next::Tick(n) = next else { return None };
-            let pause = if n == 0 { Duration::ZERO } else { Duration::from_secs(1) };
+            let pause = if n == 0 {
+                Duration::ZERO
+            } else {
+                Duration::from_secs(1)
+            };
             tokio::select! {
                 biased;
                 () = drain => {

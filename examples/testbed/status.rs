@@ -1,13 +1,13 @@
 //! `/status`: what this instance is doing, for tests and for people.
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Json;
 use axum::routing::get;
-use axum::Router;
 use serde_json::{Value, json};
+use tower_handoff::lifecycle::LifecycleHandle;
 use tower_handoff::lock::HeldLocks;
 use tower_handoff::redis::{RedisHandle, RedisStatus};
-use tower_handoff::lifecycle::LifecycleHandle;
 
 #[derive(Clone)]
 pub struct Status {
@@ -20,7 +20,13 @@ pub fn routes(status: Status) -> Router {
     Router::new().route("/status", get(show)).with_state(status)
 }
 
-async fn show(State(Status { lifecycle, redis, held }): State<Status>) -> Json<Value> {
+async fn show(
+    State(Status {
+        lifecycle,
+        redis,
+        held,
+    }): State<Status>,
+) -> Json<Value> {
     let status = lifecycle.status();
     Json(json!({
         "instance": lifecycle.instance_id(),

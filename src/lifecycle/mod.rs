@@ -71,7 +71,7 @@ pub(crate) mod guarded;
 pub(crate) mod handle;
 mod hook;
 mod listener;
-mod managed;
+pub(crate) mod managed;
 pub(crate) mod phase;
 mod platform;
 mod report;

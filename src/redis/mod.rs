@@ -46,6 +46,7 @@ pub(crate) mod handle;
 pub(crate) mod inbox;
 pub(crate) mod keyspace;
 mod mailbox;
+mod managed;
 mod queue;
 pub(crate) mod script;
 mod slots;

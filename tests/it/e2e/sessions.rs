@@ -172,7 +172,7 @@ async fn a_logout_is_not_undone_by_a_slower_request() {
 }
 
 /// Waits until the testbed has a request of that route in flight.
-pub async fn in_flight(testbed: &Testbed, route: &str) {
+pub(crate) async fn in_flight(testbed: &Testbed, route: &str) {
     let mut client = Client::new(testbed.addr());
     for _ in 0..3000 {
         let status = client.get("/status").await.json();

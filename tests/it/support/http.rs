@@ -19,22 +19,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
@@ -45,16 +45,16 @@ enum Connection {
 }
 
 /// A client of one address.
-pub struct Client {
+pub(crate) struct Client {
     addr: String,
     version: Version,
     connection: Option<Connection>,
     /// What the server set; sent with every request.
-    pub cookies: BTreeMap<String, String>,
+    pub(crate) cookies: BTreeMap<String, String>,
 }
 
 impl Client {
-    pub fn new(addr: &str) -> Self {
+    pub(crate) fn new(addr: &str) -> Self {
         Self {
             addr: addr.to_owned(),
             version: Version::HTTP_11,
@@ -64,7 +64,7 @@ impl Client {
     }
 
     /// A client that speaks HTTP/2 without TLS from the first byte.
-    pub fn http2(addr: &str) -> Self {
+    pub(crate) fn http2(addr: &str) -> Self {
         Self {
             version: Version::HTTP_2,
             ..Self::new(addr)
@@ -72,37 +72,37 @@ impl Client {
     }
 
     /// The same visitor at another instance.
-    pub fn at(&self, addr: &str) -> Self {
+    pub(crate) fn at(&self, addr: &str) -> Self {
         Self {
             cookies: self.cookies.clone(),
             ..Self::new(addr)
         }
     }
 
-    pub async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.send("GET", path, None).await
     }
 
-    pub async fn post(&mut self, path: &str) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str) -> Answer {
         self.send("POST", path, None).await
     }
 
-    pub async fn put(&mut self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn put(&mut self, path: &str, body: &str) -> Answer {
         self.send("PUT", path, Some(body)).await
     }
 
-    pub async fn delete(&mut self, path: &str) -> Answer {
+    pub(crate) async fn delete(&mut self, path: &str) -> Answer {
         self.send("DELETE", path, None).await
     }
 
-    pub async fn send(&mut self, method: &str, path: &str, body: Option<&str>) -> Answer {
+    pub(crate) async fn send(&mut self, method: &str, path: &str, body: Option<&str>) -> Answer {
         self.try_send(method, path, body)
             .await
             .unwrap_or_else(|e| panic!("{method} {path} at {}: {e}", self.addr))
     }
 
     /// As [`send`](Self::send), where no answer is an expected outcome.
-    pub async fn try_send(
+    pub(crate) async fn try_send(
         &mut self,
         method: &str,
         path: &str,
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// As [`try_send`](Self::try_send), with headers of the test's own.
-    pub async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         method: &str,
         path: &str,

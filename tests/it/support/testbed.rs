@@ -33,7 +33,7 @@ echo "exit $code"
 
 /// One running instance.
 #[derive(Debug)]
-pub struct Testbed {
+pub(crate) struct Testbed {
     pid: u32,
     addr: String,
     probes: Option<String>,
@@ -44,16 +44,16 @@ pub struct Testbed {
 
 /// How an instance ended.
 #[derive(Debug)]
-pub struct Exit {
-    pub code: i32,
+pub(crate) struct Exit {
+    pub(crate) code: i32,
     /// The lines on stdout between the start and the end.
-    pub stdout: Vec<String>,
-    pub stderr: String,
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: String,
 }
 
 impl Exit {
     /// The shutdown report: the last line of stdout.
-    pub fn report(&self) -> Value {
+    pub(crate) fn report(&self) -> Value {
         let line = self
             .stdout
             .last()
@@ -82,7 +82,7 @@ fn command(variables: &[(&str, &str)]) -> Command {
 
 impl Testbed {
     /// Starts an instance and waits until it listens.
-    pub async fn start(variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
         let mut shell = command(variables).spawn().expect("sh starts");
         let pipe = shell.stdin.take();
         let mut lines = BufReader::new(shell.stdout.take().expect("stdout is piped")).lines();
@@ -123,33 +123,33 @@ impl Testbed {
     }
 
     /// Runs an instance that is expected to end by itself, because its configuration is bad.
-    pub async fn run(variables: &[(&str, &str)]) -> Exit {
+    pub(crate) async fn run(variables: &[(&str, &str)]) -> Exit {
         let mut shell = command(variables).spawn().expect("sh starts");
         let _pipe = shell.stdin.take();
         let lines = BufReader::new(shell.stdout.take().expect("stdout is piped")).lines();
         read_exit(lines, &mut shell).await
     }
 
-    pub fn addr(&self) -> &str {
+    pub(crate) fn addr(&self) -> &str {
         &self.addr
     }
 
-    pub fn probe_addr(&self) -> &str {
+    pub(crate) fn probe_addr(&self) -> &str {
         self.probes.as_deref().expect("PROBE_LISTEN was given")
     }
 
     /// A client with a cookie jar and one keep-alive connection of its own.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(&self.addr)
     }
 
     /// Sends the process a signal: `TERM`, `INT`, `KILL`, `STOP`, `CONT`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(self.pid, name);
     }
 
     /// Waits until `GET path` answers `status`.
-    pub async fn until(&self, path: &str, status: u16) {
+    pub(crate) async fn until(&self, path: &str, status: u16) {
         let wait = async {
             loop {
                 let answer = self.client().try_send("GET", path, None).await;
@@ -165,7 +165,7 @@ impl Testbed {
     }
 
     /// Waits for the end of the process.
-    pub async fn exit(mut self) -> Exit {
+    pub(crate) async fn exit(mut self) -> Exit {
         read_exit(self.lines, &mut self.shell).await
     }
 }

@@ -1,0 +1,73 @@
+//! What the lifecycle does with the connection: its health, its locks, its end.
+//!
+//! Floor 5.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::BoxError;
+use crate::health::policy::{CheckClass, CheckPolicy};
+use crate::lifecycle::check::{BoxFuture, HealthCheck};
+use crate::lifecycle::managed::Managed;
+use crate::redis::handle::RedisHandle;
+
+/// Released at the flush: every lock that is held through this handle, so that the next
+/// instance need not wait for leases. Closed at the end: the connection, after what was posted
+/// to it is out.
+///
+/// Its check, `redis`, is required until it has passed once: a fresh instance that cannot reach
+/// Redis takes no traffic, but when Redis goes away the whole fleet must not leave the load
+/// balancer, for its other routes still work.
+impl Managed for RedisHandle {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn health_check(&self) -> Option<Arc<dyn HealthCheck>> {
+        Some(Arc::new(RedisCheck(self.clone())))
+    }
+
+    /// # Cancel safety
+    /// Dropped, it stops waiting; the releases go on while the process lives, and the leases end
+    /// what is left.
+    fn flush(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+        Box::pin(async {
+            self.locks().held().release_all().await;
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(RedisHandle::close(self))
+    }
+}
+
+const NAME: &str = "redis";
+
+/// One PING a second; none reaches the network while Redis is known to be away.
+#[derive(Debug)]
+struct RedisCheck(RedisHandle);
+
+impl HealthCheck for RedisCheck {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn class(&self) -> CheckClass {
+        CheckClass::RequiredUntilFirstPass
+    }
+
+    /// The supervisor has already judged whether a silence is a blip, so one result counts
+    /// almost at once.
+    fn policy(&self) -> CheckPolicy {
+        CheckPolicy::default()
+            .interval(Duration::from_secs(1))
+            .retry(Duration::from_millis(200))
+            .fail_after(2)
+            .pass_after(1)
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+        Box::pin(async { Ok(self.0.ping().await?) })
+    }
+}
