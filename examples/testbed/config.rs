@@ -48,11 +48,21 @@ impl Wrong {
         Self(format!("{variable} is {value:?}; accepted: {accepted}"))
     }
 
-    /// The library refused what `variable` said.
+    /// The library refused what `variable` said; its value is masked where it may hold a
+    /// password.
     pub fn refused(variable: &str, error: &ConfigError) -> Self {
-        // The library's value is masked where it may hold a password.
         Self::new(variable, error.value(), error.accepted())
     }
+}
+
+const PREFIXES: &str = "1 to 64 visible ASCII characters without braces";
+
+/// The library's own rule, also where no Redis is asked for.
+fn is_prefix(value: &str) -> bool {
+    value.len() <= 64
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"{}".contains(&byte))
 }
 
 const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
@@ -105,7 +115,11 @@ impl Config {
                 Some(value) => return Err(Wrong::new("SERVER", value, "axum, hyper")),
             },
             redis_url: text("REDIS_URL"),
-            key_prefix: text("KEY_PREFIX").unwrap_or_else(|| "testbed".to_owned()),
+            key_prefix: match text("KEY_PREFIX") {
+                None => "testbed".to_owned(),
+                Some(value) if is_prefix(&value) => value,
+                Some(value) => return Err(Wrong::new("KEY_PREFIX", &value, PREFIXES)),
+            },
             instance_id: text("INSTANCE_ID"),
             idle,
             absolute,
@@ -153,13 +167,16 @@ impl Config {
         if let Some(redis) = redis {
             builder = builder.manage(redis);
         }
-        builder.build().map_err(|error| {
-            let variable = match error.option() {
-                "instance_id" => "INSTANCE_ID",
-                _ => "GRACE_MS",
-            };
-            Wrong::refused(variable, &error)
-        })
+        builder
+            .build()
+            .map_err(|error| match (&self.instance_id, self.grace) {
+                (Some(id), _) if error.value() == id => Wrong::refused("INSTANCE_ID", &error),
+                (_, Some(grace)) => {
+                    let grace = grace.as_millis().to_string();
+                    Wrong::new("GRACE_MS", &grace, error.accepted())
+                }
+                _ => Wrong::refused("GRACE_MS", &error),
+            })
     }
 
     pub fn cookie(&self) -> SessionCookie {

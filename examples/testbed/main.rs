@@ -18,8 +18,10 @@ use std::process::ExitCode;
 use axum::Router;
 use bytes::Bytes;
 use http::StatusCode;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
+use tower_handoff::lifecycle::Report;
 use tower_handoff::lock::LockBackend;
 use tower_handoff::session::SessionStore;
 use tower_handoff::{ConfigError, Lifecycle, MemoryLocks, MemorySessions, SessionLayer};
@@ -92,9 +94,13 @@ async fn run() -> Result<ExitCode, Stop> {
     }
     announce("listening on", &tcp);
     let report = serve::serve(lifecycle, config.server, tcp, app).await;
-    let mut reported = serde_json::json!(report);
-    reported["upgraded"] = 0.into(); // no route of this service upgrades
-    print(&reported);
+    print(
+        &Reported {
+            report: &report,
+            upgraded: 0,
+        }
+        .to_json(),
+    );
     Ok(report.exit_code())
 }
 
@@ -127,6 +133,21 @@ fn app(
                 .layer(CatchPanicLayer::new())
                 .layer(session),
         ))
+}
+
+/// The report as the contract of this service has it.
+#[derive(Serialize)]
+struct Reported<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// No route of this service upgrades.
+    upgraded: u64,
+}
+
+impl Reported<'_> {
+    fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| error.to_string())
+    }
 }
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener, Stop> {

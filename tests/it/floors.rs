@@ -69,15 +69,16 @@ fn imports(text: &str, module: &str) -> Vec<String> {
         .map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n")
         .collect();
     let mut found = Vec::new();
-    for statement in code.split(';') {
+    for statement in code.split_inclusive(';') {
+        // What stands before is the end of an item: attributes, docs, a closing brace.
         let Some(at) = statement.rfind("use ") else {
             continue;
         };
-        let before = &statement[..at];
-        if before.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-            continue;
+        let line = statement[..at].rsplit('\n').next().unwrap_or("").trim();
+        if line.is_empty() || line == "pub" || line.starts_with("pub(") {
+            let tree = statement[at + 4..].trim_end_matches(';').replace('\n', " ");
+            spread(&tree, "", &mut found);
         }
-        spread(&statement[at + 4..].replace('\n', " "), "", &mut found);
     }
     // Paths outside of `use`: `crate::random::bytes()`.
     for piece in code.replace("$crate::", "").split("crate::").skip(1) {
