@@ -11,8 +11,6 @@ use std::process::Command;
 
 use criterion::Criterion;
 
-const AXUM: [&str; 3] = ["bare", "four no-ops", "all four"];
-
 fn build(kind: &str, name: &str) -> Box<dyn stack::Requests> {
     match kind {
         "tower" => stack::tower_stack(name),
@@ -21,7 +19,7 @@ fn build(kind: &str, name: &str) -> Box<dyn stack::Requests> {
 }
 
 fn time(criterion: &mut Criterion) {
-    for (kind, names) in [("tower", &stack::LAYERS[..]), ("axum", &AXUM)] {
+    for (kind, names) in [("tower", &stack::LAYERS[..]), ("axum", &stack::IN_AXUM)] {
         let mut group = criterion.benchmark_group(kind);
         for name in names {
             let mut service = build(kind, name);
@@ -50,7 +48,7 @@ fn counted(kind: &str, name: &str, requests: u32) -> Result<i64, String> {
 fn instructions() -> Result<(), String> {
     println!("| stack | layers | instructions a request | over the first |");
     println!("|---|---|---|---|");
-    for (kind, names) in [("tower", &stack::LAYERS[..]), ("axum", &AXUM)] {
+    for (kind, names) in [("tower", &stack::LAYERS[..]), ("axum", &stack::IN_AXUM)] {
         let mut first = None;
         for name in names {
             // The difference of two runs leaves out everything but the requests.

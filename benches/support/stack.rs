@@ -32,14 +32,21 @@ pub(crate) trait Requests {
     fn request(&mut self);
 }
 
-struct Driven<S, B> {
+struct Driven<S> {
     service: S,
-    body: fn() -> B,
 }
 
-impl<S, B, R> Requests for Driven<S, B>
+fn driven<S, R>(service: S) -> Box<dyn Requests>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + 'static,
+    R: http_body::Body<Data = Bytes>,
+{
+    Box::new(Driven { service })
+}
+
+impl<S, R> Requests for Driven<S>
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
     R: http_body::Body<Data = Bytes>,
 {
     fn request(&mut self) {
@@ -47,7 +54,7 @@ where
         let request = Request::builder()
             .uri("/orders/7/pay")
             .header(header::COOKIE, COOKIE)
-            .body((self.body)())
+            .body(Body::empty())
             .expect("a well-formed request");
         assert!(matches!(
             self.service.poll_ready(&mut cx),
@@ -84,19 +91,9 @@ fn lock() -> LockLayer {
 
 /// The layers around a bare tower service.
 pub(crate) fn tower_stack(name: &str) -> Box<dyn Requests> {
-    let bare = service_fn(|_: Request<()>| async {
+    let bare = service_fn(|_: Request<Body>| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
     });
-    fn driven<S>(service: S) -> Box<dyn Requests>
-    where
-        Driven<S, ()>: Requests,
-        S: 'static,
-    {
-        Box::new(Driven {
-            service,
-            body: || (),
-        })
-    }
     match name {
         "bare" => driven(bare),
         "in flight" => driven(in_flight().layer(bare)),
@@ -139,35 +136,66 @@ impl<S> Layer<S> for NoOpLayer {
     }
 }
 
-/// The README's arrangement in axum, with the four layers or with four that do nothing.
+/// Names of what [`axum_stack`] builds.
+pub(crate) const IN_AXUM: [&str; 7] = [
+    "bare",
+    "four no-ops",
+    "in flight",
+    "drain gate",
+    "session",
+    "lock",
+    "all four",
+];
+
+/// The README's arrangement in axum: three layers around the router and one around the route,
+/// each the real one or one that does nothing.
 pub(crate) fn axum_stack(name: &str) -> Box<dyn Requests> {
-    let route = "/orders/{id}/pay";
-    let handler = || async { "ok" };
-    let router = match name {
-        "bare" => Router::new().route(route, get(handler)),
-        "four no-ops" => Router::new()
-            .route(route, get(handler).layer(NoOpLayer))
-            .layer(
-                ServiceBuilder::new()
-                    .layer(NoOpLayer)
-                    .layer(NoOpLayer)
-                    .layer(NoOpLayer),
-            ),
-        "all four" => Router::new()
-            .route(
-                route,
-                get(handler).layer(LockLayer::new(MemoryLocks::new(), key::path("order:{id}"))),
-            )
-            .layer(
-                ServiceBuilder::new()
-                    .layer(in_flight())
-                    .layer(drain_gate())
-                    .layer(session()),
-            ),
-        _ => panic!("{name} is none of bare, four no-ops, all four"),
+    assert!(IN_AXUM.contains(&name), "{name} is none of {IN_AXUM:?}");
+    let real = |layer| name == layer || name == "all four";
+    let handler = get(|| async { "ok" });
+    if name == "bare" {
+        return driven(Router::new().route(ROUTE, handler).with_state::<()>(()));
+    }
+    let handler = if real("lock") {
+        handler.layer(LockLayer::new(MemoryLocks::new(), key::path("order:{id}")))
+    } else {
+        handler.layer(NoOpLayer)
     };
-    Box::new(Driven {
-        service: router,
-        body: Body::empty,
-    })
+    let router = Router::new().route(ROUTE, handler);
+    let router = match (real("in flight"), real("drain gate"), real("session")) {
+        (true, true, true) => router.layer(
+            ServiceBuilder::new()
+                .layer(in_flight())
+                .layer(drain_gate())
+                .layer(session()),
+        ),
+        (true, ..) => router.layer(
+            ServiceBuilder::new()
+                .layer(in_flight())
+                .layer(NoOpLayer)
+                .layer(NoOpLayer),
+        ),
+        (_, true, _) => router.layer(
+            ServiceBuilder::new()
+                .layer(NoOpLayer)
+                .layer(drain_gate())
+                .layer(NoOpLayer),
+        ),
+        (_, _, true) => router.layer(
+            ServiceBuilder::new()
+                .layer(NoOpLayer)
+                .layer(NoOpLayer)
+                .layer(session()),
+        ),
+        _ => router.layer(
+            ServiceBuilder::new()
+                .layer(NoOpLayer)
+                .layer(NoOpLayer)
+                .layer(NoOpLayer),
+        ),
+    };
+    // As `axum::serve` does: or the route's layer is put on anew for every request.
+    driven(router.with_state::<()>(()))
 }
+
+const ROUTE: &str = "/orders/{id}/pay";
