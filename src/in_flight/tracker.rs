@@ -2,6 +2,7 @@
 //!
 //! Floor 3.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{fmt, pin::pin};
@@ -218,10 +219,15 @@ impl Drop for Waiting<'_> {
 
 /// A number that belongs to this thread, handed out in turn.
 fn own_shard() -> usize {
+    const NONE_YET: usize = usize::MAX;
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
-        static OWN: usize = NEXT.fetch_add(1, SeqCst);
+        static OWN: Cell<usize> = const { Cell::new(NONE_YET) };
     }
-    // While a thread's locals are torn down there is none, and any shard will do.
-    OWN.try_with(|own| *own).unwrap_or(0)
+    OWN.with(|own| {
+        if own.get() == NONE_YET {
+            own.set(NEXT.fetch_add(1, SeqCst));
+        }
+        own.get()
+    })
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::ConfigError;
+use crate::config::ConfigError;
 
 /// The grace period, split: settle + drain + hooks + margin.
 ///

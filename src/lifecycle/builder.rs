@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::ConfigError;
 use crate::health::monitor::Monitor;
 use crate::lifecycle::budget::Budget;
 use crate::lifecycle::check::HealthCheck;
@@ -17,7 +18,7 @@ use crate::lifecycle::managed::Managed;
 use crate::lifecycle::platform::Platform;
 use crate::lifecycle::run::{Lifecycle, Parts};
 use crate::lifecycle::start::StartGate;
-use crate::{BoxError, ConfigError, random};
+use crate::{BoxError, random};
 
 /// Made by [`Lifecycle::builder`].
 #[must_use = "nothing is built before `build`"]

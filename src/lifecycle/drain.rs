@@ -96,8 +96,14 @@ where
     // Nothing is in flight, but the last bytes may be in the server's buffers: it ends when
     // they are out. A quarter of the margin is for a server that was told only at the deadline.
     handle.stop();
-    let last = sleep_until(deadline + budget.margin() / 4);
-    server.until(last).await;
+    let last = deadline + budget.margin() / 4;
+    server.until(sleep_until(last)).await;
+
+    // Tasks that somebody spawned meanwhile have until then as well.
+    let tasks = timeout_at(last, handle.tasks().idle());
+    if in_time && server.alongside(tasks).await.is_err() {
+        aborted.extend(handle.tasks().list());
+    }
     let server = server.into_outcome();
     if !in_time || server == ServerOutcome::Cut {
         aborted.extend(handle.in_flight().requests());

@@ -12,6 +12,9 @@ use crate::lifecycle::run::Lifecycle;
 impl Lifecycle {
     /// In-flight tracking, and inside it the drain gate: a request is counted before the gate
     /// reads the phase. Goes outside all other layers.
+    ///
+    /// For other options, stack an [`InFlightLayer`] on [`in_flight`](crate::lifecycle::LifecycleHandle::in_flight)
+    /// and, inside it, a [`DrainGateLayer`] on [`watch`](crate::lifecycle::LifecycleHandle::watch).
     #[must_use]
     pub fn layer(&self) -> Stack<DrainGateLayer, InFlightLayer> {
         let gate = DrainGateLayer::new(self.watch());

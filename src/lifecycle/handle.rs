@@ -108,7 +108,7 @@ impl LifecycleHandle {
             ended: in_flight.ended(),
             tasks: tasks.count(),
         });
-        if phases.advance(Phase::Settling) {
+        if phases.advanced(Phase::Settling) {
             tracing::info!(in_flight = noted.in_flight, "settling");
         }
         noted
@@ -119,8 +119,10 @@ impl LifecycleHandle {
     ///
     /// When the drain's time is over the task is dropped at its next await, and named in the
     /// report. A task that has no end of its own watches for
-    /// [`Phase::Draining`](crate::lifecycle::Phase::Draining) and ends then. A panic ends the task
-    /// and nothing else; the returned handle tells. Dropping that handle leaves the task running.
+    /// [`Phase::Draining`](crate::lifecycle::Phase::Draining) and ends then. From phase `Stopping`
+    /// on, in hooks for instance, nothing waits any more and the task is dropped at once. A panic
+    /// ends the task and nothing else; the returned handle tells. Dropping that handle leaves the
+    /// task running.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -198,7 +200,7 @@ impl LifecycleHandle {
     }
 
     pub(crate) fn advance(&self, phase: Phase) {
-        if self.shared.phases.advance(phase) {
+        if self.shared.phases.advanced(phase) {
             tracing::info!("{phase}");
         }
     }

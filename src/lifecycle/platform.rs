@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::ConfigError;
+use crate::config::ConfigError;
 
 /// What starts and stops the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

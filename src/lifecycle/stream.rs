@@ -50,7 +50,8 @@ impl TrackedStream {
     /// on HTTP/1, where idle connections are just closed, only when accepting stops.
     ///
     /// Take it before the stream goes into the server. Below TLS every connection counts as
-    /// HTTP/1.
+    /// HTTP/1, and so does one whose first bytes had not come when draining began: it is told
+    /// later, never too early.
     pub fn goodbye(&self) -> impl Future<Output = ()> + Send + use<> {
         let (watch, stop, http2) = (self.watch, self.stop.clone(), self.http2.clone());
         async move {

@@ -48,9 +48,14 @@ impl PhaseControl {
         }
     }
 
-    /// Goes forward to `phase` and wakes who waits for it; false when it is there already, or
-    /// further.
-    pub fn advance(&self, phase: Phase) -> bool {
+    /// Goes forward to `phase` and wakes who waits for it. Changes nothing when the phase is there
+    /// already, or further.
+    pub fn advance(&self, phase: Phase) {
+        self.advanced(phase);
+    }
+
+    /// [`advance`](Self::advance), and whether this was what moved it.
+    pub(crate) fn advanced(&self, phase: Phase) -> bool {
         let before = self.cell.phase.fetch_max(phase as u8, SeqCst);
         let moved = before < phase as u8;
         if moved {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tower_handoff::lifecycle::{Lifecycle, LifecycleBuilder, PlatformKind};
 
 /// A body that yields what is sent to it, and ends when the sender is dropped.
-pub fn channel_body() -> (
+pub(crate) fn channel_body() -> (
     mpsc::UnboundedSender<Result<Bytes, &'static str>>,
     ChannelBody,
 ) {
@@ -26,7 +26,7 @@ pub fn channel_body() -> (
     (sender, ChannelBody(receiver))
 }
 
-pub struct ChannelBody(mpsc::UnboundedReceiver<Result<Bytes, &'static str>>);
+pub(crate) struct ChannelBody(mpsc::UnboundedReceiver<Result<Bytes, &'static str>>);
 
 impl Body for ChannelBody {
     type Data = Bytes;
@@ -43,35 +43,35 @@ impl Body for ChannelBody {
 
 /// What happened, in order.
 #[derive(Clone, Default)]
-pub struct Journal(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Journal(Arc<Mutex<Vec<String>>>);
 
 impl Journal {
-    pub fn note(&self, event: impl Into<String>) {
+    pub(crate) fn note(&self, event: impl Into<String>) {
         self.0.lock().unwrap().push(event.into());
     }
 
-    pub fn read(&self) -> Vec<String> {
+    pub(crate) fn read(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
 /// A lifecycle of 10 s grace that hears no signals.
-pub fn quiet_builder() -> LifecycleBuilder {
+pub(crate) fn quiet_builder() -> LifecycleBuilder {
     Lifecycle::builder()
         .platform(PlatformKind::Unknown)
         .signals(false)
 }
 
-pub fn request() -> Request<()> {
+pub(crate) fn request() -> Request<()> {
     Request::new(())
 }
 
-pub async fn hello(_: Request<()>) -> Result<Response<Full<Bytes>>, Infallible> {
+pub(crate) async fn hello(_: Request<()>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::new(Bytes::from("hello"))))
 }
 
 /// Waits until `condition` holds; panics when it does not within 20 s.
-pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     for _ in 0..4000 {
         if condition().await {
             return;
@@ -82,7 +82,7 @@ pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
 }
 
 /// Ends with a panic what would otherwise hang a test.
-pub async fn within<F: Future>(what: &str, work: F) -> F::Output {
+pub(crate) async fn within<F: Future>(what: &str, work: F) -> F::Output {
     match tokio::time::timeout(Duration::from_secs(30), work).await {
         Ok(output) => output,
         Err(_) => panic!("did not end: {what}"),
@@ -90,25 +90,25 @@ pub async fn within<F: Future>(what: &str, work: F) -> F::Output {
 }
 
 /// A client of HTTP/1.1 that keeps its connection and sees every byte.
-pub struct Client {
-    pub tcp: TcpStream,
+pub(crate) struct Client {
+    pub(crate) tcp: TcpStream,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self {
             tcp: TcpStream::connect(address).await.unwrap(),
         }
     }
 
-    pub async fn send(&mut self, path: &str) {
+    pub(crate) async fn send(&mut self, path: &str) {
         let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
         self.tcp.write_all(head.as_bytes()).await.unwrap();
     }
 
     /// One answer: its head in lower case, and its body by Content-Length. Both empty when the
     /// server closed the connection instead.
-    pub async fn answer(&mut self) -> (String, Vec<u8>) {
+    pub(crate) async fn answer(&mut self) -> (String, Vec<u8>) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match self.tcp.read_u8().await {
@@ -126,7 +126,7 @@ impl Client {
         (head, body)
     }
 
-    pub async fn get(&mut self, path: &str) -> (String, Vec<u8>) {
+    pub(crate) async fn get(&mut self, path: &str) -> (String, Vec<u8>) {
         self.send(path).await;
         self.answer().await
     }

@@ -68,17 +68,20 @@ async fn once_the_drain_has_seen_zero_no_handler_begins() {
     for _ in 0..300 {
         let phases = PhaseControl::new();
         let in_flight = InFlight::new();
-        let inside = Arc::new(AtomicU64::new(0));
-        let begun = inside.clone();
+        let begun = Arc::new(AtomicU64::new(0));
+        let counter = begun.clone();
         let service = ServiceBuilder::new()
             .layer(InFlightLayer::new(in_flight))
+            // Time for the drain to begin and end between the two; in the wrong order it does.
+            .map_request(|request: Request<()>| {
+                std::thread::yield_now();
+                request
+            })
             .layer(DrainGateLayer::new(phases.watch()))
             .service(service_fn(move |_: Request<()>| {
-                let inside = begun.clone();
-                inside.fetch_add(1, SeqCst);
-                async move {
+                counter.fetch_add(1, SeqCst);
+                async {
                     tokio::task::yield_now().await;
-                    inside.fetch_sub(1, SeqCst);
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
                 }
             }));
@@ -103,14 +106,15 @@ async fn once_the_drain_has_seen_zero_no_handler_begins() {
         tokio::task::yield_now().await;
         phases.advance(Phase::Draining);
         within("the drain", in_flight.idle()).await;
-        assert_eq!(
-            inside.load(SeqCst),
-            0,
-            "a handler runs that the drain has not seen"
-        );
+        let seen = begun.load(SeqCst);
         for client in clients {
             client.await.unwrap();
         }
+        assert_eq!(
+            begun.load(SeqCst),
+            seen,
+            "a handler began after the drain had seen zero"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
 //! The life of an instance: phases, in-flight tracking, the drain gate, probes, the shutdown.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod common;
 

@@ -153,3 +153,37 @@ async fn a_part_that_panics_when_the_drain_begins_stops_nothing() {
     let stop = lifecycle.stop_accepting();
     assert_eq!(lifecycle.run(stop).await.exit_status(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panics_is_not_waited_for() {
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let task = handle.spawn("panics", async { panic!("as asked") });
+    assert_eq!(handle.status().tasks[0].name.as_deref(), Some("panics"));
+    handle.shutdown();
+    let report = lifecycle.run(handle.stop_accepting()).await;
+    assert_eq!(
+        (report.outcome, report.tasks, report.took),
+        (Outcome::Clean, 1, Duration::ZERO)
+    );
+    assert!(task.await.unwrap_err().is_panic());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_spawned_when_accepting_stops_is_waited_for() {
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let late = handle.clone();
+    let server = async move {
+        late.stop_accepting().await;
+        late.spawn("late", async move {
+            sleep(SECOND).await;
+            let _ = ended.send(());
+        });
+    };
+    handle.shutdown();
+    let report = lifecycle.run(server).await;
+    assert_eq!((report.outcome, report.took), (Outcome::Clean, SECOND));
+    end.await.unwrap();
+}

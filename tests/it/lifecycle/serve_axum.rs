@@ -283,6 +283,37 @@ async fn a_request_that_outlives_the_grace_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn http2_gets_503_while_draining_and_goaway_at_the_end() {
+    use http_body_util::{BodyExt, Empty};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let instance = start(quiet_builder()).await;
+    let tcp = TokioIo::new(TcpStream::connect(instance.address).await.unwrap());
+    let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), tcp).await;
+    let (mut client, connection) = shaken.unwrap();
+    let connection = tokio::spawn(connection);
+    let get = || {
+        let uri = format!("http://{}/", instance.address);
+        http::Request::get(uri)
+            .body(Empty::<bytes::Bytes>::new())
+            .unwrap()
+    };
+    let held = instance.handle.in_flight().token();
+    assert_eq!(client.send_request(get()).await.unwrap().status(), 200);
+    instance.handle.shutdown();
+    instance.handle.watch().reached(Phase::Draining).await;
+    let answer = client.send_request(get()).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().get("connection").is_none());
+    answer.into_body().collect().await.unwrap();
+    assert!(!connection.is_finished());
+    drop(held);
+    within("GOAWAY", connection).await.unwrap().unwrap();
+    let report = instance.report().await;
+    assert_eq!((report.outcome, report.rejected), (Outcome::Clean, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_peer_is_known_through_the_listener() {
     let instance = start(quiet_builder()).await;
     let mut client = Client::connect(instance.address).await;

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt};
-use tower_handoff::drain_gate::DrainGateLayer;
-use tower_handoff::in_flight::{InFlight, InFlightLayer};
+use tower_handoff::Responder;
+use tower_handoff::drain_gate::{DrainGateLayer, DrainGateService};
+use tower_handoff::in_flight::{self, InFlight, InFlightLayer};
 use tower_handoff::lifecycle::{Phase, PhaseControl};
 
 use super::common::{quiet_builder, request};
@@ -77,10 +78,29 @@ async fn the_readied_service_is_the_one_that_is_called() {
 }
 
 #[test]
+fn a_request_is_counted_before_the_gate_reads_the_phase() {
+    type Ordered = in_flight::InFlightService<DrainGateService<Strict>>;
+    let lifecycle = quiet_builder().build().unwrap();
+    let _: Ordered = lifecycle.layer().layer(Strict::default());
+
+    // While the gate refuses, the request counts.
+    let (phases, counted) = (PhaseControl::new(), InFlight::new());
+    phases.advance(Phase::Draining);
+    let responder = Responder::new(move |_| {
+        assert_eq!(counted.count(), 1);
+        Response::new(Bytes::new())
+    });
+    let gate = DrainGateLayer::new(phases.watch()).with_responder(responder);
+    let mut service = InFlightLayer::new(counted).layer(gate.layer(Strict::default()));
+    drop(service.call(request()));
+    assert_eq!(counted.count(), 0);
+}
+
+#[test]
 fn what_servers_share_and_send_can_be_shared_and_sent() {
     fn shared<T: Send + Sync + Clone + 'static>() {}
     fn sent<T: Send + 'static>() {}
-    use tower_handoff::{drain_gate as gate, health, in_flight, lifecycle};
+    use tower_handoff::{drain_gate as gate, health, lifecycle};
     shared::<InFlight>();
     shared::<in_flight::InFlightService<Strict>>();
     shared::<gate::DrainGateService<Strict>>();
