@@ -58,11 +58,11 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
             }
             Ok::<(), ()>(())
         });
-    let client = redis::Client::open(info).map_err(reason)?;
+    let client = redis::Client::open(info).map_err(|error| reason(&error))?;
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await
-        .map_err(reason)?;
+        .map_err(|error| reason(&error))?;
 
     // PING is refused while Redis loads its data or is a replica without a master; TIME is not.
     let mut probe = redis::Pipeline::with_capacity(2);
@@ -71,7 +71,7 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
     let replies = connection
         .send_packed_commands(&probe, 0, 2)
         .await
-        .map_err(reason)?;
+        .map_err(|error| reason(&error))?;
     let received = Instant::now();
     let mut time = Value::Nil;
     for reply in replies {
@@ -94,7 +94,7 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
 }
 
 /// What redis-rs says of a failed attempt; a refused login names no password.
-fn reason(error: redis::RedisError) -> String {
+fn reason(error: &redis::RedisError) -> String {
     match error.kind() {
         ErrorKind::RESP3NotSupported => "the server does not speak RESP3".to_owned(),
         _ => error.to_string(),

@@ -32,6 +32,10 @@ pub(crate) struct Flight {
 }
 
 /// What can happen on a connection by itself.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart where it is returned, never stored"
+)]
 pub(crate) enum Event {
     /// The oldest batch was answered.
     Landed(Batch, Replies),
@@ -56,10 +60,6 @@ impl Flight {
 
     pub(crate) fn connection(&self) -> &MultiplexedConnection {
         &self.connection
-    }
-
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// How many commands wait for replies.
