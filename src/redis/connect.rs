@@ -2,12 +2,12 @@
 //!
 //! Floor 3.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, PushInfo, PushKind, Value};
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::error::describe;
@@ -16,8 +16,8 @@ use super::mailbox::Mailbox;
 /// A connection on which Redis has just answered.
 pub(crate) struct Line {
     pub(crate) connection: MultiplexedConnection,
-    /// Notified by the driver when the connection ends, also while nothing is asked.
-    pub(crate) lost: Arc<Notify>,
+    /// Sent by the driver when the connection ends, also while nothing is asked.
+    pub(crate) lost: oneshot::Receiver<()>,
     pub(crate) time: Time,
 }
 
@@ -43,8 +43,8 @@ pub(crate) async fn attempt(
 }
 
 async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, String> {
-    let lost = Arc::new(Notify::new());
-    let notify = Arc::clone(&lost);
+    let (ended, lost) = oneshot::channel();
+    let ended = Mutex::new(Some(ended));
     let config = AsyncConnectionConfig::new()
         // The supervisor and the attempt have time-outs of their own.
         .set_connection_timeout(None)
@@ -52,7 +52,10 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
         .set_pipeline_buffer_size(4096)
         .set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
-                notify.notify_one();
+                // It comes once; a poisoned lock cannot be, nothing panics under it.
+                if let Some(ended) = ended.lock().ok().and_then(|mut ended| ended.take()) {
+                    let _ = ended.send(());
+                }
             } else {
                 mailbox.deliver(push);
             }

@@ -19,6 +19,8 @@ pub(crate) struct Intake {
     queue: mpsc::Receiver<Item>,
     /// Just taken from the queue; kept between calls for its memory.
     items: Vec<Item>,
+    /// Whether more than one was taken the last time.
+    crowd: bool,
     /// In order, to be sent next.
     pub(crate) ready: VecDeque<Queued>,
     /// Somebody has asked for the inbox since it was last subscribed.
@@ -36,6 +38,7 @@ impl Intake {
         Self {
             queue,
             items: Vec::new(),
+            crowd: false,
             ready: VecDeque::new(),
             subscribe: false,
             inbox_wanted: false,
@@ -66,13 +69,19 @@ impl Intake {
     ///
     /// Without that turn the first command would leave alone: it wakes this task before the
     /// tasks that were about to send theirs.
-    pub(crate) async fn gather(&mut self) {
-        tokio::task::yield_now().await;
+    ///
+    /// A lone caller has nobody to wait for: with nothing on its way (`idle`), and nothing gathered
+    /// the last time, the command leaves at once.
+    pub(crate) async fn gather(&mut self, idle: bool) {
+        if self.crowd || !idle {
+            tokio::task::yield_now().await;
+        }
         while self.items.len() < BATCH
             && let Ok(item) = self.queue.try_recv()
         {
             self.items.push(item);
         }
+        self.crowd = self.items.len() > 1;
         self.unpack();
     }
 

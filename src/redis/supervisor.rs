@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -62,14 +62,14 @@ impl Supervisor {
     pub(crate) async fn run(mut self) {
         while let Some(Line {
             connection,
-            lost,
+            mut lost,
             time,
         }) = self.reach().await
         {
             let begun = Instant::now();
             self.announce(&time);
             let mut flight = Flight::new(connection, self.settings.command_timeout);
-            let end = self.serve(&mut flight, &lost).await;
+            let end = self.serve(&mut flight, &mut lost).await;
             self.shared.mailbox.set(Subscription::Pending);
             // A connection that is lost at once, again and again, must not be tried in a circle.
             if begun.elapsed() >= STEADY {
@@ -149,7 +149,7 @@ impl Supervisor {
     }
 
     /// Sends what is queued and hands out replies until the connection or the handle ends.
-    async fn serve(&mut self, flight: &mut Flight, lost: &Notify) -> End {
+    async fn serve(&mut self, flight: &mut Flight, lost: &mut oneshot::Receiver<()>) -> End {
         let mut again = Vec::new();
         self.intake.subscribe = self.intake.inbox_wanted;
         loop {
@@ -160,7 +160,7 @@ impl Supervisor {
             let room = self.intake.is_open() && flight.commands() < self.settings.queue_bound;
             tokio::select! {
                 biased;
-                () = lost.notified() => return End::Lost(None),
+                _ = &mut *lost => return End::Lost(None),
                 event = flight.event() => match event {
                     Event::Lost(error) => return End::Lost(Some(error)),
                     Event::Rang => if flight.expire().await {
@@ -174,7 +174,7 @@ impl Supervisor {
                         }
                     }
                 },
-                () = self.intake.some(), if room => self.intake.gather().await,
+                () = self.intake.some(), if room => self.intake.gather(flight.is_empty()).await,
             }
         }
     }
