@@ -24,7 +24,7 @@ fn time(criterion: &mut Criterion) {
         for name in names {
             let mut service = build(kind, name);
             group.bench_function(*name, |bencher| {
-                bencher.iter(|| black_box(&mut service).request())
+                bencher.iter(|| black_box(&mut service).request());
             });
         }
     }

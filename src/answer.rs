@@ -12,78 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::random;
-
-/// Why a layer did not let a request through, or did not let its answer out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// Somebody else holds the lock. 409 + `Retry-After`.
-    LockBusy,
-    /// Too many already wait for the lock. 503 + `Retry-After`.
-    LockQueueFull,
-    /// The lock backend is away. 503 + `Retry-After`.
-    LockUnavailable,
-    /// The lease was lost while the handler ran, so the outcome is unknown. 500, no `Retry-After`.
-    LockLost,
-    /// The request has nothing to make the lock's key from. 400.
-    LockKeyMissing,
-    /// The session store is away. 503 + `Retry-After`.
-    SessionUnavailable,
-    /// The handler wrote more than the session may hold; nothing was written. 413.
-    SessionTooLarge,
-    /// The instance is draining. 503 + `Retry-After` + `Connection: close` (HTTP/1).
-    Draining,
-}
-
-impl Reason {
-    /// The last part of the problem's `type`: `lock-busy`, `draining`, …
-    #[must_use]
-    pub fn slug(self) -> &'static str {
-        match self {
-            Self::LockBusy => "lock-busy",
-            Self::LockQueueFull => "lock-queue-full",
-            Self::LockUnavailable => "lock-unavailable",
-            Self::LockLost => "lock-lost",
-            Self::LockKeyMissing => "lock-key-missing",
-            Self::SessionUnavailable => "session-unavailable",
-            Self::SessionTooLarge => "session-too-large",
-            Self::Draining => "draining",
-        }
-    }
-
-    /// The status of the default answer.
-    #[must_use]
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::LockBusy => StatusCode::CONFLICT,
-            Self::LockLost => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::LockKeyMissing => StatusCode::BAD_REQUEST,
-            Self::SessionTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::LockQueueFull
-            | Self::LockUnavailable
-            | Self::SessionUnavailable
-            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::LockBusy => "Another request holds the lock",
-            Self::LockQueueFull => "Too many requests wait for the lock",
-            Self::LockUnavailable => "The lock service is away",
-            Self::LockLost => "The lock was lost while the request ran; its outcome is unknown",
-            Self::LockKeyMissing => "The request names nothing to lock",
-            Self::SessionUnavailable => "The session store is away",
-            Self::SessionTooLarge => "The session is full; nothing was written",
-            Self::Draining => "This instance is shutting down",
-        }
-    }
-}
+use crate::reason::Reason;
 
 /// A refusal: the reason, and when to come back.
 ///

@@ -64,6 +64,7 @@ mod answer;
 mod config;
 mod error;
 mod random;
+mod reason;
 
 pub mod drain_gate;
 pub mod health;
@@ -74,7 +75,7 @@ pub mod lock;
 pub mod redis;
 pub mod session;
 
-pub use answer::{AnswerBody, Reason, Refusal, Responder};
+pub use answer::{AnswerBody, Refusal, Responder};
 pub use config::ConfigError;
 pub use drain_gate::DrainGateLayer;
 pub use error::BoxError;
@@ -84,6 +85,7 @@ pub use lifecycle::{Lifecycle, Managed, Phase, PhaseControl, PhaseWatch, Platfor
 pub use lock::{LockGuard, LockLayer, MemoryLocks, key};
 #[cfg(feature = "redis")]
 pub use redis::RedisHandle;
+pub use reason::Reason;
 pub use session::{MemorySessions, Session, SessionLayer};
 
 /// The README's ten lines, compiled.

@@ -9,33 +9,33 @@ use tower_handoff::{ConfigError, Lifecycle, RedisHandle};
 
 /// Everything that the environment says.
 #[derive(Debug)]
-pub struct Config {
-    pub listen: SocketAddr,
-    pub probe_listen: Option<SocketAddr>,
-    pub server: Server,
-    pub redis_url: Option<String>,
-    pub key_prefix: String,
-    pub instance_id: Option<String>,
-    pub idle: Duration,
-    pub absolute: Duration,
-    pub field_max: usize,
-    pub session_max: usize,
-    pub lease: Duration,
-    pub settle: Duration,
-    pub grace: Option<Duration>,
-    pub insecure_cookie: bool,
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) probe_listen: Option<SocketAddr>,
+    pub(crate) server: Server,
+    pub(crate) redis_url: Option<String>,
+    pub(crate) key_prefix: String,
+    pub(crate) instance_id: Option<String>,
+    pub(crate) idle: Duration,
+    pub(crate) absolute: Duration,
+    pub(crate) field_max: usize,
+    pub(crate) session_max: usize,
+    pub(crate) lease: Duration,
+    pub(crate) settle: Duration,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) insecure_cookie: bool,
 }
 
 /// Which code serves the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Server {
+pub(crate) enum Server {
     Axum,
     Hyper,
 }
 
 /// A line for stderr: variable, value, what is accepted.
 #[derive(Debug)]
-pub struct Wrong(String);
+pub(crate) struct Wrong(String);
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +50,7 @@ impl Wrong {
 
     /// The library refused what `variable` said; its value is masked where it may hold a
     /// password.
-    pub fn refused(variable: &str, error: &ConfigError) -> Self {
+    pub(crate) fn refused(variable: &str, error: &ConfigError) -> Self {
         Self::new(variable, error.value(), error.accepted())
     }
 }
@@ -69,7 +69,7 @@ const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
 
 impl Config {
     /// Reads the environment through `lookup`; an empty value counts as unset.
-    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Wrong> {
+    pub(crate) fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Wrong> {
         let text = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let number = |name: &str, default: u64, min: u64, max: u64| match text(name) {
             None => Ok(default),
@@ -141,7 +141,7 @@ impl Config {
 }
 
 impl Config {
-    pub fn redis(&self) -> Result<Option<RedisHandle>, Wrong> {
+    pub(crate) fn redis(&self) -> Result<Option<RedisHandle>, Wrong> {
         let Some(url) = &self.redis_url else {
             return Ok(None);
         };
@@ -156,7 +156,7 @@ impl Config {
         })
     }
 
-    pub fn lifecycle(&self, redis: Option<RedisHandle>) -> Result<Lifecycle, Wrong> {
+    pub(crate) fn lifecycle(&self, redis: Option<RedisHandle>) -> Result<Lifecycle, Wrong> {
         let mut builder = Lifecycle::builder().report_paths(true).settle(self.settle);
         if let Some(grace) = self.grace {
             builder = builder.grace(grace);
@@ -179,7 +179,7 @@ impl Config {
             })
     }
 
-    pub fn cookie(&self) -> SessionCookie {
+    pub(crate) fn cookie(&self) -> SessionCookie {
         if self.insecure_cookie {
             SessionCookie::insecure_localhost()
         } else {
@@ -187,12 +187,12 @@ impl Config {
         }
     }
 
-    pub fn expiry(&self) -> Result<SessionExpiry, Wrong> {
+    pub(crate) fn expiry(&self) -> Result<SessionExpiry, Wrong> {
         SessionExpiry::new(self.idle, self.absolute)
             .map_err(|error| Wrong::refused("IDLE_MS", &error))
     }
 
-    pub fn limits(&self) -> Result<SessionLimits, Wrong> {
+    pub(crate) fn limits(&self) -> Result<SessionLimits, Wrong> {
         SessionLimits::new(self.field_max, self.session_max)
             .map_err(|error| Wrong::refused("SESSION_MAX_BYTES", &error))
     }

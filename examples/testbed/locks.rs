@@ -35,7 +35,7 @@ fn wait(parts: &Parts) -> Option<Duration> {
     Some(Duration::from_millis(times.wait_ms))
 }
 
-pub fn routes(
+pub(crate) fn routes(
     locks: &(impl LockBackend + Clone),
     config: &Config,
     instance: String,

@@ -13,7 +13,7 @@ use tower_handoff::lifecycle::{Report, TrackedListener};
 
 use crate::config::Server;
 
-pub async fn serve(lifecycle: Lifecycle, server: Server, tcp: TcpListener, app: Router) -> Report {
+pub(crate) async fn serve(lifecycle: Lifecycle, server: Server, tcp: TcpListener, app: Router) -> Report {
     match server {
         Server::Axum => {
             let listener = lifecycle.listener(tcp);

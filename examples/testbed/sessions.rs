@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tower_handoff::session::{Session, SessionError};
 
-pub fn routes() -> Router {
+pub(crate) fn routes() -> Router {
     Router::new()
         .route("/session", get(whole).delete(logout))
         .route("/session/rotate", post(rotate))

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 use tower_handoff::lifecycle::{LifecycleHandle, Phase};
 
-pub fn routes(lifecycle: LifecycleHandle) -> Router {
+pub(crate) fn routes(lifecycle: LifecycleHandle) -> Router {
     Router::new()
         .route("/sleep/{ms}", get(asleep))
         .route("/stream/{chunks}", get(stream))

@@ -10,13 +10,13 @@ use tower_handoff::lock::HeldLocks;
 use tower_handoff::redis::{RedisHandle, RedisStatus};
 
 #[derive(Clone)]
-pub struct Status {
-    pub lifecycle: LifecycleHandle,
-    pub redis: Option<RedisHandle>,
-    pub held: HeldLocks,
+pub(crate) struct Status {
+    pub(crate) lifecycle: LifecycleHandle,
+    pub(crate) redis: Option<RedisHandle>,
+    pub(crate) held: HeldLocks,
 }
 
-pub fn routes(status: Status) -> Router {
+pub(crate) fn routes(status: Status) -> Router {
     Router::new().route("/status", get(show)).with_state(status)
 }
 

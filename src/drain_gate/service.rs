@@ -8,7 +8,8 @@ use std::time::Duration;
 use http::{Request, Response, Version};
 use tower_service::Service;
 
-use crate::answer::{AnswerBody, Reason, Refusal, Responder};
+use crate::answer::{AnswerBody, Refusal, Responder};
+use crate::reason::Reason;
 use crate::drain_gate::future::DrainGateFuture;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::watch::PhaseWatch;

@@ -95,13 +95,13 @@ impl Testbed {
                 .expect("text");
             match line {
                 Some(line) if line.starts_with("pid ") => {
-                    pid = line[4..].parse().expect("a process id")
+                    pid = line[4..].parse().expect("a process id");
                 }
                 Some(line) if line.starts_with("listening on http://") => {
-                    addr = Some(line[20..].to_owned())
+                    addr = Some(line[20..].to_owned());
                 }
                 Some(line) if line.starts_with("probes on http://") => {
-                    probes = Some(line[17..].to_owned())
+                    probes = Some(line[17..].to_owned());
                 }
                 other => {
                     let mut log = String::new();
