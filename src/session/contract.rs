@@ -214,14 +214,25 @@ async fn a_rotation_locks_the_old_verifier_out<S: SessionStore>(store: &S) {
     assert!(matches!(destroyed, Ok(false)), "the old verifier destroys");
     let outcome = saved(store, &new, &save(&new, &changes, Plan::Merge)).await;
     assert_eq!(kind(&outcome), "saved", "the new verifier");
-    assert_eq!(load(store, &new).await.field("a"), Some(Bytes::from_static(b"1")));
+    assert_eq!(
+        load(store, &new).await.field("a"),
+        Some(Bytes::from_static(b"1"))
+    );
 }
 
 async fn limits_and_counters_refuse_without_a_trace<S: SessionStore>(store: &S) {
     let mut fields = Vec::new();
     fields::push(&mut fields, "text", b"\"x\"");
-    fields::push(&mut fields, "max", fields::COUNTER_MAX.to_string().as_bytes());
-    fields::push(&mut fields, "min", (-fields::COUNTER_MAX).to_string().as_bytes());
+    fields::push(
+        &mut fields,
+        "max",
+        fields::COUNTER_MAX.to_string().as_bytes(),
+    );
+    fields::push(
+        &mut fields,
+        "min",
+        (-fields::COUNTER_MAX).to_string().as_bytes(),
+    );
     let token = create(store, &SessionExpiry::default(), &fields).await;
     let before = load(store, &token).await;
     let changes = set("big", &[b'x'; LIMIT]);
@@ -234,25 +245,37 @@ async fn limits_and_counters_refuse_without_a_trace<S: SessionStore>(store: &S) 
         assert_eq!(kind(&outcome), "not an integer", "{name}");
     }
     assert_eq!(load(store, &token).await.as_bytes(), before.as_bytes());
-    let plan = Plan::Add { name: "max", by: -1 };
+    let plan = Plan::Add {
+        name: "max",
+        by: -1,
+    };
     let outcome = saved(store, &token, &save(&token, &changes, plan)).await;
     let SaveOutcome::Saved(Saved { sum, .. }) = outcome else {
         panic!("an addition within the range is refused");
     };
     assert_eq!(sum, Some(fields::COUNTER_MAX - 1));
-    assert_eq!(load(store, &token).await.field("carried"), Some(Bytes::from_static(b"1")));
+    assert_eq!(
+        load(store, &token).await.field("carried"),
+        Some(Bytes::from_static(b"1"))
+    );
 }
 
 async fn an_idle_session_expires_and_a_used_one_does_not<S: SessionStore>(store: &S) {
     let (used, idle) = (expiry(1_500, 60_000), expiry(300, 60_000));
-    let (used, idle) = (create(store, &used, &[]).await, create(store, &idle, &[]).await);
+    let (used, idle) = (
+        create(store, &used, &[]).await,
+        create(store, &idle, &[]).await,
+    );
     let began = store.now_ms();
     while store.now_ms() < began + 3_000 {
         let renewed = store.renew(used.id(), &used.hash()).await;
         assert!(matches!(renewed, Ok(true)), "a session in use expired");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(load(store, &used).await.seen_ms() > began, "renew marks no use");
+    assert!(
+        load(store, &used).await.seen_ms() > began,
+        "renew marks no use"
+    );
     let loaded = store.load(idle.id()).await;
     assert!(matches!(loaded, Ok(None)), "an idle session is still there");
     let outcome = saved(store, &idle, &save(&idle, &set("a", b"1"), Plan::Merge)).await;
@@ -275,7 +298,10 @@ async fn the_absolute_deadline_stands<S: SessionStore>(store: &S) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let loaded = store.load(token.id()).await;
-    assert!(matches!(loaded, Ok(None)), "a session outlives its deadline");
+    assert!(
+        matches!(loaded, Ok(None)),
+        "a session outlives its deadline"
+    );
 }
 
 async fn new_time_outs_are_kept_by_later_writes<S: SessionStore>(store: &S) {
@@ -290,7 +316,10 @@ async fn new_time_outs_are_kept_by_later_writes<S: SessionStore>(store: &S) {
         let SaveOutcome::Saved(Saved { lifetime_ms, .. }) = outcome else {
             panic!("other time-outs are refused");
         };
-        assert!(lifetime_ms > 5_000_000, "the absolute time-out: {lifetime_ms}");
+        assert!(
+            lifetime_ms > 5_000_000,
+            "the absolute time-out: {lifetime_ms}"
+        );
         let record = load(store, &token).await;
         assert_eq!(record.idle_ms(), 600_000, "the idle time-out");
         assert_eq!(record.expires_ms(), record.seen_ms() + 600_000);
@@ -320,10 +349,18 @@ async fn concurrent_writes_all_survive<S: SessionStore>(store: &S) {
     .await;
     let record = load(store, token).await;
     let sum = (TASKS * ROUNDS).to_string();
-    assert_eq!(record.field("n"), Some(Bytes::from(sum)), "additions got lost");
+    assert_eq!(
+        record.field("n"),
+        Some(Bytes::from(sum)),
+        "additions got lost"
+    );
     for task in 0..TASKS {
         let last = Bytes::from((ROUNDS - 1).to_string());
-        assert_eq!(record.field(&format!("f{task}")), Some(last), "a field got lost");
+        assert_eq!(
+            record.field(&format!("f{task}")),
+            Some(last),
+            "a field got lost"
+        );
     }
 }
 
@@ -343,7 +380,9 @@ fn new_session<'a>(token: &Token, expiry: &SessionExpiry, fields: &'a [u8]) -> N
 
 async fn create<S: SessionStore>(store: &S, expiry: &SessionExpiry, fields: &[u8]) -> Token {
     let token = Token::random();
-    let created = store.create(token.id(), &new_session(&token, expiry, fields)).await;
+    let created = store
+        .create(token.id(), &new_session(&token, expiry, fields))
+        .await;
     assert!(matches!(created, Ok(true)), "create: {created:?}");
     token
 }

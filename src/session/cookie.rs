@@ -249,7 +249,12 @@ mod tests {
         }
         assert!(SessionCookie::default().with_path("/x").is_err());
         assert!(SessionCookie::default().with_domain("a.b").is_err());
-        assert!(SessionCookie::new("__HOST-x").unwrap().with_path("/x").is_err());
+        assert!(
+            SessionCookie::new("__HOST-x")
+                .unwrap()
+                .with_path("/x")
+                .is_err()
+        );
         let plain = || SessionCookie::new("sid").unwrap();
         assert!(plain().with_path("x").is_err());
         assert!(plain().with_path("/x; Domain=evil").is_err());

@@ -129,7 +129,10 @@ mod tests {
     fn hostile_lengths_are_unsound() {
         assert!(!is_sound(&[0, 0, 0, 0, 0]), "a name of no bytes");
         assert!(!is_sound(&[1, 255, 255, 255, 255, b'a']));
-        assert!(!is_sound(&[1, 0, 0, 0, 0, 0xff]), "a name that is not UTF-8");
+        assert!(
+            !is_sound(&[1, 0, 0, 0, 0, 0xff]),
+            "a name that is not UTF-8"
+        );
     }
 
     #[test]

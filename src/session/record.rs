@@ -256,7 +256,11 @@ mod tests {
                 let mut flipped = good.clone();
                 flipped[at] ^= 1 << bit;
                 if let Ok(record) = SessionRecord::decode(flipped) {
-                    let _ = (record.expires_ms(), record.field("a"), fields::walk(record.fields()).count());
+                    let _ = (
+                        record.expires_ms(),
+                        record.field("a"),
+                        fields::walk(record.fields()).count(),
+                    );
                 }
             }
         }

@@ -73,7 +73,9 @@ impl Token {
             return Parsed::Malformed;
         };
         match format {
-            FORMAT if text.len() == TEXT => Self::decode(text).map_or(Parsed::Malformed, Parsed::Token),
+            FORMAT if text.len() == TEXT => {
+                Self::decode(text).map_or(Parsed::Malformed, Parsed::Token)
+            }
             b'2'..=b'9' if is_newer(text) => Parsed::Newer,
             _ => Parsed::Malformed,
         }
@@ -182,7 +184,10 @@ mod tests {
         assert_eq!(kind(format!("1{}", "!".repeat(54)).as_bytes()), "malformed");
         assert_eq!(kind(&[0xff; 55]), "malformed");
         assert_eq!(kind(format!("2{}", "A".repeat(80)).as_bytes()), "newer");
-        assert_eq!(kind(format!("2{}", "A".repeat(513)).as_bytes()), "malformed");
+        assert_eq!(
+            kind(format!("2{}", "A".repeat(513)).as_bytes()),
+            "malformed"
+        );
         assert_eq!(kind(b"9a b"), "malformed");
         assert_eq!(kind(b"2"), "malformed");
         for length in 0..200 {

@@ -101,7 +101,9 @@ impl SessionStore for RedisSessions {
             Plan::ReplaceOrReport { base, whole } => ("C", Some(base), whole, "", 0),
             Plan::Add { name, by } => ("A", None, &[][..], name, by),
         };
-        let expiry = save.expiry.map(|expiry| (expiry.idle_ms(), expiry.absolute_ms()));
+        let expiry = save
+            .expiry
+            .map(|expiry| (expiry.idle_ms(), expiry.absolute_ms()));
         let (idle, absolute) = expiry.map_or_else(Default::default, |(idle, absolute)| {
             (idle.to_string(), absolute.to_string())
         });
