@@ -63,20 +63,15 @@ impl ChangeSet {
     pub(crate) fn merge_into(&self, old: &[u8]) -> Vec<u8> {
         let new = self.new_fields();
         let mut merged = fields::without(old, new.len(), |name| {
-            (self.entries.iter()).any(|entry| entry.name.as_bytes() == name)
+            self.names().any(|changed| changed.as_bytes() == name)
         });
         merged.extend_from_slice(&new);
         merged
     }
 
-    /// The names to cut out, each behind its length in one byte.
-    pub(crate) fn names(&self) -> Vec<u8> {
-        let mut names = Vec::new();
-        for entry in &self.entries {
-            names.push(entry.name.len() as u8);
-            names.extend_from_slice(entry.name.as_bytes());
-        }
-        names
+    /// The names that change.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &*entry.name)
     }
 
     /// The new values, as fields.

@@ -116,7 +116,10 @@ fn finish<B>(core: &Core, response: Response<B>, result: CommitResult) -> Respon
             response
         }
         Err(error) => {
-            warn!(%error, "session not written");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "session not written"
+            );
             let refusal = match error.kind() {
                 SessionErrorKind::TooLarge => Refusal::new(Reason::SessionTooLarge),
                 _ => Refusal::new(Reason::SessionUnavailable).retry_about(RETRY),

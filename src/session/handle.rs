@@ -245,7 +245,8 @@ impl Session {
     /// from then on, the data and the public id stay. Call it wherever privileges change.
     ///
     /// Where there is no session at the commit, nothing happens; [`exists`](Self::exists) tells
-    /// before. A session that is created in the same request has a fresh secret anyway.
+    /// before. A session that is created in the same request has a fresh secret anyway. Should the
+    /// store not answer at the commit (503), the old cookie may be useless without a new one.
     ///
     /// # Errors
     /// [`SessionErrorKind::Sealed`].

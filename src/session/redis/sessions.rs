@@ -107,6 +107,9 @@ impl SessionStore for RedisSessions {
         let (idle, absolute) = expiry.map_or_else(Default::default, |(idle, absolute)| {
             (idle.to_string(), absolute.to_string())
         });
+        let names: Vec<u8> = (save.changes.names())
+            .flat_map(|name| [&[name.len() as u8], name.as_bytes()].concat())
+            .collect();
         let (limit, by) = (save.limit.to_string(), by.to_string());
         let arguments: [&[u8]; 13] = [
             save.verifier.as_bytes(),
@@ -114,7 +117,7 @@ impl SessionStore for RedisSessions {
             plan.as_bytes(),
             base.as_ref().map_or(&[], |base| base.as_bytes()),
             whole,
-            &save.changes.names(),
+            &names,
             &save.changes.new_fields(),
             (save.rotate_to.as_ref()).map_or(&[], |hash| hash.as_bytes()),
             limit.as_bytes(),

@@ -1,8 +1,15 @@
 //! Requests on one session at the same time lose nothing of each other.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::FutureExt;
 use http::StatusCode;
-use tower_handoff::session::{Session, SessionLayer};
+use tower_handoff::session::{
+    MemorySessions, NewSession, Save, SaveOutcome, Session, SessionErrorKind, SessionId,
+    SessionLayer, SessionRecord, SessionStore, StoreError, VerifierHash,
+};
 
 use super::support::{Store, on_both, read, request, visit};
 
@@ -155,4 +162,87 @@ async fn a_reader_that_is_cancelled_leaves_the_load_to_the_next_one() {
         .await;
     })
     .await;
+}
+
+/// A store in which somebody else is always faster, and which hangs when told to.
+struct Outrun {
+    inner: MemorySessions,
+    hangs: Arc<AtomicBool>,
+}
+
+impl SessionStore for Outrun {
+    fn now_ms(&self) -> u64 {
+        self.inner.now_ms()
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.inner.load(id).await
+    }
+
+    async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
+        self.inner.create(id, new).await
+    }
+
+    async fn save(&self, id: &SessionId, _: &Save<'_>) -> Result<SaveOutcome, StoreError> {
+        let record = self.inner.load(id).await?;
+        Ok(SaveOutcome::Conflict(record.unwrap()))
+    }
+
+    async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
+        self.inner.renew(id, verifier).await
+    }
+
+    async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
+        self.inner.destroy(id, verifier).await
+    }
+}
+
+fn outrun() -> (SessionLayer, Arc<AtomicBool>) {
+    let hangs = Arc::<AtomicBool>::default();
+    let store = Outrun {
+        inner: MemorySessions::new(),
+        hangs: Arc::clone(&hangs),
+    };
+    (SessionLayer::new(store), hangs)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_never_wins_says_so() {
+    let (layer, _) = outrun();
+    let cookie = visit(&layer, "", "user", "ada").await;
+    request(&layer, &cookie, async |session| {
+        let mut tries = 0;
+        let update = session.update("user", |user: Option<String>| {
+            tries += 1;
+            user
+        });
+        let error = update.await.unwrap_err();
+        assert_eq!(error.kind(), SessionErrorKind::Contended);
+        assert_eq!(tries, 64);
+        StatusCode::OK
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_nobody_polls_does_not_hold_the_response_for_ever() {
+    let (layer, hangs) = outrun();
+    let cookie = visit(&layer, "", "user", "ada").await;
+    hangs.store(true, Ordering::SeqCst);
+    let mut kept: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+    let answer = request(&layer, &cookie, async |session| {
+        let clone = session.clone();
+        let mut read = Box::pin(async move {
+            let _ = clone.get::<String>("user").await;
+        });
+        assert!((&mut read).now_or_never().is_none());
+        kept.push(read);
+        session.set("user", "eve").unwrap();
+        StatusCode::OK
+    })
+    .await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
 }

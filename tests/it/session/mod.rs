@@ -1,4 +1,8 @@
 //! Sessions, in memory and in Redis.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows tests by their attribute, and not their helpers"
+)]
 
 mod support;
 
