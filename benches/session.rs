@@ -19,6 +19,7 @@ use tower_handoff::session::{MemorySessions, Session, SessionLayer, SessionStore
 
 #[allow(
     dead_code,
+    unreachable_pub,
     reason = "shared with the integration tests, which use all of it"
 )]
 #[path = "../tests/it/support/redis_server.rs"]

@@ -1,6 +1,8 @@
 //! What a handler has changed and nobody has written yet.
 //! Floor 1.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::session::fields;
@@ -18,7 +20,8 @@ pub(crate) struct ChangeSet {
 
 #[derive(Clone)]
 struct Entry {
-    name: Box<str>,
+    /// Shared, so that a copy of the set is one allocation.
+    name: Arc<str>,
     /// `None` removes the field.
     value: Option<Bytes>,
     number: u64,
@@ -61,11 +64,10 @@ impl ChangeSet {
 
     /// The fields with these changes: what is named is cut out, new values go to the end.
     pub(crate) fn merge_into(&self, old: &[u8]) -> Vec<u8> {
-        let new = self.new_fields();
-        let mut merged = fields::without(old, new.len(), |name| {
+        let mut merged = fields::without(old, self.new_size(), |name| {
             self.names().any(|changed| changed.as_bytes() == name)
         });
-        merged.extend_from_slice(&new);
+        self.push_new(&mut merged);
         merged
     }
 
@@ -76,13 +78,26 @@ impl ChangeSet {
 
     /// The new values, as fields.
     pub(crate) fn new_fields(&self) -> Vec<u8> {
-        let mut new = Vec::new();
-        for entry in &self.entries {
-            if let Some(value) = &entry.value {
-                fields::push(&mut new, &entry.name, value);
-            }
-        }
+        let mut new = Vec::with_capacity(self.new_size());
+        self.push_new(&mut new);
         new
+    }
+
+    fn new_values(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        let entries = self.entries.iter();
+        entries.filter_map(|entry| Some((&*entry.name, entry.value.as_ref()?)))
+    }
+
+    fn new_size(&self) -> usize {
+        self.new_values()
+            .map(|(name, value)| fields::FIELD_HEAD + name.len() + value.len())
+            .sum()
+    }
+
+    fn push_new(&self, fields: &mut Vec<u8>) {
+        for (name, value) in self.new_values() {
+            fields::push(fields, name, value);
+        }
     }
 }
 

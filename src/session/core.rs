@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tracing::debug;
 
-use crate::session::cookie::Candidates;
+use crate::session::candidates::Candidates;
 use crate::session::error::{SessionError, StoreError, StoreErrorKind};
 use crate::session::expiry::renewal_window_ms;
 use crate::session::options::Options;

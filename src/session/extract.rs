@@ -11,8 +11,8 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use crate::answer::{Reason, Refusal};
-use crate::session::error::{SessionError, SessionErrorKind};
-use crate::session::handle::{Session, SessionLayerMissing};
+use crate::session::error::{SessionError, SessionErrorKind, SessionLayerMissing};
+use crate::session::handle::Session;
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = SessionLayerMissing;
