@@ -76,13 +76,6 @@ impl ChangeSet {
         self.entries.iter().map(|entry| &*entry.name)
     }
 
-    /// The new values, as fields.
-    pub(crate) fn new_fields(&self) -> Vec<u8> {
-        let mut new = Vec::with_capacity(self.new_size());
-        self.push_new(&mut new);
-        new
-    }
-
     fn new_values(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         let entries = self.entries.iter();
         entries.filter_map(|entry| Some((&*entry.name, entry.value.as_ref()?)))
@@ -94,7 +87,8 @@ impl ChangeSet {
             .sum()
     }
 
-    fn push_new(&self, fields: &mut Vec<u8>) {
+    /// Appends the new values, as fields.
+    pub(crate) fn push_new(&self, fields: &mut Vec<u8>) {
         for (name, value) in self.new_values() {
             fields::push(fields, name, value);
         }

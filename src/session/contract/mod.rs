@@ -1,4 +1,4 @@
-//! The contract of [`SessionStore`] as a suite that any store can be put through.
+//! The contract of [`SessionStore`](crate::session::SessionStore) as a suite that any store can be put through.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {

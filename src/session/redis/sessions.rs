@@ -113,7 +113,8 @@ impl SessionStore for RedisSessions {
             None => (String::new(), String::new()),
         };
         let limit = save.limit.to_string();
-        let mut names = Vec::new();
+        let (mut names, mut new) = (Vec::new(), Vec::new());
+        save.changes.push_new(&mut new);
         for name in save.changes.names() {
             names.push(name.len() as u8);
             names.extend_from_slice(name.as_bytes());
@@ -125,7 +126,7 @@ impl SessionStore for RedisSessions {
             base.map_or(&[], |base| base.as_bytes()),
             whole,
             &names,
-            &save.changes.new_fields(),
+            &new,
             (save.rotate_to.as_ref()).map_or(&[], |hash| hash.as_bytes()),
             limit.as_bytes(),
             idle.as_bytes(),
