@@ -228,7 +228,7 @@ async fn a_session_over_its_limit_answers_413_and_stays_as_it_was() {
         })
         .await;
         // A stricter limit still lets a session shrink.
-        let strict = layer.with_limits(SessionLimits::new(100, 10).unwrap());
+        let strict = layer.with_limits(SessionLimits::new(100, 5).unwrap());
         let answer = request(&strict, &cookie, async |session| {
             session.set("a", "x").unwrap();
             OK

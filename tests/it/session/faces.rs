@@ -124,10 +124,23 @@ async fn a_missing_layer_is_named() {
 async fn a_layer_inside_another_leaves_the_session_to_it() {
     let store = Store::memory();
     let layer = SessionLayer::new(store.clone());
-    let app = routes().layer(layer.clone()).layer(layer.clone());
+    let between = axum::middleware::from_fn(
+        async |session: Session, request: axum::extract::Request, next: axum::middleware::Next| {
+            session.set("between", "yes").unwrap();
+            next.run(request).await
+        },
+    );
+    let app = routes()
+        .layer(layer.clone())
+        .layer(between)
+        .layer(layer.clone());
     let (status, _, cookie) = ask(&app, "PUT", "/user", "", "\"ada\"").await;
     assert_eq!((status, store.asked()), (StatusCode::NO_CONTENT, 1));
     let cookie = cookie.unwrap();
+    assert_eq!(
+        read(&layer, &cookie, "between").await.as_deref(),
+        Some("yes")
+    );
     assert_eq!(read(&layer, &cookie, "user").await.as_deref(), Some("ada"));
     // Another cookie is another session, and the innermost one is the handler's.
     let own = SessionCookie::insecure_localhost();

@@ -94,8 +94,10 @@ async fn write_through_operations_say_that_the_session_is_gone() {
             async |session| {
                 let update = session.update("n", |n: Option<u8>| n.or(Some(1))).await;
                 assert_eq!(update.unwrap_err().kind(), SessionErrorKind::Gone);
+                assert_eq!(session.get::<String>("user").await.unwrap(), None);
                 let increment = session.increment("n", 1).await;
                 assert_eq!(increment.unwrap_err().kind(), SessionErrorKind::Gone);
+                assert!(!session.exists().await.unwrap());
                 assert!(!session.destroy().await.unwrap());
                 assert_eq!(session.get::<String>("user").await.unwrap(), None);
             },
