@@ -83,9 +83,9 @@ pub use health::{HealthCheck, ProbeService};
 pub use in_flight::{InFlight, InFlightLayer};
 pub use lifecycle::{Lifecycle, Managed, Phase, PhaseControl, PhaseWatch, Platform};
 pub use lock::{LockGuard, LockLayer, MemoryLocks, key};
+pub use reason::Reason;
 #[cfg(feature = "redis")]
 pub use redis::RedisHandle;
-pub use reason::Reason;
 pub use session::{MemorySessions, Session, SessionLayer};
 
 /// The README's ten lines, compiled.

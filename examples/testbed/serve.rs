@@ -13,7 +13,12 @@ use tower_handoff::lifecycle::{Report, TrackedListener};
 
 use crate::config::Server;
 
-pub(crate) async fn serve(lifecycle: Lifecycle, server: Server, tcp: TcpListener, app: Router) -> Report {
+pub(crate) async fn serve(
+    lifecycle: Lifecycle,
+    server: Server,
+    tcp: TcpListener,
+    app: Router,
+) -> Report {
     match server {
         Server::Axum => {
             let listener = lifecycle.listener(tcp);

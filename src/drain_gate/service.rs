@@ -9,10 +9,10 @@ use http::{Request, Response, Version};
 use tower_service::Service;
 
 use crate::answer::{AnswerBody, Refusal, Responder};
-use crate::reason::Reason;
 use crate::drain_gate::future::DrainGateFuture;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::watch::PhaseWatch;
+use crate::reason::Reason;
 
 /// Made by [`DrainGateLayer`](crate::drain_gate::DrainGateLayer).
 #[derive(Debug, Clone)]

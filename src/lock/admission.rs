@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use http::request::Parts;
 
-use crate::answer::{Reason, Refusal};
+use crate::answer::Refusal;
 use crate::lock::guard::LockGuard;
 use crate::lock::holding::Holding;
 use crate::lock::layer::{OnMissingKey, Options};
 use crate::lock::lease::Claim;
 use crate::lock::manager::{Hold, NotHeld};
+use crate::reason::Reason;
 
 /// How a request may go on.
 #[derive(Debug)]

@@ -14,13 +14,14 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::answer::{AnswerBody, Reason, Refusal};
+use crate::answer::{AnswerBody, Refusal};
 use crate::lock::admission::Admission;
 use crate::lock::body::LockBody;
 use crate::lock::error::LockErrorKind;
 use crate::lock::guard::LockGuard;
 use crate::lock::layer::{OnLost, Options};
 use crate::lock::manager::Hold;
+use crate::reason::Reason;
 
 type Admitting = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send>>;
 type Lost = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -1,6 +1,8 @@
 //! What a handler has changed and nobody has written yet.
 //! Floor 1.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::session::fields;
@@ -18,7 +20,8 @@ pub(crate) struct ChangeSet {
 
 #[derive(Clone)]
 struct Entry {
-    name: Box<str>,
+    /// Shared, so that a copy of the set is one allocation.
+    name: Arc<str>,
     /// `None` removes the field.
     value: Option<Bytes>,
     number: u64,
@@ -61,33 +64,34 @@ impl ChangeSet {
 
     /// The fields with these changes: what is named is cut out, new values go to the end.
     pub(crate) fn merge_into(&self, old: &[u8]) -> Vec<u8> {
-        let new = self.new_fields();
-        let mut merged = fields::without(old, new.len(), |name| {
-            (self.entries.iter()).any(|entry| entry.name.as_bytes() == name)
+        let mut merged = fields::without(old, self.new_size(), |name| {
+            self.names().any(|changed| changed.as_bytes() == name)
         });
-        merged.extend_from_slice(&new);
+        self.push_new(&mut merged);
         merged
     }
 
-    /// The names to cut out, each behind its length in one byte.
-    pub(crate) fn names(&self) -> Vec<u8> {
-        let mut names = Vec::new();
-        for entry in &self.entries {
-            names.push(entry.name.len() as u8);
-            names.extend_from_slice(entry.name.as_bytes());
-        }
-        names
+    /// The names that change.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &*entry.name)
     }
 
-    /// The new values, as fields.
-    pub(crate) fn new_fields(&self) -> Vec<u8> {
-        let mut new = Vec::new();
-        for entry in &self.entries {
-            if let Some(value) = &entry.value {
-                fields::push(&mut new, &entry.name, value);
-            }
+    fn new_values(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        let entries = self.entries.iter();
+        entries.filter_map(|entry| Some((&*entry.name, entry.value.as_ref()?)))
+    }
+
+    fn new_size(&self) -> usize {
+        self.new_values()
+            .map(|(name, value)| fields::FIELD_HEAD + name.len() + value.len())
+            .sum()
+    }
+
+    /// Appends the new values, as fields.
+    pub(crate) fn push_new(&self, fields: &mut Vec<u8>) {
+        for (name, value) in self.new_values() {
+            fields::push(fields, name, value);
         }
-        new
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::sync::MutexGuard;
 
 use crate::session::change::ChangeSet;
 use crate::session::core::Core;
@@ -12,6 +13,9 @@ use crate::session::record::Version;
 use crate::session::save::{Plan, SaveOutcome};
 use crate::session::state::{Announce, Known};
 use crate::session::write::Target;
+
+/// How long a commit waits for an operation that is under way on a clone of the handle.
+const TURN: Duration = Duration::from_secs(10);
 
 /// What became of a request's changes to its session.
 ///
@@ -39,8 +43,7 @@ impl Core {
 
     /// Writes what the handler left to be written. The handle is sealed.
     pub(crate) async fn commit(&self) -> Result<Option<CommitOutcome>, SessionError> {
-        // A clone may be in the middle of an operation; it settles what it wrote first.
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn_to_commit().await?;
         let (target, changes) = self.target().await?;
         let (token, record, was_live) = match target {
             Target::Nobody => return self.commit_new(&changes).await,
@@ -86,6 +89,16 @@ impl Core {
                 kind => Err(kind.into()),
             },
         }
+    }
+
+    /// A clone may be in the middle of an operation: it settles what it wrote first. Should nobody
+    /// poll it any more, though it is not dropped either, the response does not wait for ever.
+    async fn turn_to_commit(&self) -> Result<MutexGuard<'_, ()>, SessionError> {
+        if let Ok(turn) = self.turn.try_lock() {
+            return Ok(turn);
+        }
+        let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
+        turn.map_err(|late| SessionError::with_source(SessionErrorKind::Unavailable, late))
     }
 
     /// A session of its own for a request that has none; for removals and a rotation alone, none.

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tracing::debug;
 
-use crate::session::cookie::Candidates;
+use crate::session::candidates::Candidates;
 use crate::session::error::{SessionError, StoreError, StoreErrorKind};
 use crate::session::expiry::renewal_window_ms;
 use crate::session::options::Options;
@@ -53,58 +53,56 @@ impl Core {
 
     /// As [`load`](Self::load), for whoever holds the turn.
     pub(crate) async fn load_in_turn(&self) -> Result<(), SessionError> {
-        let Some((candidates, was_live)) = self.to_load() else {
-            return Ok(());
-        };
         let store = &*self.options.store;
-        let records = load_all(store, &candidates.tokens).await;
-        let now_ms = store.now_ms();
-        let (mut failure, mut late) = (None, false);
-        for (token, record) in candidates.tokens.iter().zip(records) {
-            let record = match record {
-                Ok(Some(record)) => record,
-                Ok(None) => continue,
-                Err(error) => {
-                    failure = Some(error);
-                    continue;
+        let mut found = Found::default();
+        match self.to_load() {
+            None => return Ok(()),
+            Some(ToLoad::One(token)) => {
+                let record = store.load(token.id()).await;
+                found.add(&token, record, store.now_ms());
+            }
+            Some(ToLoad::Several) => {
+                let candidates = self.candidates();
+                let records = load_all(store, &candidates.tokens).await;
+                for (token, record) in candidates.tokens.iter().zip(records) {
+                    found.add(token, record, store.now_ms());
                 }
-            };
-            match record.verify(&token.hash(), now_ms) {
-                Verdict::Current => {
-                    self.renew_if_due(token, &record, now_ms);
-                    self.state().known = Known::Live(*token, Some(record));
-                    return Ok(());
+                if candidates.newer {
+                    let newer = StoreError::new(StoreErrorKind::NewerFormat);
+                    found.failure.get_or_insert(newer);
                 }
-                Verdict::Superseded => late = true,
-                Verdict::Stranger => {}
             }
         }
-        // A session that we could not read may be the one: not knowing is not "no session".
-        if candidates.newer && failure.is_none() {
-            failure = Some(StoreError::new(StoreErrorKind::NewerFormat));
+        if let Some((token, record)) = found.live {
+            self.renew_if_due(&token, &record, store.now_ms());
+            self.state().known = Known::Live(token, Some(record));
+            return Ok(());
         }
-        if let Some(error) = failure {
+        // What we could not read may be the session: not knowing is not "no session".
+        if let Some(error) = found.failure {
             return Err(error.into());
         }
-        self.state().known = if late || was_live {
-            Known::Gone
-        } else {
-            Known::Nobody
+        let mut state = self.state();
+        let was_live = matches!(state.known, Known::Live(..));
+        state.known = match found.late || was_live {
+            true => Known::Gone,
+            false => Known::Nobody,
         };
         Ok(())
     }
 
-    /// The tokens to look up, and whether the session is known to have been there.
-    fn to_load(&self) -> Option<(Candidates, bool)> {
-        let one = |token: &Token| Candidates {
-            tokens: vec![*token],
-            newer: false,
-        };
+    fn to_load(&self) -> Option<ToLoad> {
         match self.state().known(&self.options.cookie) {
-            Known::Claimed(token) => Some((one(token), false)),
-            Known::Live(token, None) => Some((one(token), true)),
-            Known::Several(candidates) => Some((candidates.clone(), false)),
+            Known::Claimed(token) | Known::Live(token, None) => Some(ToLoad::One(*token)),
+            Known::Several(_) => Some(ToLoad::Several),
             Known::Unread(_) | Known::Nobody | Known::Live(..) | Known::Gone => None,
+        }
+    }
+
+    fn candidates(&self) -> Candidates {
+        match &self.state().known {
+            Known::Several(candidates) => candidates.clone(),
+            _ => Candidates::default(),
         }
     }
 
@@ -120,9 +118,51 @@ impl Core {
         let (store, token) = (Arc::clone(&self.options.store), *token);
         runtime.spawn(async move {
             if let Err(error) = store.renew(token.id(), &token.hash()).await {
-                debug!(session = %token.id(), %error, "session not renewed");
+                let error: &dyn std::error::Error = &error;
+                debug!(session = %token.id(), error, "session not renewed");
             }
         });
+    }
+}
+
+/// What the store is to be asked for.
+enum ToLoad {
+    One(Token),
+    Several,
+}
+
+/// What the store knew of the tokens.
+#[derive(Default)]
+struct Found {
+    /// The first session that its token opens.
+    live: Option<(Token, SessionRecord)>,
+    /// One token was valid until less than a minute ago.
+    late: bool,
+    failure: Option<StoreError>,
+}
+
+impl Found {
+    fn add(
+        &mut self,
+        token: &Token,
+        record: Result<Option<SessionRecord>, StoreError>,
+        now_ms: u64,
+    ) {
+        let record = match record {
+            Ok(Some(record)) => record,
+            Ok(None) => return,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                return;
+            }
+        };
+        match record.verify(&token.hash(), now_ms) {
+            Verdict::Current => {
+                self.live.get_or_insert((*token, record));
+            }
+            Verdict::Superseded => self.late = true,
+            Verdict::Stranger => {}
+        }
     }
 }
 
@@ -135,10 +175,10 @@ async fn load_all(
     let mut results: Vec<_> = tokens.iter().map(|_| None).collect();
     poll_fn(|cx| {
         for (load, result) in loads.iter_mut().zip(&mut results) {
-            if result.is_none() {
-                if let Poll::Ready(record) = load.as_mut().poll(cx) {
-                    *result = Some(record);
-                }
+            if result.is_none()
+                && let Poll::Ready(record) = load.as_mut().poll(cx)
+            {
+                *result = Some(record);
             }
         }
         match results.iter().all(Option::is_some) {

@@ -170,3 +170,27 @@ impl Error for SessionError {
         self.source.as_ref().map(|source| &**source as _)
     }
 }
+
+/// A handler asked for its session, and no layer has put one into the request.
+///
+/// With feature `axum` it is a response: 500 with this text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLayerMissing(());
+
+impl SessionLayerMissing {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl fmt::Display for SessionLayerMissing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the request has no session: add tower_handoff::session::SessionLayer around this \
+             handler and around every layer that uses the session (in axum, `Router::layer` after \
+             the routes; of several calls, the last is the outermost)",
+        )
+    }
+}
+
+impl Error for SessionLayerMissing {}

@@ -10,9 +10,10 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-use crate::answer::{Reason, Refusal};
-use crate::session::error::{SessionError, SessionErrorKind};
-use crate::session::handle::{Session, SessionLayerMissing};
+use crate::answer::Refusal;
+use crate::reason::Reason;
+use crate::session::error::{SessionError, SessionErrorKind, SessionLayerMissing};
+use crate::session::handle::Session;
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = SessionLayerMissing;

@@ -13,7 +13,8 @@ use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 use tracing::warn;
 
-use crate::answer::{AnswerBody, Reason, Refusal};
+use crate::answer::{AnswerBody, Refusal};
+use crate::reason::Reason;
 use crate::session::commit::CommitOutcome;
 use crate::session::core::Core;
 use crate::session::error::{SessionError, SessionErrorKind};
@@ -116,7 +117,10 @@ fn finish<B>(core: &Core, response: Response<B>, result: CommitResult) -> Respon
             response
         }
         Err(error) => {
-            warn!(%error, "session not written");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "session not written"
+            );
             let refusal = match error.kind() {
                 SessionErrorKind::TooLarge => Refusal::new(Reason::SessionTooLarge),
                 _ => Refusal::new(Reason::SessionUnavailable).retry_about(RETRY),

@@ -9,8 +9,9 @@ use http::Extensions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::session::codec::{decode, encode};
 use crate::session::core::Core;
-use crate::session::error::{SessionError, SessionErrorKind};
+use crate::session::error::{SessionError, SessionErrorKind, SessionLayerMissing};
 use crate::session::fields;
 use crate::session::id::SessionId;
 use crate::session::limits::{check_name, is_name, is_reserved};
@@ -76,7 +77,7 @@ impl Session {
     /// # Errors
     /// Where no [`SessionLayer`](crate::session::SessionLayer) is around the service.
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, SessionLayerMissing> {
-        extensions.get().ok_or(SessionLayerMissing(()))
+        extensions.get().ok_or_else(SessionLayerMissing::new)
     }
 
     /// A field's value, or `None` where there is no such field or no session.
@@ -245,7 +246,8 @@ impl Session {
     /// from then on, the data and the public id stay. Call it wherever privileges change.
     ///
     /// Where there is no session at the commit, nothing happens; [`exists`](Self::exists) tells
-    /// before. A session that is created in the same request has a fresh secret anyway.
+    /// before. A session that is created in the same request has a fresh secret anyway. Should the
+    /// store not answer at the commit (503), the old cookie may be useless without a new one.
     ///
     /// # Errors
     /// [`SessionErrorKind::Sealed`].
@@ -274,38 +276,3 @@ impl fmt::Debug for Session {
         f.debug_struct("Session").finish_non_exhaustive()
     }
 }
-
-fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, SessionError> {
-    match serde_json::to_vec(value) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(SessionError::with_source(SessionErrorKind::Encode, error)),
-    }
-}
-
-fn decode<T: DeserializeOwned>(bytes: Option<Bytes>) -> Result<Option<T>, SessionError> {
-    let Some(bytes) = bytes else {
-        return Ok(None);
-    };
-    match serde_json::from_slice(&bytes) {
-        Ok(value) => Ok(Some(value)),
-        Err(error) => Err(SessionError::with_source(SessionErrorKind::Decode, error)),
-    }
-}
-
-/// A handler asked for its session, and no layer has put one into the request.
-///
-/// With feature `axum` it is a response: 500 with this text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionLayerMissing(());
-
-impl fmt::Display for SessionLayerMissing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the request has no session: add tower_handoff::session::SessionLayer around this \
-             handler and around every layer that uses the session (in axum, `Router::layer` after \
-             the routes; of several calls, the last is the outermost)",
-        )
-    }
-}
-
-impl std::error::Error for SessionLayerMissing {}

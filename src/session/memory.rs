@@ -91,12 +91,12 @@ impl Shelf {
     }
 
     fn put(&mut self, id: SessionId, record: SessionRecord) {
-        self.by_expiry.insert((record.expires_ms(), id));
-        if let Some(old) = self.records.insert(id, record.clone()) {
-            if old.expires_ms() != record.expires_ms() {
-                self.by_expiry.remove(&(old.expires_ms(), id));
-            }
+        let expires_ms = record.expires_ms();
+        let old = self.records.insert(id, record);
+        if let Some(old) = old {
+            self.by_expiry.remove(&(old.expires_ms(), id));
         }
+        self.by_expiry.insert((expires_ms, id));
     }
 
     fn remove(&mut self, id: &SessionId) {

@@ -34,7 +34,9 @@
 //! version wrote is unavailable (503) to this one, and never discarded or overwritten, so old and
 //! new instances may run side by side.
 
+mod candidates;
 mod change;
+mod codec;
 mod commit;
 #[cfg(feature = "testing")]
 pub mod contract;
@@ -64,10 +66,10 @@ mod write;
 
 pub use commit::CommitOutcome;
 pub use cookie::{SessionCookie, SessionSameSite};
-pub use error::{SessionError, SessionErrorKind, StoreError, StoreErrorKind};
+pub use error::{SessionError, SessionErrorKind, SessionLayerMissing, StoreError, StoreErrorKind};
 pub use expiry::SessionExpiry;
 pub use future::SessionFuture;
-pub use handle::{Session, SessionLayerMissing};
+pub use handle::Session;
 pub use id::SessionId;
 pub use layer::SessionLayer;
 pub use limits::SessionLimits;

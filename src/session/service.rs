@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tower_service::Service;
 
 use crate::answer::AnswerBody;
-use crate::session::cookie::HEADERS_MAX;
+use crate::session::candidates::HEADERS_MAX;
 use crate::session::core::Core;
 use crate::session::future::SessionFuture;
 use crate::session::handle::Session;

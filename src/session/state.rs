@@ -3,8 +3,9 @@
 
 use http::HeaderValue;
 
+use crate::session::candidates::Candidates;
 use crate::session::change::ChangeSet;
-use crate::session::cookie::{Candidates, SessionCookie};
+use crate::session::cookie::SessionCookie;
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::record::SessionRecord;
 use crate::session::token::Token;
@@ -64,7 +65,8 @@ impl State {
     /// Reads the cookie if nobody has yet. Costs no round trip.
     pub(crate) fn known(&mut self, cookie: &SessionCookie) -> &mut Known {
         if let Known::Unread(raw) = &self.known {
-            let mut found = cookie.read(raw.first.iter().chain(&raw.others));
+            let headers = raw.first.iter().chain(&raw.others);
+            let mut found = Candidates::read(cookie.name(), headers);
             self.known = match (found.tokens.len(), found.newer) {
                 (0, false) => Known::Nobody,
                 (1, false) => found.tokens.pop().map_or(Known::Nobody, Known::Claimed),

@@ -27,33 +27,74 @@ use crate::session::token::VerifierHash;
 /// `session::contract::check` (feature `testing`) puts a store through all of it.
 ///
 /// # A wrong store and a right one
-/// Wrong: between the two statements another request may delete the session, and this one brings
-/// it back, with the user logged in again.
+/// `Rows` stands for a table. Wrong: between the two statements another request may delete the
+/// session, and this one brings it back, with the user logged in again. Right: one transaction
+/// holds the row from the read to the write.
 ///
-/// ```ignore
-/// async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
-///     let current = self.load(id).await?;
-///     let (outcome, record) = save.apply(current.as_ref(), self.now_ms());
-///     if let Some(record) = record {
-///         self.database.upsert(id, record.as_bytes()).await?;
-///     }
-///     Ok(outcome)
-/// }
 /// ```
+/// # use std::collections::HashMap;
+/// # use std::sync::Mutex;
+/// # use std::time::{SystemTime, UNIX_EPOCH};
+/// # use tower_handoff::session::*;
+/// struct Rows(Mutex<HashMap<SessionId, SessionRecord>>);
 ///
-/// Right: one transaction holds the row from the read to the write, and the write is no upsert.
-///
-/// ```ignore
-/// async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
-///     let mut row = self.database.begin_and_lock(id).await?;
-///     let current = row.unexpired().map(SessionRecord::decode).transpose()?;
-///     let (outcome, record) = save.apply(current.as_ref(), row.database_now_ms());
-///     if let Some(record) = record {
-///         row.update(record.as_bytes(), record.expires_ms()).await?;
+/// impl Rows {
+///     async fn wrong_save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
+///         let current = self.load(id).await?;
+///         let (outcome, record) = save.apply(current.as_ref(), self.now_ms());
+///         if let Some(record) = record {
+///             self.0.lock().unwrap().insert(*id, record);
+///         }
+///         Ok(outcome)
 ///     }
-///     row.commit().await?;
-///     Ok(outcome)
 /// }
+///
+/// impl SessionStore for Rows {
+///     async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
+///         let now_ms = self.now_ms();
+///         let mut rows = self.0.lock().unwrap(); // begin; select … for update
+///         let current = rows.get(id).filter(|record| record.expires_ms() > now_ms);
+///         let (outcome, record) = save.apply(current, now_ms);
+///         if let Some(record) = record {
+///             rows.insert(*id, record); // update, which finds the row it read
+///         }
+///         Ok(outcome) // commit
+///     }
+///
+///     // …
+/// #   fn now_ms(&self) -> u64 {
+/// #       SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+/// #   }
+/// #   async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+/// #       let now_ms = self.now_ms();
+/// #       let record = self.0.lock().unwrap().get(id).cloned();
+/// #       Ok(record.filter(|record| record.expires_ms() > now_ms))
+/// #   }
+/// #   async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
+/// #       let now_ms = self.now_ms();
+/// #       let mut rows = self.0.lock().unwrap();
+/// #       let free = !rows.contains_key(id);
+/// #       rows.entry(*id).or_insert_with(|| new.record(now_ms));
+/// #       Ok(free)
+/// #   }
+/// #   async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
+/// #       let now_ms = self.now_ms();
+/// #       let mut rows = self.0.lock().unwrap();
+/// #       let current = rows.get(id).filter(|record| record.expires_ms() > now_ms);
+/// #       let renewed = current.and_then(|record| record.renewed(verifier, now_ms));
+/// #       Ok(renewed.map(|record| rows.insert(*id, record)).is_some())
+/// #   }
+/// #   async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
+/// #       let now_ms = self.now_ms();
+/// #       let mut rows = self.0.lock().unwrap();
+/// #       let current = rows.get(id).filter(|record| record.expires_ms() > now_ms);
+/// #       let owned = current.map(|record| record.verify(verifier, now_ms)) == Some(Verdict::Current);
+/// #       Ok(owned && rows.remove(id).is_some())
+/// #   }
+/// }
+/// # #[cfg(feature = "testing")]
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+/// #     .block_on(contract::check(&Rows(Mutex::default())));
 /// ```
 pub trait SessionStore: Send + Sync + 'static {
     /// The store's clock, in Unix milliseconds; an estimate, where the clock is elsewhere. Used to

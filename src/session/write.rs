@@ -237,11 +237,17 @@ impl Core {
         };
         let mut state = self.state();
         state.discard();
-        if !matches!(target, Target::Gone) {
-            state.known = Known::Nobody;
-        }
-        if destroyed {
-            state.announce = Announce::Removal;
+        match target {
+            _ if destroyed => {
+                state.known = Known::Nobody;
+                state.announce = Announce::Removal;
+            }
+            // Somebody else ended it: this request does not start another one.
+            Target::Gone | Target::Session { was_live: true, .. } => {
+                state.known = Known::Gone;
+                state.announce = Announce::Nothing;
+            }
+            Target::Nobody | Target::Session { .. } => state.known = Known::Nobody,
         }
         Ok(destroyed)
     }

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use http::request::Parts;
 
-use crate::answer::Reason;
 use crate::lock::lock_key::LockKey;
+use crate::reason::Reason;
 
 /// What a source of keys finds: a key, nothing to make one from (`None`, which the layer's
 /// policy answers), or the reason to refuse the request with.

@@ -4,7 +4,9 @@
 use ::redis::Value;
 use bytes::Bytes;
 
-use crate::redis::{RedisError, RedisErrorKind, RedisHandle, Script, script};
+use crate::redis::error::{RedisError, RedisErrorKind};
+use crate::redis::handle::RedisHandle;
+use crate::redis::script::{Script, script};
 use crate::session::error::{StoreError, StoreErrorKind};
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
@@ -95,27 +97,38 @@ impl SessionStore for RedisSessions {
     }
 
     async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
-        let (plan, base, whole, name, by) = match save.plan {
-            Plan::Merge => ("M", None, &[][..], "", 0),
-            Plan::ReplaceOrMerge { base, whole } => ("W", Some(base), whole, "", 0),
-            Plan::ReplaceOrReport { base, whole } => ("C", Some(base), whole, "", 0),
-            Plan::Add { name, by } => ("A", None, &[][..], name, by),
+        let (plan, base, whole) = match &save.plan {
+            Plan::Merge => ("M", None, &[][..]),
+            Plan::ReplaceOrMerge { base, whole } => ("W", Some(base), *whole),
+            Plan::ReplaceOrReport { base, whole } => ("C", Some(base), *whole),
+            Plan::Add { .. } => ("A", None, &[][..]),
         };
-        let expiry = save
-            .expiry
-            .map(|expiry| (expiry.idle_ms(), expiry.absolute_ms()));
-        let (idle, absolute) = expiry.map_or_else(Default::default, |(idle, absolute)| {
-            (idle.to_string(), absolute.to_string())
-        });
-        let (limit, by) = (save.limit.to_string(), by.to_string());
+        let (name, by) = match save.plan {
+            Plan::Add { name, by } => (name, by.to_string()),
+            _ => ("", String::new()),
+        };
+        let (idle, absolute) = match &save.expiry {
+            Some(expiry) => (
+                expiry.idle_ms().to_string(),
+                expiry.absolute_ms().to_string(),
+            ),
+            None => (String::new(), String::new()),
+        };
+        let limit = save.limit.to_string();
+        let (mut names, mut new) = (Vec::new(), Vec::new());
+        save.changes.push_new(&mut new);
+        for name in save.changes.names() {
+            names.push(name.len() as u8);
+            names.extend_from_slice(name.as_bytes());
+        }
         let arguments: [&[u8]; 13] = [
             save.verifier.as_bytes(),
             save.version.as_bytes(),
             plan.as_bytes(),
-            base.as_ref().map_or(&[], |base| base.as_bytes()),
+            base.map_or(&[], |base| base.as_bytes()),
             whole,
-            &save.changes.names(),
-            &save.changes.new_fields(),
+            &names,
+            &new,
             (save.rotate_to.as_ref()).map_or(&[], |hash| hash.as_bytes()),
             limit.as_bytes(),
             idle.as_bytes(),

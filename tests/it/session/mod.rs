@@ -1,3 +1,18 @@
 //! Sessions, in memory and in Redis.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows tests by their attribute, and not their helpers"
+)]
 
+mod support;
+
+mod budget;
+mod clocks;
+mod commit;
+mod concurrency;
+mod cookies;
+mod faces;
+mod gone;
+mod hostile;
+mod operations;
 mod store_contract;

@@ -1,7 +1,13 @@
 //! Both stores keep the same contract.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+
 use tower_handoff::redis::RedisHandle;
-use tower_handoff::session::{MemorySessions, contract};
+use tower_handoff::session::{
+    MemorySessions, NewSession, Save, SaveOutcome, SessionId, SessionRecord, SessionStore,
+    StoreError, Verdict, VerifierHash, contract,
+};
 
 use crate::support::redis_server::RedisServer;
 
@@ -34,4 +40,57 @@ async fn redis_merges_as_memory_does() {
     for seed in [7, 11, 13] {
         contract::check_merges(&store, seed, rounds() / 3).await;
     }
+}
+
+/// Reads, lets others run, and writes: the mistake that the contract's docs warn of.
+struct NotAtomic(MemorySessions, Mutex<HashMap<SessionId, SessionRecord>>);
+
+impl SessionStore for NotAtomic {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms()
+    }
+
+    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        let now_ms = self.now_ms();
+        let record = self.1.lock().unwrap().get(id).cloned();
+        Ok(record.filter(|record| record.expires_ms() > now_ms))
+    }
+
+    async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
+        let free = self.load(id).await?.is_none();
+        let mut rows = self.1.lock().unwrap();
+        rows.entry(*id).or_insert_with(|| new.record(self.now_ms()));
+        Ok(free)
+    }
+
+    async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
+        let current = self.load(id).await?;
+        tokio::task::yield_now().await;
+        let (outcome, record) = save.apply(current.as_ref(), self.now_ms());
+        if let Some(record) = record {
+            self.1.lock().unwrap().insert(*id, record);
+        }
+        Ok(outcome)
+    }
+
+    async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
+        let current = self.load(id).await?;
+        let renewed = current.and_then(|record| record.renewed(verifier, self.now_ms()));
+        let row = renewed.map(|record| self.1.lock().unwrap().insert(*id, record));
+        Ok(row.is_some())
+    }
+
+    async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
+        let current = self.load(id).await?;
+        let owned = current.map(|record| record.verify(verifier, self.now_ms()));
+        let owned = owned == Some(Verdict::Current);
+        Ok(owned && self.1.lock().unwrap().remove(id).is_some())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "got lost")]
+async fn the_suite_finds_a_store_that_is_not_atomic() {
+    let store = NotAtomic(MemorySessions::new(), Mutex::default());
+    contract::check(&store).await;
 }

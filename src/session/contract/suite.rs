@@ -1,32 +1,19 @@
-//! The contract of [`SessionStore`] as a suite that any store can be put through.
+//! Each promise of a store, put to the test.
 //! Floor 3.
-//!
-//! ```
-//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
-//! use tower_handoff::session::{MemorySessions, contract};
-//!
-//! let store = MemorySessions::new();
-//! contract::check(&store).await;
-//! contract::check_merges(&store, 1, 500).await;
-//! # });
-//! ```
-//!
-//! A test of yours does the same with your store. It takes some seconds of the store's clock, for
-//! sessions that expire.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::session::change::ChangeSet;
+use crate::session::contract::fixture::{
+    LIMIT, create, expiry, kind, load, new_session, save, saved, set,
+};
 use crate::session::expiry::SessionExpiry;
 use crate::session::fields;
 use crate::session::record::{SessionRecord, Version};
-use crate::session::save::{NewSession, Plan, Save, SaveOutcome, Saved};
+use crate::session::save::{Plan, Save, SaveOutcome, Saved};
 use crate::session::store::SessionStore;
-use crate::session::token::Token;
-
-const LIMIT: usize = 1024;
 
 /// Puts a store through everything that [`SessionStore`] promises, atomicity under concurrency
 /// included. Uses random ids, so it may run against a store that holds other sessions.
@@ -45,64 +32,6 @@ pub async fn check<S: SessionStore>(store: &S) {
     the_absolute_deadline_stands(store).await;
     new_time_outs_are_kept_by_later_writes(store).await;
     concurrent_writes_all_survive(store).await;
-}
-
-/// Saves `rounds` random change sets, by all plans, and compares outcome and fields with
-/// [`Save::apply`] every time. The same seed makes the same changes.
-///
-/// # Panics
-/// At the first difference, saying which round.
-pub async fn check_merges<S: SessionStore>(store: &S, seed: u64, rounds: u32) {
-    let mut dice = Dice(seed | 1);
-    let mut token = create(store, &SessionExpiry::default(), &[]).await;
-    let mut model = load(store, &token).await;
-    let mut stale = model.clone();
-    for round in 0..rounds {
-        let at = format!("seed {seed}, round {round}");
-        if dice.below(500) == 0 {
-            token = create(store, &SessionExpiry::default(), &[]).await;
-            model = load(store, &token).await;
-        }
-        if dice.below(4) == 0 {
-            stale = model.clone();
-        }
-        let changes = dice.changes();
-        let whole = changes.merge_into(stale.fields());
-        let base = stale.version();
-        let name = dice.name();
-        let by = dice.addend();
-        let plan = match dice.below(4) {
-            0 => Plan::Merge,
-            1 => Plan::ReplaceOrMerge {
-                base,
-                whole: &whole,
-            },
-            2 => Plan::ReplaceOrReport {
-                base,
-                whole: &whole,
-            },
-            _ => Plan::Add { name: &name, by },
-        };
-        let next = (dice.below(10) == 0).then(|| token.rotated());
-        let save = Save {
-            rotate_to: next.as_ref().map(Token::hash),
-            ..save(&token, &changes, plan)
-        };
-        let (expected, record) = save.apply(Some(&model), store.now_ms());
-        let actual = store.save(token.id(), &save).await;
-        let actual = actual.unwrap_or_else(|error| panic!("save fails: {error}, {at}"));
-        assert_eq!(kind(&actual), kind(&expected), "the outcome, {at}");
-        if let (SaveOutcome::Saved(actual), SaveOutcome::Saved(expected)) = (&actual, &expected) {
-            assert_eq!(actual.sum, expected.sum, "the sum, {at}");
-        }
-        if let Some(record) = record {
-            model = record;
-            token = next.unwrap_or(token);
-        }
-        let stored = load(store, &token).await;
-        assert_eq!(stored.fields(), model.fields(), "the fields, {at}");
-        assert_eq!(stored.version(), model.version(), "the version, {at}");
-    }
 }
 
 async fn what_is_created_is_loaded<S: SessionStore>(store: &S) {
@@ -361,118 +290,5 @@ async fn concurrent_writes_all_survive<S: SessionStore>(store: &S) {
             Some(last),
             "a field got lost"
         );
-    }
-}
-
-fn expiry(idle_ms: u64, absolute_ms: u64) -> SessionExpiry {
-    let ms = Duration::from_millis;
-    SessionExpiry::new(ms(idle_ms), ms(absolute_ms)).unwrap_or_default()
-}
-
-fn new_session<'a>(token: &Token, expiry: &SessionExpiry, fields: &'a [u8]) -> NewSession<'a> {
-    NewSession {
-        verifier: token.hash(),
-        version: Version::random(),
-        expiry: *expiry,
-        fields,
-    }
-}
-
-async fn create<S: SessionStore>(store: &S, expiry: &SessionExpiry, fields: &[u8]) -> Token {
-    let token = Token::random();
-    let created = store
-        .create(token.id(), &new_session(&token, expiry, fields))
-        .await;
-    assert!(matches!(created, Ok(true)), "create: {created:?}");
-    token
-}
-
-async fn load<S: SessionStore>(store: &S, token: &Token) -> SessionRecord {
-    match store.load(token.id()).await {
-        Ok(Some(record)) => record,
-        other => panic!("load: {other:?}"),
-    }
-}
-
-fn set(name: &str, value: &[u8]) -> ChangeSet {
-    let mut changes = ChangeSet::default();
-    changes.put(name, Some(Bytes::copy_from_slice(value)));
-    changes
-}
-
-fn save<'a>(token: &Token, changes: &'a ChangeSet, plan: Plan<'a>) -> Save<'a> {
-    Save {
-        verifier: token.hash(),
-        version: Version::random(),
-        changes,
-        plan,
-        rotate_to: None,
-        expiry: None,
-        limit: LIMIT,
-    }
-}
-
-async fn saved<S: SessionStore>(store: &S, token: &Token, save: &Save<'_>) -> SaveOutcome {
-    match store.save(token.id(), save).await {
-        Ok(outcome) => outcome,
-        Err(error) => panic!("save fails: {error}"),
-    }
-}
-
-fn kind(outcome: &SaveOutcome) -> &'static str {
-    match outcome {
-        SaveOutcome::Saved(_) => "saved",
-        SaveOutcome::Conflict(_) => "conflict",
-        SaveOutcome::Absent => "absent",
-        SaveOutcome::Superseded => "superseded",
-        SaveOutcome::TooLarge => "too large",
-        SaveOutcome::NotInteger => "not an integer",
-    }
-}
-
-/// Xorshift: the same seed, the same throws.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    fn name(&mut self) -> String {
-        match self.below(12) {
-            0 => "ä\u{0}\n".to_owned(),
-            1 => "n".repeat(128),
-            n => format!("f{}", n % 6),
-        }
-    }
-
-    fn addend(&mut self) -> i64 {
-        match self.below(4) {
-            0 => fields::COUNTER_MAX,
-            1 => -fields::COUNTER_MAX,
-            n => n as i64 - 5,
-        }
-    }
-
-    fn changes(&mut self) -> ChangeSet {
-        let mut changes = ChangeSet::default();
-        for _ in 0..self.below(5) {
-            let name = self.name();
-            let value = match self.below(6) {
-                0 => None,
-                1 => Some(Bytes::from(self.addend().to_string())),
-                2 => Some(Bytes::from(self.below(100).to_string())),
-                3 => Some(Bytes::from_static(b"")),
-                _ => {
-                    let length = self.below(120) as usize;
-                    Some((0..length).map(|_| self.below(256) as u8).collect())
-                }
-            };
-            changes.put(&name, value);
-        }
-        changes
     }
 }

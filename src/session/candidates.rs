@@ -1,0 +1,72 @@
+//! The tokens that a request presents.
+//! Floor 1.
+
+use http::HeaderValue;
+
+use crate::session::token::{Parsed, Token};
+
+/// More bytes of `Cookie` headers than this are not looked at: the request has no session.
+pub(crate) const HEADERS_MAX: usize = 8 * 1024;
+/// Cookies of one name that are tried; a browser sends several where paths or domains overlap.
+const CANDIDATES_MAX: usize = 4;
+
+/// What the request presents, unverified.
+#[derive(Clone, Default)]
+pub(crate) struct Candidates {
+    /// Up to four, in the order in which the browser sent them: the most specific path first.
+    pub(crate) tokens: Vec<Token>,
+    /// There is one that only a newer version can read.
+    pub(crate) newer: bool,
+}
+
+impl Candidates {
+    /// The tokens in the cookies of this name.
+    ///
+    /// Read as bytes, so that another cookie that is not ASCII does not cost the session.
+    pub(crate) fn read<'a>(name: &str, headers: impl Iterator<Item = &'a HeaderValue>) -> Self {
+        let mut found = Self::default();
+        let pairs = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+        for pair in pairs {
+            let pair = pair.trim_ascii();
+            let value = pair
+                .strip_prefix(name.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"="));
+            match value.map(Token::parse) {
+                Some(Parsed::Token(token)) if found.tokens.len() < CANDIDATES_MAX => {
+                    found.tokens.push(token);
+                }
+                Some(Parsed::Newer) => found.newer = true,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_found_between_other_cookies() {
+        let (a, b) = (Token::random(), Token::random());
+        let header = format!(
+            "x=\u{e4}; session={};session=bogus;  session={} ; session2={}",
+            a.expose(),
+            b.expose(),
+            a.expose()
+        );
+        let header = HeaderValue::from_bytes(header.as_bytes()).unwrap();
+        let found = Candidates::read("session", [&header].into_iter());
+        let hashes: Vec<_> = found.tokens.iter().map(Token::hash).collect();
+        assert_eq!(hashes, [a.hash(), b.hash()]);
+        assert!(!found.newer);
+        let many = HeaderValue::from_str(&format!("session={};", a.expose()).repeat(9)).unwrap();
+        assert_eq!(
+            Candidates::read("session", [&many].into_iter())
+                .tokens
+                .len(),
+            4
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! What each kind of request costs in commands to Redis.
+//!
+//! Counted are commands that a client sent, as Redis's MONITOR shows them: a script is one,
+//! whatever it calls inside.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tower_handoff::redis::RedisHandle;
+use tower_handoff::session::{Session, SessionExpiry, SessionLayer};
+
+use super::support::{request, visit};
+use crate::support::redis_server::RedisServer;
+
+const OK: StatusCode = StatusCode::OK;
+
+/// Sees every command that reaches a server.
+struct Monitor<'a> {
+    server: &'a RedisServer,
+    lines: tokio::io::Lines<BufReader<TcpStream>>,
+}
+
+impl<'a> Monitor<'a> {
+    async fn start(server: &'a RedisServer) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port()))
+            .await
+            .unwrap();
+        stream.write_all(b"MONITOR\r\n").await.unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("+OK"));
+        Self { server, lines }
+    }
+
+    /// The names of the commands that clients sent about sessions since the last call.
+    async fn sent(&mut self) -> Vec<String> {
+        self.server.command(&["ECHO", "the-end"]);
+        let mut sent = Vec::new();
+        loop {
+            let line = self.lines.next_line().await.unwrap().unwrap();
+            if line.contains("the-end") {
+                return sent;
+            }
+            let name = line.split('"').nth(1).unwrap().to_uppercase();
+            // What a script calls, and what keeps the connection itself.
+            let upkeep = [
+                "CLIENT",
+                "HELLO",
+                "PING",
+                "TIME",
+                "INFO",
+                "SUBSCRIBE",
+                "CONFIG",
+            ];
+            if !line.contains(" lua] ") && !upkeep.contains(&&*name) {
+                sent.push(name);
+            }
+        }
+    }
+}
+
+/// Makes Redis learn every script, so that none is sent twice.
+async fn warm_up(layer: &SessionLayer) {
+    let cookie = visit(layer, "", "a", "1").await;
+    visit(layer, &cookie, "a", "2").await;
+    let answer = request(layer, &cookie, async |session| {
+        session.destroy().await.unwrap();
+        OK
+    })
+    .await;
+    assert!(answer.is_removal());
+}
+
+#[tokio::test]
+async fn every_kind_of_request_keeps_its_budget() {
+    let server = RedisServer::start();
+    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let layer = &SessionLayer::new(redis.sessions());
+    warm_up(layer).await;
+    let cookie = visit(layer, "", "user", "ada").await;
+    let mut monitor = Monitor::start(&server).await;
+
+    request(layer, &cookie, async |_| OK).await;
+    assert!(monitor.sent().await.is_empty(), "untouched");
+
+    request(layer, "", async |session| {
+        assert!(!session.exists().await.unwrap());
+        assert!(!session.destroy().await.unwrap());
+        OK
+    })
+    .await;
+    assert!(monitor.sent().await.is_empty(), "read without a cookie");
+
+    request(layer, &cookie, async |session: Session| {
+        for _ in 0..3 {
+            session.get::<String>("user").await.unwrap();
+            session.clone().id().await.unwrap();
+            session.fields().await.unwrap();
+        }
+        OK
+    })
+    .await;
+    assert_eq!(monitor.sent().await, ["GET"], "read");
+
+    visit(layer, &cookie, "user", "eve").await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "blind write");
+
+    request(layer, &cookie, async |session| {
+        let user: Option<String> = session.get("user").await.unwrap();
+        session.set("before", &user).unwrap();
+        session.set("user", "ada").unwrap();
+        OK
+    })
+    .await;
+    assert_eq!(monitor.sent().await, ["GET", "EVALSHA"], "read then write");
+
+    visit(layer, "", "user", "bob").await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "new session");
+
+    request(layer, &cookie, async |session| {
+        session.increment("n", 1).await.unwrap();
+        OK
+    })
+    .await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "increment");
+
+    request(layer, &cookie, async |session| {
+        let update = session.update("n", |n: Option<u32>| n.map(|n| n + 1));
+        update.await.unwrap();
+        OK
+    })
+    .await;
+    assert_eq!(monitor.sent().await, ["GET", "EVALSHA"], "update");
+
+    let answer = request(layer, &cookie, async |session| {
+        session.rotate().unwrap();
+        session.set("role", "admin").unwrap();
+        OK
+    })
+    .await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "rotate and write");
+    let cookie = answer.token();
+
+    let two = format!("{cookie}; __Host-session=1{}", "A".repeat(54));
+    visit(layer, &two, "user", "eve").await;
+    let sent = monitor.sent().await;
+    assert_eq!(
+        sent,
+        ["GET", "GET", "EVALSHA"],
+        "blind write with two candidates"
+    );
+
+    request(layer, &cookie, async |session| {
+        assert!(session.destroy().await.unwrap());
+        OK
+    })
+    .await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "logout");
+
+    visit(layer, &cookie, "user", "eve").await;
+    let sent = monitor.sent().await;
+    assert_eq!(
+        sent,
+        ["EVALSHA", "EVALSHA"],
+        "blind write under a stale cookie"
+    );
+}
+
+#[tokio::test]
+async fn a_renewal_is_one_command_that_nobody_waits_for_once_in_a_window() {
+    let server = RedisServer::start();
+    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let second = Duration::from_secs(1);
+    let expiry = SessionExpiry::new(30 * second, 60 * second).unwrap();
+    let layer = &SessionLayer::new(redis.sessions()).with_expiry(expiry);
+    let cookie = visit(layer, "", "user", "ada").await;
+    let mut monitor = Monitor::start(&server).await;
+    let (mut reads, mut renewals) = (0, 0);
+    // The window is three seconds: one renewal falls due, and no second one before the end.
+    while renewals == 0 {
+        request(layer, &cookie, async |session| {
+            session.get::<String>("user").await.unwrap();
+            OK
+        })
+        .await;
+        reads += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let sent = monitor.sent().await;
+        // The first one of all makes Redis learn the script.
+        renewals += sent.iter().filter(|name| *name == "EVALSHA").count();
+        assert!(sent.contains(&"GET".to_owned()));
+        assert!(reads < 300, "no renewal");
+    }
+    request(layer, &cookie, async |session| {
+        session.get::<String>("user").await.unwrap();
+        OK
+    })
+    .await;
+    assert_eq!(
+        (renewals, monitor.sent().await),
+        (1, vec!["GET".to_owned()])
+    );
+}
