@@ -207,7 +207,7 @@ async fn an_expired_lease_goes_to_the_waiter<B: LockBackend>(backend: &B) {
 
 /// Drops the future of an acquire at each of its awaits.
 async fn a_dropped_acquire_can_be_withdrawn<B: LockBackend>(backend: &B) {
-    for polls in 0..8 {
+    for polls in 1..8 {
         for wait in [None, Some(PATIENCE)] {
             let key = key("dropped");
             let (dropped, other) = (claim(&key, 60_000), claim(&key, 10_000));

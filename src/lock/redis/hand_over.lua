@@ -23,8 +23,8 @@ local function grant(owner, fence, lease)
 end
 
 -- Gives the free key to the oldest waiter whose process still listens. Returns true where it
--- did, and 'self' where `owner` turned out to be the oldest waiter. An entry in a format of a
--- newer version is left alone, and its turn to the process that can read it.
+-- did, and 'self' where `owner` turned out to be the oldest waiter. The place of a waiter whose
+-- format is newer is left alone, for a process that can read it to serve.
 local function hand_over(lease, owner)
   local entry = redis.call('LINDEX', KEYS[3], 0)
   while entry and string.sub(entry, 1, 1) == '1' do
