@@ -96,11 +96,11 @@ impl Manager {
         };
         attempt.claim = None;
         if first {
+            // Without a runtime no timers and no renewals: the lease ends as it was granted.
             match Handle::try_current() {
                 Ok(here) => {
-                    drop(here.spawn(renew_held(self.held.clone(), self.backend.reconnects())))
+                    here.spawn(renew_held(self.held.clone(), self.backend.reconnects()));
                 }
-                // No timers, no renewals: the lease ends as it was granted.
                 Err(_) => self.held.renewals_ended(),
             }
         }

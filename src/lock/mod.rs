@@ -41,6 +41,7 @@ mod body;
 pub mod contract;
 mod erased;
 mod error;
+mod escape;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -58,6 +59,7 @@ mod redis;
 mod renew;
 mod send_off;
 mod service;
+#[cfg(feature = "axum")]
 mod template;
 
 pub use backend::{Acquired, LockBackend, Released, Renewed};
