@@ -40,7 +40,6 @@ pub struct RedisBuilder {
     prefix: String,
     command_timeout: Duration,
     connect_timeout: Duration,
-    gather: bool,
     queue_bound: usize,
 }
 
@@ -66,7 +65,6 @@ impl RedisHandle {
             prefix: "app".to_owned(),
             command_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(1),
-            gather: true,
             queue_bound: 65_536,
         }
     }
@@ -93,13 +91,6 @@ impl RedisBuilder {
     /// 1 s. A new attempt begins at least every 500 ms whatever is set here.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
-        self
-    }
-
-    /// Whether commands that become ready together leave as one write. Default on; off is for
-    /// comparison.
-    pub fn gather(mut self, gather: bool) -> Self {
-        self.gather = gather;
         self
     }
 
@@ -154,7 +145,6 @@ impl RedisBuilder {
             info,
             command_timeout: self.command_timeout,
             connect_timeout: self.connect_timeout,
-            gather: self.gather,
             queue_bound: self.queue_bound,
         };
         let address = settings.address();
@@ -190,7 +180,6 @@ impl fmt::Debug for RedisBuilder {
             prefix,
             command_timeout,
             connect_timeout,
-            gather,
             queue_bound,
         } = self;
         f.debug_struct("RedisBuilder")
@@ -198,7 +187,6 @@ impl fmt::Debug for RedisBuilder {
             .field("prefix", prefix)
             .field("command_timeout", command_timeout)
             .field("connect_timeout", connect_timeout)
-            .field("gather", gather)
             .field("queue_bound", queue_bound)
             .finish()
     }

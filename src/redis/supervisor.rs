@@ -35,7 +35,6 @@ pub(crate) struct Settings {
     pub(crate) info: ConnectionInfo,
     pub(crate) command_timeout: Duration,
     pub(crate) connect_timeout: Duration,
-    pub(crate) gather: bool,
     pub(crate) queue_bound: usize,
 }
 
@@ -224,13 +223,11 @@ impl Supervisor {
     async fn gather(&mut self, flight: &mut Flight) {
         self.abandoned = self.items.is_empty();
         self.closing |= self.abandoned;
-        if self.settings.gather {
-            tokio::task::yield_now().await;
-            while self.items.len() < BATCH
-                && let Ok(item) = self.queue.try_recv()
-            {
-                self.items.push(item);
-            }
+        tokio::task::yield_now().await;
+        while self.items.len() < BATCH
+            && let Ok(item) = self.queue.try_recv()
+        {
+            self.items.push(item);
         }
         let mut items = std::mem::take(&mut self.items);
         for item in items.drain(..) {
@@ -253,9 +250,8 @@ impl Supervisor {
     }
 
     async fn send_ready(&mut self, flight: &mut Flight) {
-        let most = if self.settings.gather { BATCH } else { 1 };
         while !self.ready.is_empty() {
-            let count = self.ready.len().min(most);
+            let count = self.ready.len().min(BATCH);
             let batch = if count == 1
                 && let Some(queued) = self.ready.pop_front()
             {

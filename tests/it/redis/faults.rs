@@ -107,16 +107,27 @@ async fn a_killed_connection_is_noticed_and_replaced_without_a_command() {
 
 #[tokio::test]
 async fn what_was_sent_on_a_lost_connection_is_unknown_and_what_was_not_is_away() {
-    let (server, proxy, handle) = through_a_proxy().await;
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let handle = RedisHandle::connect(&proxy.url()).expect("a good url");
+    let wire = handle.wire();
+    // The one command that keeps Redis from answering and lets others look on.
+    let mut wait = redis::cmd("BLPOP");
+    wait.arg("empty").arg(0);
+    let sent = tokio::spawn(async move { wire.send(wait).await });
+    eventually("Redis has the command", async || {
+        let clients = server.command(&["CLIENT", "LIST"]);
+        redis::from_redis_value::<String>(clients).is_ok_and(|list| list.contains("cmd=blpop"))
+    })
+    .await;
     server.signal("STOP");
-    let sent = tokio::spawn({
-        let handle = handle.clone();
-        async move { handle.ping().await }
-    });
-    tokio::task::yield_now().await;
     proxy.cut();
     let error = sent.await.expect("no panic").expect_err("it was cut off");
     assert_eq!(error.kind(), RedisErrorKind::Unknown);
+    assert!(
+        std::error::Error::source(&error)
+            .is_none_or(|source| { !error.to_string().contains(&source.to_string()) })
+    );
     eventually("the cut is noticed", async || !handle.status().is_up()).await;
     let error = handle.ping().await.expect_err("Redis is stopped");
     assert_eq!(error.kind(), RedisErrorKind::Away);

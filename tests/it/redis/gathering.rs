@@ -45,14 +45,6 @@ async fn sixty_four_callers_share_their_writes() {
 }
 
 #[tokio::test]
-async fn without_gathering_every_command_is_answered_too() {
-    let server = RedisServer::start();
-    let builder = RedisHandle::builder(server.url()).gather(false);
-    let handle = builder.connect().expect("good settings");
-    rounds_of_64(&handle, 20).await;
-}
-
-#[tokio::test]
 async fn each_caller_gets_its_own_reply_and_its_own_error() {
     let server = RedisServer::start();
     server.command(&["SET", "text", "x"]);

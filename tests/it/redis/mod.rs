@@ -1,9 +1,11 @@
 //! The supervised connection: what it promises when Redis or the network fails.
 
+mod chaos;
 mod close;
 mod configuration;
 mod faults;
 mod gathering;
 mod inbox;
+mod logging;
 mod outage;
 mod scripts;

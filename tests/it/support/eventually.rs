@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 /// How long a test waits for what must happen: far longer than it takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks again and again until the answer is yes.
 ///
 /// # Panics
 /// Where it is not within [`PATIENCE`]; `what` names it then.
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let asked = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,5 +1,5 @@
 //! What the tests share.
 
-pub mod eventually;
-pub mod proxy;
-pub mod redis_server;
+pub(crate) mod eventually;
+pub(crate) mod proxy;
+pub(crate) mod redis_server;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 ///
 /// Runs on the test's runtime and ends, with every connection, when the value is dropped.
 #[derive(Debug)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     accepted: Arc<AtomicUsize>,
     faults: watch::Sender<Faults>,
@@ -28,7 +28,7 @@ struct Faults {
 
 impl Proxy {
     /// Passes on to `target` until told otherwise.
-    pub async fn start(target: u16) -> Self {
+    pub(crate) async fn start(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let faults = watch::Sender::new(Faults::default());
@@ -49,24 +49,24 @@ impl Proxy {
     }
 
     /// `redis://127.0.0.1:port`
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// How many connections came in so far.
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
     /// Opens or closes the black hole. While it is open, connections are accepted and nothing
     /// comes out of them; a connection that was in it never works again, as one that a router
     /// has forgotten.
-    pub fn black_hole(&self, open: bool) {
+    pub(crate) fn black_hole(&self, open: bool) {
         self.faults.send_modify(|faults| faults.hole = open);
     }
 
     /// Closes every connection of the moment; new ones are welcome.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.faults.send_modify(|faults| faults.cut += 1);
     }
 }

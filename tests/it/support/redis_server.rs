@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 /// A shell watches a pipe held by the test: when the pipe closes, because the value is dropped
 /// or the test process died, the shell stops the server by its process id.
 #[derive(Debug)]
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     watcher: Child,
     pipe: Option<ChildStdin>,
     pid: u32,
@@ -29,13 +29,13 @@ wait "$server" 2>/dev/null
 
 impl RedisServer {
     /// Starts a server on a free TCP port of 127.0.0.1 and waits until it answers.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = free_port();
         Self::start_on(port, &[])
     }
 
     /// Starts a server on `port` with further arguments, e.g. to come back after a kill.
-    pub fn start_on(port: u16, arguments: &[&str]) -> Self {
+    pub(crate) fn start_on(port: u16, arguments: &[&str]) -> Self {
         let dir = scratch_dir();
         let socket = dir.join("redis.sock");
         let mut watcher = Command::new("sh")
@@ -89,27 +89,32 @@ impl RedisServer {
     }
 
     /// `redis://127.0.0.1:port`
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// The TCP port.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// The Unix socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.dir.join("redis.sock")
     }
 
+    /// The server's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Sends the server a signal, by its process id: `STOP`, `CONT`, `KILL`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(self.pid, name);
     }
 
     /// Runs one command on a fresh connection, outside of everything under test.
-    pub fn command(&self, arguments: &[&str]) -> redis::Value {
+    pub(crate) fn command(&self, arguments: &[&str]) -> redis::Value {
         let client = redis::Client::open(self.url()).expect("the url is well-formed");
         let mut connection = client.get_connection().expect("the server answers");
         let mut command = redis::cmd(arguments[0]);
@@ -120,7 +125,7 @@ impl RedisServer {
     }
 
     /// How often Redis ran each command since `CONFIG RESETSTAT`, from its own count.
-    pub fn command_counts(&self) -> std::collections::BTreeMap<String, u64> {
+    pub(crate) fn command_counts(&self) -> std::collections::BTreeMap<String, u64> {
         let text: String =
             redis::from_redis_value(self.command(&["INFO", "commandstats"])).expect("text");
         text.lines()
@@ -142,7 +147,7 @@ impl Drop for RedisServer {
 }
 
 /// Sends a signal to one process, by its id.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill")
         .args([&format!("-{name}"), &pid.to_string()])
         .status()
@@ -151,7 +156,7 @@ pub fn signal(pid: u32, name: &str) {
 }
 
 /// A port nobody listens on just now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
