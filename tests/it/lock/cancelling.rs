@@ -63,7 +63,7 @@ async fn a_client_that_goes_away_frees_the_key(locks: impl LockBackend + Clone) 
     use axum::routing::post;
     let app: axum::Router = axum::Router::new().route(
         "/{id}",
-        post(|| std::future::pending::<()>())
+        post(std::future::pending::<()>)
             .layer(LockLayer::new(locks.clone(), key::path("x-lock:{id}"))),
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -109,7 +109,7 @@ fn an_answer_that_outlives_its_runtime_is_dropped_without_a_panic() {
             held.names().len() == 1
         })
         .await;
-        waiting
+        Some(waiting)
     });
     drop(runtime);
     drop(request);

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
-use tower_handoff::lock::{LockBackend, OnLost, RedisLocks};
+use tower_handoff::lock::{OnLost, RedisLocks};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal};
 

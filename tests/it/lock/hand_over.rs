@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
-use tower_handoff::lock::{LockBackend, RedisLocks};
+use tower_handoff::lock::RedisLocks;
 use tower_handoff::redis::RedisHandle;
 
 use super::rig::{Service, fencing, guarded, layer, ms, occupy, send, status, text};

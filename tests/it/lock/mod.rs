@@ -1,4 +1,5 @@
 //! Locks: the contract, the layer, Redis and what can befall it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bodies;
 mod cancelling;

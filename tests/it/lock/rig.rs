@@ -11,8 +11,8 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_handoff::lock::{LockBackend, LockBody, LockGuard, LockLayer, key};
 
-pub type Answer = Response<LockBody<Full<Bytes>>>;
-pub type Service = BoxCloneSyncService<Request<()>, Answer, Infallible>;
+pub(super) type Answer = Response<LockBody<Full<Bytes>>>;
+pub(super) type Service = BoxCloneSyncService<Request<()>, Answer, Infallible>;
 
 /// Runs each test on memory and on a Redis of its own.
 macro_rules! on_both {
@@ -36,7 +36,7 @@ macro_rules! on_both {
 pub(super) use on_both;
 
 /// A layer whose key is the header `x-lock`.
-pub fn layer(locks: &(impl LockBackend + Clone)) -> LockLayer {
+pub(super) fn layer(locks: &(impl LockBackend + Clone)) -> LockLayer {
     LockLayer::new(
         locks.clone(),
         key::header(HeaderName::from_static("x-lock")),
@@ -44,7 +44,7 @@ pub fn layer(locks: &(impl LockBackend + Clone)) -> LockLayer {
 }
 
 /// The layer around a handler that is given the guard.
-pub fn guarded<F, Fut>(layer: &LockLayer, handler: F) -> Service
+pub(super) fn guarded<F, Fut>(layer: &LockLayer, handler: F) -> Service
 where
     F: Fn(LockGuard) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = String> + Send + 'static,
@@ -58,35 +58,38 @@ where
 }
 
 /// The layer around a handler that answers its fence at once.
-pub fn fencing(layer: &LockLayer) -> Service {
+pub(super) fn fencing(layer: &LockLayer) -> Service {
     guarded(layer, |guard| async move { guard.fence().to_string() })
 }
 
 /// The layer around a handler that never ends.
-pub fn hanging(layer: &LockLayer) -> Service {
+pub(super) fn hanging(layer: &LockLayer) -> Service {
     guarded(layer, |_| std::future::pending())
 }
 
-pub fn request(key: &str) -> Request<()> {
+pub(super) fn request(key: &str) -> Request<()> {
     Request::post("/").header("x-lock", key).body(()).unwrap()
 }
 
-pub async fn send(service: &Service, key: &str) -> Answer {
+pub(super) async fn send(service: &Service, key: &str) -> Answer {
     service.clone().oneshot(request(key)).await.unwrap()
 }
 
-pub async fn status(service: &Service, key: &str) -> StatusCode {
+pub(super) async fn status(service: &Service, key: &str) -> StatusCode {
     send(service, key).await.status()
 }
 
-pub async fn text(answer: Answer) -> String {
+pub(super) async fn text(answer: Answer) -> String {
     use http_body_util::BodyExt;
     let bytes = answer.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// Sends a request that stays with its handler, and waits until it holds the lock.
-pub async fn occupy(locks: &(impl LockBackend + Clone), key: &str) -> tokio::task::JoinHandle<()> {
+pub(super) async fn occupy(
+    locks: &(impl LockBackend + Clone),
+    key: &str,
+) -> tokio::task::JoinHandle<()> {
     let service = hanging(&layer(locks));
     let held = locks.held();
     let before = held.names().len();
@@ -101,6 +104,6 @@ pub async fn occupy(locks: &(impl LockBackend + Clone), key: &str) -> tokio::tas
     task
 }
 
-pub const fn ms(ms: u64) -> Duration {
+pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
