@@ -54,6 +54,7 @@ mod lease;
 mod lock_key;
 mod manager;
 mod memory;
+mod options;
 #[cfg(feature = "redis")]
 mod redis;
 mod renew;
@@ -71,10 +72,11 @@ pub use future::LockFuture;
 pub use guard::LockGuard;
 pub use held::HeldLocks;
 pub use holding::ReleaseOutcome;
-pub use layer::{LockLayer, OnLost, OnMissingKey};
+pub use layer::LockLayer;
 pub use lease::{Claim, Fence, Lease, LeaseTime, Owner};
 pub use lock_key::LockKey;
 pub use memory::MemoryLocks;
+pub use options::{OnLost, OnMissingKey};
 #[cfg(feature = "redis")]
 pub use redis::RedisLocks;
 pub use service::LockService;
