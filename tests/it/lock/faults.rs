@@ -180,6 +180,54 @@ async fn an_acquire_into_a_black_hole_fails_in_time_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn an_acquire_that_redis_reads_long_after_its_time_leaves_nothing() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    let service = fencing(&layer(&locks));
+    assert_eq!(status(&service, "warm").await, StatusCode::OK);
+    server.signal("STOP");
+    unavailable(send(&service, "a").await);
+    tokio::time::sleep(ms(1_500)).await;
+    server.signal("CONT");
+    let service = fencing(&layer(&locks).with_try());
+    eventually("served again", async || {
+        status(&service, "a").await == StatusCode::OK
+    })
+    .await;
+}
+
+#[test]
+fn a_packet_that_comes_too_late_changes_nothing() {
+    let server = RedisServer::start();
+    let script = concat!(
+        include_str!("../../../src/lock/redis/hand_over.lua"),
+        "\n",
+        include_str!("../../../src/lock/redis/acquire.lua")
+    );
+    let ask = |not_after: &str| -> (i64, u64, u64) {
+        let command = [
+            "EVAL",
+            script,
+            "3",
+            LOCK,
+            "f",
+            "q",
+            "sixteen-bytes-ok",
+            "10000",
+            "1000",
+        ];
+        let command = [&command[..], &[not_after, "", "8"]].concat();
+        redis::from_redis_value(server.command(&command)).unwrap()
+    };
+    let (what, now, _) = ask("1");
+    assert_eq!(what, -1);
+    let keys: Vec<String> = redis::from_redis_value(server.command(&["KEYS", "*"])).unwrap();
+    assert!(keys.is_empty(), "{keys:?}");
+    let (what, ..) = ask(&(now + 10_000).to_string());
+    assert_eq!(what, 1);
+}
+
+#[tokio::test]
 async fn a_reconnect_renews_what_is_held_at_once() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;

@@ -163,6 +163,17 @@ async fn a_waiter_that_listens_and_does_not_come_loses_its_turn() {
 }
 
 #[tokio::test]
+async fn a_waiter_that_goes_away_leaves_the_line() {
+    let server = RedisServer::start();
+    let locks = instance(&server);
+    let _holder = occupy(&locks, "a").await;
+    let waiter = waiting(&locks);
+    in_line(&server, 1).await;
+    waiter.abort();
+    in_line(&server, 0).await;
+}
+
+#[tokio::test]
 async fn a_holder_that_died_is_succeeded_when_its_lease_ends() {
     let server = RedisServer::start();
     let locks = instance(&server);
