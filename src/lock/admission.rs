@@ -2,6 +2,7 @@
 //!
 //! Floor 6.
 
+use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use http::request::Parts;
 use crate::answer::Refusal;
 use crate::lock::guard::LockGuard;
 use crate::lock::holding::Holding;
-use crate::lock::layer::{OnMissingKey, Options};
 use crate::lock::lease::Claim;
 use crate::lock::manager::{Hold, NotHeld};
+use crate::lock::options::{OnMissingKey, Options};
 use crate::reason::Reason;
 
 /// How a request may go on.
@@ -65,8 +66,13 @@ pub(super) fn admit(
             Err(NotHeld::QueueFull) => Err(refusal(Reason::LockQueueFull)),
             Err(NotHeld::Closed) => Err(refusal(Reason::Draining)),
             Err(NotHeld::Unavailable(error)) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(%error, cause, "a request was refused for want of its lock");
+                let cause = error.source().map(ToString::to_string);
+                // An outage is its own connection's to report, once. This is not one.
+                if error.may_pass() {
+                    tracing::debug!(%error, cause, "a request was refused for want of its lock");
+                } else {
+                    tracing::warn!(%error, cause, "a request was refused for want of its lock");
+                }
                 Err(refusal(Reason::LockUnavailable))
             }
         }

@@ -19,8 +19,8 @@ use crate::lock::admission::Admission;
 use crate::lock::body::LockBody;
 use crate::lock::error::LockErrorKind;
 use crate::lock::guard::LockGuard;
-use crate::lock::layer::{OnLost, Options};
 use crate::lock::manager::Hold;
+use crate::lock::options::{OnLost, Options};
 use crate::reason::Reason;
 
 type Admitting = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send>>;

@@ -86,9 +86,6 @@ impl LockGuard {
     /// # Cancel safety
     /// The release is under way from the first poll on, whether or not the future is polled
     /// again.
-    ///
-    /// # Panics
-    /// With [`RedisLocks`](crate::lock::RedisLocks), outside of a tokio runtime.
     pub async fn release(&self) -> ReleaseOutcome {
         match self.holding.let_go() {
             Ok(told) => told.await.unwrap_or(ReleaseOutcome::Unknown),

@@ -43,8 +43,8 @@ struct Shared {
 struct State {
     held: HashMap<Owner, Arc<dyn Held>>,
     closed: bool,
-    /// Releases under way for locks that are no longer in `held`.
-    leaving: usize,
+    /// Acquires, and releases of locks that are no longer in `held`, under way.
+    under_way: usize,
     /// When the renewal task looks again; `None` while there is no such task.
     next_look: Option<Instant>,
 }
@@ -84,7 +84,7 @@ impl HeldLocks {
     }
 
     /// Closes the list, lets go of everything that is held, and waits until the backend has
-    /// answered or failed once for each lock, and for each release that was already under way.
+    /// answered or failed once for each lock, and for all that was already under way.
     ///
     /// A handler that still runs sees its lock as lost.
     ///
@@ -101,7 +101,7 @@ impl HeldLocks {
             changed.as_mut().enable();
             {
                 let state = self.lock();
-                if state.leaving == 0 && state.held.is_empty() {
+                if state.under_way == 0 && state.held.is_empty() {
                     return;
                 }
             }
@@ -123,6 +123,16 @@ impl HeldLocks {
         }
     }
 
+    /// Begins an acquire, which a shutdown waits for; none once the list is closed.
+    pub(crate) fn begin(&self) -> Option<UnderWay> {
+        let mut state = self.lock();
+        if state.closed {
+            return None;
+        }
+        state.under_way += 1;
+        Some(UnderWay(self.clone()))
+    }
+
     /// Lists a lock. `Err` when the list is closed; else whether a renewal task must be started.
     pub(crate) fn add(&self, owner: Owner, lock: Arc<dyn Held>) -> Result<bool, ()> {
         let due = lock.due();
@@ -142,13 +152,13 @@ impl HeldLocks {
     }
 
     /// Takes a lock off the list; the release counts as under way until the result is dropped.
-    pub(crate) fn leave(&self, owner: &Owner) -> Leaving {
+    pub(crate) fn leave(&self, owner: &Owner) -> UnderWay {
         let mut state = self.lock();
-        state.leaving += 1;
+        state.under_way += 1;
         let lock = state.held.remove(owner);
         drop(state);
         drop(lock);
-        Leaving(self.clone())
+        UnderWay(self.clone())
     }
 
     /// Strikes off the locks whose lease is over, and says what the renewal task does next.
@@ -211,14 +221,14 @@ pub(crate) enum Renewals {
     At(Instant),
 }
 
-/// A release that the shutdown waits for.
-pub(crate) struct Leaving(HeldLocks);
+/// Something that the shutdown waits for, until this is dropped.
+pub(crate) struct UnderWay(HeldLocks);
 
-impl Drop for Leaving {
+impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        state.leaving -= 1;
-        if state.leaving == 0 && state.closed {
+        state.under_way -= 1;
+        if state.under_way == 0 && state.closed {
             self.0.0.closing.notify_waiters();
         }
     }

@@ -156,10 +156,10 @@ impl Holding {
             }
         }
         self.ended.notify_waiters();
-        let leaving = self.held.leave(&self.claim.owner);
+        let under_way = self.held.leave(&self.claim.owner);
         let (tell, told) = oneshot::channel();
         let (backend, claim) = (self.backend.clone(), self.claim.clone());
-        let mut first = Some((tell, leaving));
+        let mut first = Some((tell, under_way));
         send_off(
             self.home.as_ref(),
             until_done(self.claim.lease.get(), move || {
@@ -167,7 +167,7 @@ impl Holding {
                 let answer = backend.clone().release(claim.clone());
                 Box::pin(async move {
                     let answer = answer.await;
-                    if let Some((tell, _leaving)) = first {
+                    if let Some((tell, _under_way)) = first {
                         // Nobody listens where a destructor let go.
                         let _ = tell.send(match &answer {
                             Ok(Released::Freed) => ReleaseOutcome::Freed,

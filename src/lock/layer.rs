@@ -2,7 +2,6 @@
 //!
 //! Floor 6.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +12,10 @@ use tower_layer::Layer;
 use crate::answer::Responder;
 use crate::config::ConfigError;
 use crate::lock::backend::LockBackend;
-use crate::lock::key::source::{KeyFrom, KeyFuture};
+use crate::lock::key::source::KeyFrom;
 use crate::lock::lease::LeaseTime;
 use crate::lock::manager::Manager;
+use crate::lock::options::{MAX_WAIT, OnLost, OnMissingKey, Options};
 use crate::lock::service::LockService;
 
 /// Lets one request at a time through for each key, over all instances that share the backend.
@@ -48,51 +48,11 @@ pub struct LockLayer {
     options: Options,
 }
 
-/// What becomes of a handler whose lock is lost while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum OnLost {
-    /// It goes on, and can see it in its guard. The default: dropping a handler at an arbitrary
-    /// await can do more harm than a write that a fence refuses.
-    #[default]
-    Signal,
-    /// It is dropped where it waits, before anybody else can hold the lock, and the client gets
-    /// 500 with [`Reason::LockLost`](crate::Reason::LockLost) and no `Retry-After`, because the
-    /// outcome is unknown. A body that already streams goes on.
-    Stop,
-}
-
-/// What becomes of a request that has nothing to make a key from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum OnMissingKey {
-    /// It is refused: 400 with [`Reason::LockKeyMissing`](crate::Reason::LockKeyMissing).
-    #[default]
-    Refuse,
-    /// It passes unguarded.
-    Pass,
-}
-
-#[derive(Clone)]
-pub(super) struct Options {
-    pub(super) manager: Manager,
-    pub(super) key: Arc<dyn KeyFrom>,
-    pub(super) lease: LeaseTime,
-    pub(super) wait: Option<Duration>,
-    pub(super) wait_from: Option<Arc<WaitFrom>>,
-    pub(super) methods: Option<Arc<[Method]>>,
-    pub(super) missing: OnMissingKey,
-    pub(super) on_lost: OnLost,
-    pub(super) responder: Responder,
-}
-
-type WaitFrom = dyn Fn(&Parts) -> Option<Duration> + Send + Sync;
-
 impl LockLayer {
     /// How long a request waits in line unless told otherwise.
     pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
     /// The longest wait.
-    pub const MAX_WAIT: Duration = Duration::from_secs(600);
+    pub const MAX_WAIT: Duration = MAX_WAIT;
 
     /// A layer that keeps its locks in `backend`, under the key that `key` finds.
     pub fn new(backend: impl LockBackend, key: impl KeyFrom) -> Self {
@@ -189,52 +149,5 @@ impl<S> Layer<S> for LockLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         LockService::new(inner, Arc::new(self.options.clone()))
-    }
-}
-
-impl Options {
-    pub(super) fn guards(&self, method: &Method) -> bool {
-        match &self.methods {
-            Some(methods) => methods.contains(method),
-            None => !method.is_safe(),
-        }
-    }
-
-    pub(super) fn key(&self, parts: &mut Parts) -> KeyFuture {
-        self.key.key(parts)
-    }
-
-    pub(super) fn wait(&self, parts: &Parts) -> Option<Duration> {
-        let asked = self.wait_from.as_ref().and_then(|wait| wait(parts));
-        match asked {
-            Some(asked) => Some(asked.min(LockLayer::MAX_WAIT)).filter(|wait| !wait.is_zero()),
-            None => self.wait,
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            manager,
-            key: _,
-            lease,
-            wait,
-            wait_from,
-            methods,
-            missing,
-            on_lost,
-            responder,
-        } = self;
-        f.debug_struct("Options")
-            .field("manager", manager)
-            .field("lease", lease)
-            .field("wait", wait)
-            .field("wait_from", &wait_from.as_ref().map(|_| ".."))
-            .field("methods", methods)
-            .field("missing", missing)
-            .field("on_lost", on_lost)
-            .field("responder", responder)
-            .finish_non_exhaustive()
     }
 }

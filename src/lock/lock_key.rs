@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::config::ConfigError;
+use crate::lock::escape::push_hex;
 
 /// The name of what is locked: 1 to 256 bytes of UTF-8, case-sensitive, cheap to clone.
 ///
@@ -91,23 +92,5 @@ impl fmt::Debug for LockKey {
 impl fmt::Display for LockKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// Appends `bytes` percent-encoded: what `plain` does not accept becomes `%XX`.
-pub(crate) fn push_escaped(out: &mut String, bytes: &[u8], plain: impl Fn(u8) -> bool) {
-    for &byte in bytes {
-        if byte.is_ascii() && byte != b'%' && plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            push_hex(out, byte);
-        }
-    }
-}
-
-fn push_hex(out: &mut String, byte: u8) {
-    for digit in [byte >> 4, byte & 15] {
-        out.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
     }
 }

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::lock::backend::{Acquired, LockBackend};
 use crate::lock::erased::ErasedBackend;
 use crate::lock::error::LockError;
-use crate::lock::held::HeldLocks;
+use crate::lock::held::{HeldLocks, UnderWay};
 use crate::lock::holding::{Holding, until_done};
 use crate::lock::lease::Claim;
 use crate::lock::renew::renew_held;
@@ -52,12 +52,13 @@ impl Manager {
         claim: Claim,
         wait: Option<Duration>,
     ) -> Result<Hold, NotHeld> {
-        if self.held.is_closed() {
+        let Some(under_way) = self.held.begin() else {
             return Err(NotHeld::Closed);
-        }
+        };
         let mut attempt = Attempt {
             manager: self,
             claim: Some(claim.clone()),
+            under_way: Some(under_way),
             home: Handle::try_current().ok(),
         };
         let acquired = self.backend.clone().acquire(claim.clone(), wait);
@@ -96,11 +97,11 @@ impl Manager {
         };
         attempt.claim = None;
         if first {
+            // Without a runtime no timers and no renewals: the lease ends as it was granted.
             match Handle::try_current() {
                 Ok(here) => {
-                    drop(here.spawn(renew_held(self.held.clone(), self.backend.reconnects())))
+                    here.spawn(renew_held(self.held.clone(), self.backend.reconnects()));
                 }
-                // No timers, no renewals: the lease ends as it was granted.
                 Err(_) => self.held.renewals_ended(),
             }
         }
@@ -138,6 +139,7 @@ impl Drop for Hold {
 struct Attempt<'a> {
     manager: &'a Manager,
     claim: Option<Claim>,
+    under_way: Option<UnderWay>,
     home: Option<Handle>,
 }
 
@@ -146,17 +148,16 @@ impl Drop for Attempt<'_> {
         let Some(claim) = self.claim.take() else {
             return;
         };
-        let leaving = self.manager.held.leave(&claim.owner);
         let backend = self.manager.backend.clone();
-        let mut leaving = Some(leaving);
+        let mut under_way = self.under_way.take();
         send_off(
             self.home.as_ref(),
             until_done(claim.lease.get(), move || {
-                let leaving = leaving.take();
+                let under_way = under_way.take();
                 let answer = backend.clone().withdraw(claim.clone());
                 Box::pin(async move {
                     let answer = answer.await;
-                    drop(leaving);
+                    drop(under_way);
                     answer
                 })
             }),

@@ -41,6 +41,7 @@ mod body;
 pub mod contract;
 mod erased;
 mod error;
+mod escape;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -53,11 +54,13 @@ mod lease;
 mod lock_key;
 mod manager;
 mod memory;
+mod options;
 #[cfg(feature = "redis")]
 mod redis;
 mod renew;
 mod send_off;
 mod service;
+#[cfg(feature = "axum")]
 mod template;
 
 pub use backend::{Acquired, LockBackend, Released, Renewed};
@@ -69,10 +72,11 @@ pub use future::LockFuture;
 pub use guard::LockGuard;
 pub use held::HeldLocks;
 pub use holding::ReleaseOutcome;
-pub use layer::{LockLayer, OnLost, OnMissingKey};
+pub use layer::LockLayer;
 pub use lease::{Claim, Fence, Lease, LeaseTime, Owner};
 pub use lock_key::LockKey;
 pub use memory::MemoryLocks;
+pub use options::{OnLost, OnMissingKey};
 #[cfg(feature = "redis")]
 pub use redis::RedisLocks;
 pub use service::LockService;

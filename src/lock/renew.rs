@@ -49,7 +49,7 @@ async fn changed(reconnects: &mut Option<watch::Receiver<u64>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn far_off() -> Instant {

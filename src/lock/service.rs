@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::lock::admission::admit;
 use crate::lock::body::LockBody;
 use crate::lock::future::LockFuture;
-use crate::lock::layer::Options;
+use crate::lock::options::Options;
 
 /// A service that [`LockLayer`](crate::lock::LockLayer) guards.
 #[derive(Debug, Clone)]

@@ -3,7 +3,8 @@
 //! Floor 1.
 
 use crate::config::ConfigError;
-use crate::lock::lock_key::{LockKey, push_escaped};
+use crate::lock::escape::{is_unreserved, push_value};
+use crate::lock::lock_key::LockKey;
 
 /// A parsed template. Values are escaped, so no two sets of values render to the same text.
 #[derive(Debug, Clone)]
@@ -36,7 +37,9 @@ impl Template {
                     "a name in each pair of braces, spelled as the route spells it",
                 ));
             }
-            let separates = before.bytes().any(|byte| !plain(byte) && byte != b'%');
+            let separates = before
+                .bytes()
+                .any(|byte| !is_unreserved(byte) && byte != b'%');
             if !parts.is_empty() && !separates {
                 return Err(error(
                     "between two values a character like `:` or `/`, which escaped values never contain",
@@ -86,16 +89,6 @@ impl Template {
             _ => Err(missing),
         }
     }
-}
-
-/// Appends a value of the request's, escaped as every template escapes it.
-pub(crate) fn push_value(key: &mut String, value: &[u8]) {
-    push_escaped(key, value, plain);
-}
-
-/// What a value may contain unescaped: the unreserved characters of RFC 3986.
-fn plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
 }
 
 #[cfg(test)]

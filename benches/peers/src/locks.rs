@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockKey};
+
 use crate::Error;
 use crate::measure::{Series, header, row};
 use crate::server::Server;
@@ -17,7 +19,7 @@ const RELEASE: &str =
 #[derive(Clone)]
 enum Lock {
     Raw(redis::aio::MultiplexedConnection, Arc<redis::Script>),
-    Handoff(tower_handoff::lock::Locks),
+    Handoff(tower_handoff::lock::RedisLocks),
     Rslock(rslock::LockManager),
 }
 
@@ -44,9 +46,13 @@ impl Lock {
                     .await?;
             }
             Self::Handoff(locks) => {
-                let guard = locks.acquire(key).await?;
+                let claim = Claim::new(LockKey::new(key)?, LeaseTime::new(LEASE)?);
+                let acquired = locks.acquire(&claim, Some(Duration::from_secs(60))).await?;
+                if !matches!(acquired, Acquired::Granted(_)) {
+                    return Err(format!("not granted: {acquired:?}").into());
+                }
                 held().await;
-                guard.release().await;
+                locks.release(&claim).await?;
             }
             Self::Rslock(manager) => {
                 let guard = manager.acquire_no_guard(key.as_bytes(), LEASE).await?;
@@ -70,7 +76,7 @@ pub async fn run(slice: Duration) -> Result<(), Error> {
             "raw",
             Lock::Raw(connection, Arc::new(redis::Script::new(RELEASE))),
         ),
-        ("tower-handoff", Lock::Handoff(redis.locks().into())),
+        ("tower-handoff", Lock::Handoff(redis.locks())),
         (
             "rslock",
             Lock::Rslock(rslock::LockManager::new(vec![url.as_str()])),

@@ -5,9 +5,9 @@
 use http::HeaderName;
 use http::request::Parts;
 
+use crate::lock::escape::push_value;
 use crate::lock::key::source::{KeyFrom, KeyFuture};
 use crate::lock::lock_key::LockKey;
-use crate::lock::template::push_value;
 
 /// The key `name:value` of the header `name`, its value escaped.
 ///

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 
@@ -52,6 +53,10 @@ impl KeyFrom for PathKey {
             // It only looks into the extensions, so the first poll answers.
             match params.poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Ok(params)) => Some(params),
+                // The client's mistake, not the application's.
+                Poll::Ready(Err(RawPathParamsRejection::InvalidUtf8InPathParam(_))) => {
+                    return KeyFuture::ready(Ok(None));
+                }
                 Poll::Ready(Err(_)) | Poll::Pending => None,
             }
         };
@@ -62,10 +67,12 @@ impl KeyFrom for PathKey {
         KeyFuture::ready(Ok(match self.0.render(value) {
             Ok(key) => Some(key),
             Err(name) => {
-                tracing::warn!(
-                    name,
-                    "the matched route has no such parameter, or it is empty"
-                );
+                if value(name).is_none() {
+                    tracing::error!(
+                        name,
+                        "a lock's template names a parameter that the route lacks"
+                    );
+                }
                 None
             }
         }))

@@ -16,7 +16,12 @@ if value and string.sub(value, 2, 17) == owner then
   redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', now + lease))
   return { 1, now, tonumber(string.sub(value, 18, 33)) }
 end
-if not value and hand_over(tonumber(ARGV[3]), owner) ~= true then
+local passed_on = not value and hand_over(tonumber(ARGV[3]), owner)
+if passed_on == 'newer' then
+  -- Who holds does not wait, also when it stood behind a place that this version cannot read.
+  redis.call('LREM', KEYS[3], 1, '1' .. owner .. ARGV[5])
+end
+if passed_on and passed_on ~= 'given' then
   local fence = next_fence()
   grant(owner, fence, lease)
   return { 1, now, tonumber(fence) }

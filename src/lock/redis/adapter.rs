@@ -42,7 +42,8 @@ static RENEW: Script = script!("renew.lua");
 /// seconds in case a holder died or a message was lost. The keys of a lock are
 /// `{prefix}:l1:{name}`, and with `:f` and `:q` its fence floor and its line; all of them expire.
 ///
-/// While Redis is away every operation fails at once.
+/// While Redis is away every operation fails at once. Waiting needs `SUBSCRIBE` and `PUBLISH`:
+/// where an ACL forbids them a request that would have to wait is refused instead.
 #[derive(Clone)]
 pub struct RedisLocks {
     pub(super) handle: RedisHandle,

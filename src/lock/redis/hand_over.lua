@@ -22,9 +22,9 @@ local function grant(owner, fence, lease)
   redis.call('SET', KEYS[1], '1' .. owner .. fence, 'PXAT', string.format('%.0f', now + lease))
 end
 
--- Gives the free key to the oldest waiter whose process still listens. Returns true where it
--- did, and 'self' where `owner` turned out to be the oldest waiter. An entry in a format of a
--- newer version is left alone, and its turn to the process that can read it.
+-- Gives the free key to the oldest waiter whose process still listens. Returns 'given' where it
+-- did, 'self' where `owner` is the oldest waiter, 'newer' where that one's place is in a format
+-- of a newer version, which is left alone, and 'nobody'.
 local function hand_over(lease, owner)
   local entry = redis.call('LINDEX', KEYS[3], 0)
   while entry and string.sub(entry, 1, 1) == '1' do
@@ -37,9 +37,9 @@ local function hand_over(lease, owner)
     local message = '1' .. next_owner .. fence .. string.format('%016.0f', now + lease)
     if redis.call('PUBLISH', string.sub(entry, 18), message) > 0 then
       grant(next_owner, fence, lease)
-      return true
+      return 'given'
     end
     entry = redis.call('LINDEX', KEYS[3], 0)
   end
-  return false
+  return entry and 'newer' or 'nobody'
 end

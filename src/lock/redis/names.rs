@@ -2,7 +2,8 @@
 //!
 //! Floor 4.
 
-use crate::lock::lock_key::{LockKey, push_escaped};
+use crate::lock::escape::push_escaped;
+use crate::lock::lock_key::LockKey;
 use crate::redis::keyspace::Keyspace;
 
 /// `{prefix}:l1:{name}` is the lock; with `:f` its fence floor, with `:q` its line. All three

@@ -4,7 +4,7 @@
 local owner = ARGV[1]
 local value = redis.call('GET', KEYS[1])
 if value and string.sub(value, 1, 17) == '1' .. owner then
-  if hand_over(tonumber(ARGV[3])) then
+  if hand_over(tonumber(ARGV[3])) == 'given' then
     return 2
   end
   redis.call('DEL', KEYS[1])

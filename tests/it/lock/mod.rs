@@ -1,1 +1,14 @@
-//!
+//! Locks: the contract, the layer, Redis and what can befall it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bodies;
+mod cancelling;
+mod contract;
+mod exclusion;
+mod faults;
+mod hand_over;
+mod keys;
+mod lease;
+mod refusals;
+mod rig;
+mod shutdown;

@@ -1,0 +1,267 @@
+//! What can befall Redis, and what is in it that is not ours.
+
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use tower_handoff::lock::{OnLost, RedisLocks};
+use tower_handoff::redis::RedisHandle;
+use tower_handoff::{Reason, Refusal};
+
+use super::rig::{fencing, guarded, hanging, layer, ms, occupy, send, status, text};
+use crate::support::eventually::eventually;
+use crate::support::proxy::Proxy;
+use crate::support::redis_server::RedisServer;
+
+const LOCK: &str = "app:l1:{x-lock:a}";
+
+fn locks(url: &str) -> RedisLocks {
+    RedisHandle::connect(url).unwrap().locks()
+}
+
+fn string(server: &RedisServer, command: &[&str]) -> String {
+    redis::from_redis_value(server.command(command)).unwrap()
+}
+
+#[tokio::test]
+async fn an_uncontended_request_costs_one_script_before_and_one_after() {
+    let server = std::sync::Arc::new(RedisServer::start());
+    let locks = locks(&server.url());
+    let gone = async |key: &str| {
+        let exists: i64 = redis::from_redis_value(server.command(&["EXISTS", key])).unwrap();
+        exists == 0
+    };
+    let warm = fencing(&layer(&locks));
+    assert_eq!(status(&warm, "warm").await, StatusCode::OK);
+    eventually("it is let go", async || gone("app:l1:{x-lock:warm}").await).await;
+    for layer in [layer(&locks), layer(&locks).with_try()] {
+        server.command(&["CONFIG", "RESETSTAT"]);
+        let inside = server.clone();
+        let service = guarded(&layer, move |_| {
+            let evalsha = inside.command_counts()["evalsha"];
+            async move { evalsha.to_string() }
+        });
+        assert_eq!(text(send(&service, "a").await).await, "1");
+        eventually("it is let go", async || gone(LOCK).await).await;
+        let counts = server.command_counts();
+        assert_eq!(counts["evalsha"], 2, "{counts:?}");
+        for other in ["eval", "publish", "subscribe"] {
+            assert!(!counts.contains_key(other), "{other}: {counts:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_unavailable_and_left_alone() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    server.command(&["RPUSH", LOCK, "somebody's"]);
+    for layer in [layer(&locks), layer(&locks).with_try()] {
+        unavailable(send(&fencing(&layer), "a").await);
+    }
+    assert_eq!(string(&server, &["LINDEX", LOCK, "0"]), "somebody's");
+    assert_eq!(status(&fencing(&layer(&locks)), "b").await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_lock_in_a_newer_format_is_unavailable_and_left_alone() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    let newer = "2 whatever comes later";
+    server.command(&["SET", LOCK, newer]);
+    for layer in [layer(&locks), layer(&locks).with_try()] {
+        unavailable(send(&fencing(&layer), "a").await);
+    }
+    assert_eq!(string(&server, &["GET", LOCK]), newer);
+
+    // And one that appears while an older format is held is neither renewed nor deleted.
+    server.command(&["DEL", LOCK]);
+    let holder = occupy(&locks, "a").await;
+    server.command(&["SET", LOCK, newer]);
+    holder.abort();
+    locks.held().release_all().await;
+    assert_eq!(string(&server, &["GET", LOCK]), newer);
+}
+
+#[tokio::test]
+async fn fences_grow_after_redis_lost_everything() {
+    let server = RedisServer::start();
+    let service = fencing(&layer(&locks(&server.url())));
+    let mut last = 0;
+    for _ in 0..10 {
+        let fence: u64 = text(send(&service, "a").await).await.parse().unwrap();
+        assert!(fence > last);
+        last = fence;
+        server.command(&["FLUSHALL"]);
+    }
+}
+
+#[tokio::test]
+async fn fences_grow_when_redis_s_clock_is_behind_the_last_one() {
+    let server = RedisServer::start();
+    let ahead = "8000000000000000";
+    server.command(&["SET", "app:l1:{x-lock:a}:f", ahead]);
+    let service = fencing(&layer(&locks(&server.url())));
+    assert_eq!(text(send(&service, "a").await).await, "8000000000000001");
+    assert_eq!(text(send(&service, "a").await).await, "8000000000000002");
+}
+
+#[tokio::test]
+async fn a_holder_whose_lock_was_lost_with_redis_s_data_is_stopped() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    let layer = layer(&locks)
+        .with_lease(ms(3_000))
+        .unwrap()
+        .with_on_lost(OnLost::Stop);
+    let stopped = tokio::spawn(async move { send(&hanging(&layer), "a").await });
+    let held = locks.held();
+    eventually("it is held", async || held.names().len() == 1).await;
+    server.command(&["FLUSHALL"]);
+    lost(stopped.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_holder_is_stopped_while_redis_is_silent_past_the_lease() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    let stopping = layer(&locks)
+        .with_lease(ms(1_000))
+        .unwrap()
+        .with_on_lost(OnLost::Stop);
+    let stopped = tokio::spawn(async move { send(&hanging(&stopping), "a").await });
+    let held = locks.held();
+    eventually("it is held", async || held.names().len() == 1).await;
+    server.signal("STOP");
+    lost(stopped.await.unwrap());
+    server.signal("CONT");
+    let service = fencing(&layer(&locks).with_try());
+    eventually("served again", async || {
+        status(&service, "a").await == StatusCode::OK
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_short_silence_of_redis_loses_nothing() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    let layer = layer(&locks)
+        .with_lease(ms(6_000))
+        .unwrap()
+        .with_on_lost(OnLost::Stop);
+    let service = guarded(&layer, |guard| async move {
+        tokio::time::sleep(ms(7_000)).await;
+        guard.check().is_ok().to_string()
+    });
+    let task = tokio::spawn(async move { text(send(&service, "a").await).await });
+    let held = locks.held();
+    eventually("it is held", async || held.names().len() == 1).await;
+    server.signal("STOP");
+    tokio::time::sleep(ms(2_500)).await;
+    server.signal("CONT");
+    assert_eq!(task.await.unwrap(), "true");
+}
+
+#[tokio::test]
+async fn an_acquire_into_a_black_hole_fails_in_time_and_leaves_nothing() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let locks = locks(&proxy.url());
+    let service = fencing(&layer(&locks));
+    assert_eq!(status(&service, "a").await, StatusCode::OK);
+    proxy.black_hole(true);
+    unavailable(send(&service, "a").await);
+    unavailable(send(&service, "a").await);
+    proxy.black_hole(false);
+    let service = fencing(&layer(&locks).with_try());
+    eventually("served again", async || {
+        status(&service, "a").await == StatusCode::OK
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_acquire_that_redis_reads_long_after_its_time_leaves_nothing() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    let service = fencing(&layer(&locks));
+    assert_eq!(status(&service, "warm").await, StatusCode::OK);
+    server.signal("STOP");
+    unavailable(send(&service, "a").await);
+    tokio::time::sleep(ms(1_500)).await;
+    server.signal("CONT");
+    let service = fencing(&layer(&locks).with_try());
+    eventually("served again", async || {
+        status(&service, "a").await == StatusCode::OK
+    })
+    .await;
+}
+
+#[test]
+fn a_packet_that_comes_too_late_changes_nothing() {
+    let server = RedisServer::start();
+    let script = concat!(
+        include_str!("../../../src/lock/redis/hand_over.lua"),
+        "\n",
+        include_str!("../../../src/lock/redis/acquire.lua")
+    );
+    let ask = |not_after: &str| -> (i64, u64, u64) {
+        let command = [
+            "EVAL",
+            script,
+            "3",
+            LOCK,
+            "f",
+            "q",
+            "sixteen-bytes-ok",
+            "10000",
+            "1000",
+        ];
+        let command = [&command[..], &[not_after, "", "8"]].concat();
+        redis::from_redis_value(server.command(&command)).unwrap()
+    };
+    let (what, now, _) = ask("1");
+    assert_eq!(what, -1);
+    let keys: Vec<String> = redis::from_redis_value(server.command(&["KEYS", "*"])).unwrap();
+    assert!(keys.is_empty(), "{keys:?}");
+    let (what, ..) = ask(&(now + 10_000).to_string());
+    assert_eq!(what, 1);
+}
+
+#[tokio::test]
+async fn a_reconnect_renews_what_is_held_at_once() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let locks = locks(&proxy.url());
+    let service = hanging(&layer(&locks).with_lease(ms(3_600_000)).unwrap());
+    let held = locks.held();
+    let task = tokio::spawn(async move { send(&service, "a").await });
+    eventually("it is held", async || held.names().len() == 1).await;
+    server.command(&["PEXPIRE", LOCK, "60000"]);
+    proxy.cut();
+    eventually("it is renewed", async || {
+        let left: i64 = redis::from_redis_value(server.command(&["PTTL", LOCK])).unwrap();
+        left > 3_000_000
+    })
+    .await;
+    task.abort();
+}
+
+#[track_caller]
+fn unavailable(answer: super::rig::Answer) {
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        answer.extensions().get::<Refusal>().unwrap().reason,
+        Reason::LockUnavailable
+    );
+    assert!(answer.headers().contains_key(RETRY_AFTER));
+}
+
+#[track_caller]
+fn lost(answer: super::rig::Answer) {
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        answer.extensions().get::<Refusal>().unwrap().reason,
+        Reason::LockLost
+    );
+    assert!(!answer.headers().contains_key(RETRY_AFTER));
+}

@@ -1,0 +1,245 @@
+//! From one instance to the next: two connections, one Redis.
+
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
+use tower_handoff::lock::RedisLocks;
+use tower_handoff::redis::RedisHandle;
+
+use super::rig::{Service, fencing, guarded, layer, ms, occupy, send, status, text};
+use crate::support::eventually::eventually;
+use crate::support::redis_server::RedisServer;
+
+const LOCK: &str = "app:l1:{x-lock:a}";
+const LINE: &str = "app:l1:{x-lock:a}:q";
+
+fn instance(server: &RedisServer) -> RedisLocks {
+    RedisHandle::connect(&server.url()).unwrap().locks()
+}
+
+fn waiting(locks: &RedisLocks) -> tokio::task::JoinHandle<String> {
+    waiting_in(fencing(&layer(locks).with_wait(ms(60_000)).unwrap()))
+}
+
+fn waiting_in(service: Service) -> tokio::task::JoinHandle<String> {
+    tokio::spawn(async move { text(send(&service, "a").await).await })
+}
+
+fn line(server: &RedisServer) -> i64 {
+    redis::from_redis_value(server.command(&["LLEN", LINE])).unwrap()
+}
+
+async fn in_line(server: &RedisServer, many: i64) {
+    eventually("they are in line", async || line(server) == many).await;
+}
+
+/// The inbox is subscribed at the first wait; afterwards a wait costs one command.
+async fn warm_up(server: &RedisServer, locks: &RedisLocks) {
+    let other = instance(server);
+    let holder = occupy(&other, "a").await;
+    let waiter = waiting(locks);
+    in_line(server, 1).await;
+    holder.abort();
+    waiter.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_release_wakes_the_waiter_of_another_instance_with_one_message() {
+    let server = RedisServer::start();
+    let (a, b) = (instance(&server), instance(&server));
+    warm_up(&server, &b).await;
+    let holder = occupy(&a, "a").await;
+    let fence: u64 = {
+        let value: Vec<u8> = redis::from_redis_value(server.command(&["GET", LOCK])).unwrap();
+        std::str::from_utf8(&value[17..33])
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let waiter = waiting(&b);
+    in_line(&server, 1).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    holder.abort();
+    let next: u64 = waiter.await.unwrap().parse().unwrap();
+    assert!(next > fence);
+    eventually("it is let go", async || {
+        server.command_counts().contains_key("del")
+    })
+    .await;
+    let counts = server.command_counts();
+    assert_eq!(counts["publish"], 1);
+    // Two releases. A look at the lock, once a second, would be one more, if this machine slept.
+    assert!((2..=3).contains(&counts["evalsha"]), "{counts:?}");
+}
+
+#[tokio::test]
+async fn instances_are_served_first_come_first_served() {
+    let server = RedisServer::start();
+    let instances = [instance(&server), instance(&server), instance(&server)];
+    let holder = occupy(&instances[0], "a").await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut waiters = Vec::new();
+    for number in 0..9 {
+        let order = order.clone();
+        let layer = layer(&instances[number % 3]).with_wait(ms(60_000)).unwrap();
+        waiters.push(waiting_in(guarded(&layer, move |guard| {
+            order.lock().unwrap().push((number, guard.fence()));
+            async { String::new() }
+        })));
+        in_line(&server, i64::try_from(waiters.len()).unwrap()).await;
+    }
+    holder.abort();
+    for waiter in waiters {
+        waiter.await.unwrap();
+    }
+    let order = order.lock().unwrap();
+    let numbers: Vec<_> = order.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, Vec::from_iter(0..9));
+    assert!(order.is_sorted_by(|(_, a), (_, b)| a < b));
+}
+
+#[tokio::test]
+async fn a_burst_costs_two_commands_an_acquisition_however_many_wait() {
+    let server = RedisServer::start();
+    let instances = [instance(&server), instance(&server)];
+    for instance in &instances {
+        warm_up(&server, instance).await;
+    }
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let tasks: Vec<_> = (0..128)
+        .map(|number| waiting(&instances[number % 2]))
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    eventually("all is let go", async || {
+        let exists: i64 = redis::from_redis_value(server.command(&["EXISTS", LOCK])).unwrap();
+        exists == 0
+    })
+    .await;
+    let evalsha = server.command_counts()["evalsha"];
+    assert!(
+        (250..=2 * 128 + 64).contains(&evalsha),
+        "{evalsha} scripts for 128 acquisitions"
+    );
+}
+
+#[tokio::test]
+async fn a_dead_waiter_is_skipped() {
+    let server = RedisServer::start();
+    let locks = instance(&server);
+    let holder = occupy(&locks, "a").await;
+    let dead = "1the-dead-waiter!app:inbox1:nobody-listens";
+    server.command(&["RPUSH", LINE, dead]);
+    let waiter = waiting(&locks);
+    in_line(&server, 2).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    holder.abort();
+    waiter.await.unwrap();
+    let counts = server.command_counts();
+    assert_eq!(counts["publish"], 2, "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_waiter_that_listens_and_does_not_come_loses_its_turn() {
+    let server = RedisServer::start();
+    let locks = instance(&server);
+    let holder = occupy(&locks, "a").await;
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut stalled = client.get_connection().unwrap();
+    let mut stalled = stalled.as_pubsub();
+    stalled.subscribe("stalled").unwrap();
+    server.command(&["RPUSH", LINE, "1the-stalled-one!stalled"]);
+    let waiter = waiting(&locks);
+    in_line(&server, 2).await;
+    holder.abort();
+    let next: u64 = waiter.await.unwrap().parse().unwrap();
+    let grant: Vec<u8> = stalled.get_message().unwrap().get_payload_bytes().to_vec();
+    let stalled: u64 = std::str::from_utf8(&grant[17..33])
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(next > stalled);
+}
+
+#[tokio::test]
+async fn a_waiter_that_goes_away_leaves_the_line() {
+    let server = RedisServer::start();
+    let locks = instance(&server);
+    let _holder = occupy(&locks, "a").await;
+    let waiter = waiting(&locks);
+    in_line(&server, 1).await;
+    waiter.abort();
+    in_line(&server, 0).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_died_is_succeeded_when_its_lease_ends() {
+    let server = RedisServer::start();
+    let locks = instance(&server);
+    // Nobody will ever release or renew this.
+    server.command(&[
+        "SET",
+        LOCK,
+        "1the-dead-holder!1000000000000001",
+        "PX",
+        "1500",
+    ]);
+    let fence: u64 = waiting(&locks).await.unwrap().parse().unwrap();
+    assert!(fence > 1_000_000_000_000_001);
+}
+
+#[tokio::test]
+async fn a_free_key_with_a_line_goes_to_the_oldest_waiter_and_not_to_a_newcomer() {
+    let server = RedisServer::start();
+    let (a, b) = (instance(&server), instance(&server));
+    let _holder = occupy(&a, "a").await;
+    let waiter = waiting_in(super::rig::hanging(
+        &layer(&b).with_wait(ms(60_000)).unwrap(),
+    ));
+    in_line(&server, 1).await;
+    server.command(&["DEL", LOCK]);
+    let newcomer = fencing(&layer(&a).with_try());
+    assert_eq!(status(&newcomer, "a").await, StatusCode::CONFLICT);
+    eventually("the waiter holds it", async || b.held().names().len() == 1).await;
+    waiter.abort();
+}
+
+#[tokio::test]
+async fn connections_killed_while_waiting_cost_no_place_and_no_lock() {
+    let server = RedisServer::start();
+    let (a, b) = (instance(&server), instance(&server));
+    let holder = occupy(&a, "a").await;
+    let waiter = waiting(&b);
+    in_line(&server, 1).await;
+    for kind in ["normal", "pubsub"] {
+        server.command(&["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+    }
+    holder.abort();
+    assert!(waiter.await.unwrap().parse::<u64>().is_ok());
+}
+
+#[tokio::test]
+async fn forgotten_scripts_are_sent_again_while_somebody_waits() {
+    let server = RedisServer::start();
+    let (a, b) = (instance(&server), instance(&server));
+    let holder = occupy(&a, "a").await;
+    let waiter = waiting(&b);
+    in_line(&server, 1).await;
+    server.command(&["SCRIPT", "FLUSH"]);
+    holder.abort();
+    assert!(waiter.await.unwrap().parse::<u64>().is_ok());
+}
+
+#[tokio::test]
+async fn a_place_in_line_in_a_newer_format_is_left_alone() {
+    let server = RedisServer::start();
+    let locks = instance(&server);
+    let holder = occupy(&locks, "a").await;
+    server.command(&["RPUSH", LINE, "2 whatever comes later"]);
+    holder.abort();
+    let service = fencing(&layer(&locks).with_wait(ms(20_000)).unwrap());
+    assert_eq!(status(&service, "a").await, StatusCode::OK);
+    eventually("it is let go", async || locks.held().names().is_empty()).await;
+    assert_eq!(line(&server), 1);
+}

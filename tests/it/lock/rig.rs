@@ -1,0 +1,109 @@
+//! A guarded service, and what the tests ask of it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_handoff::lock::{LockBackend, LockBody, LockGuard, LockLayer, key};
+
+pub(super) type Answer = Response<LockBody<Full<Bytes>>>;
+pub(super) type Service = BoxCloneSyncService<Request<()>, Answer, Infallible>;
+
+/// Runs each test on memory and on a Redis of its own.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod on_memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(tower_handoff::lock::MemoryLocks::new()).await;
+            })+
+        }
+        mod on_redis {
+            $(#[tokio::test]
+            async fn $name() {
+                let server = crate::support::redis_server::RedisServer::start();
+                let handle = tower_handoff::redis::RedisHandle::connect(&server.url()).unwrap();
+                super::$name(handle.locks()).await;
+            })+
+        }
+    };
+}
+pub(super) use on_both;
+
+/// A layer whose key is the header `x-lock`.
+pub(super) fn layer(locks: &(impl LockBackend + Clone)) -> LockLayer {
+    LockLayer::new(
+        locks.clone(),
+        key::header(HeaderName::from_static("x-lock")),
+    )
+}
+
+/// The layer around a handler that is given the guard.
+pub(super) fn guarded<F, Fut>(layer: &LockLayer, handler: F) -> Service
+where
+    F: Fn(LockGuard) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = String> + Send + 'static,
+{
+    let inner = service_fn(move |request: Request<()>| {
+        let guard = request.extensions().get::<LockGuard>().unwrap().clone();
+        let work = handler(guard);
+        async move { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(work.await)))) }
+    });
+    BoxCloneSyncService::new(layer.layer(inner))
+}
+
+/// The layer around a handler that answers its fence at once.
+pub(super) fn fencing(layer: &LockLayer) -> Service {
+    guarded(layer, |guard| async move { guard.fence().to_string() })
+}
+
+/// The layer around a handler that never ends.
+pub(super) fn hanging(layer: &LockLayer) -> Service {
+    guarded(layer, |_| std::future::pending())
+}
+
+pub(super) fn request(key: &str) -> Request<()> {
+    Request::post("/").header("x-lock", key).body(()).unwrap()
+}
+
+pub(super) async fn send(service: &Service, key: &str) -> Answer {
+    service.clone().oneshot(request(key)).await.unwrap()
+}
+
+pub(super) async fn status(service: &Service, key: &str) -> StatusCode {
+    send(service, key).await.status()
+}
+
+pub(super) async fn text(answer: Answer) -> String {
+    use http_body_util::BodyExt;
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Sends a request that stays with its handler, and waits until it holds the lock.
+pub(super) async fn occupy(
+    locks: &(impl LockBackend + Clone),
+    key: &str,
+) -> tokio::task::JoinHandle<()> {
+    let service = hanging(&layer(locks));
+    let held = locks.held();
+    let before = held.names().len();
+    let request = request(key);
+    let task = tokio::spawn(async move {
+        let _ = service.oneshot(request).await;
+    });
+    crate::support::eventually::eventually("the lock is held", async || {
+        held.names().len() > before
+    })
+    .await;
+    task
+}
+
+pub(super) const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
