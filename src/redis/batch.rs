@@ -67,13 +67,12 @@ impl Batch {
         let count = queued.len();
         let mut pipeline = Pipeline::with_capacity(count);
         let mut callers = Vec::with_capacity(count);
-        let mut since = None;
         for Queued { command, caller } in queued {
-            // The oldest decides for all: nobody waits longer than promised.
-            since = since.min(Some(caller.since)).or(Some(caller.since));
             pipeline.add_command(command);
             callers.push(caller);
         }
+        // The one that has waited longest decides for all: nobody waits longer than promised.
+        let since = callers.iter().map(|caller| caller.since).min();
         let mut connection = connection.clone();
         let deadline = since.unwrap_or_else(Instant::now) + timeout;
         Self::new(deadline, Waiting::Many(callers), async move {

@@ -13,8 +13,9 @@ use super::clock::Clock;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
 use super::mailbox::Mailbox;
+use super::shared::{Settings, Shared};
 use super::status::Breaker;
-use super::supervisor::{Settings, Shared, Supervisor};
+use super::supervisor::Supervisor;
 use super::url;
 use crate::config::ConfigError;
 

@@ -2,12 +2,12 @@
 //!
 //! Floor 3.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, PushInfo, PushKind, Value};
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::error::describe;
@@ -16,8 +16,8 @@ use super::mailbox::Mailbox;
 /// A connection on which Redis has just answered.
 pub(crate) struct Line {
     pub(crate) connection: MultiplexedConnection,
-    /// Notified by the driver when the connection ends, also while nothing is asked.
-    pub(crate) lost: Arc<Notify>,
+    /// Sent by the driver when the connection ends, also while nothing is asked.
+    pub(crate) lost: oneshot::Receiver<()>,
     pub(crate) time: Time,
 }
 
@@ -43,8 +43,8 @@ pub(crate) async fn attempt(
 }
 
 async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, String> {
-    let lost = Arc::new(Notify::new());
-    let notify = Arc::clone(&lost);
+    let (ended, lost) = oneshot::channel();
+    let ended = Mutex::new(Some(ended));
     let config = AsyncConnectionConfig::new()
         // The supervisor and the attempt have time-outs of their own.
         .set_connection_timeout(None)
@@ -52,17 +52,20 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
         .set_pipeline_buffer_size(4096)
         .set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
-                notify.notify_one();
+                // It comes once; a poisoned lock cannot be, nothing panics under it.
+                if let Some(ended) = ended.lock().ok().and_then(|mut ended| ended.take()) {
+                    let _ = ended.send(());
+                }
             } else {
                 mailbox.deliver(push);
             }
             Ok::<(), ()>(())
         });
-    let client = redis::Client::open(info).map_err(reason)?;
+    let client = redis::Client::open(info).map_err(|error| reason(&error))?;
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await
-        .map_err(reason)?;
+        .map_err(|error| reason(&error))?;
 
     // PING is refused while Redis loads its data or is a replica without a master; TIME is not.
     let mut probe = redis::Pipeline::with_capacity(2);
@@ -71,7 +74,7 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
     let replies = connection
         .send_packed_commands(&probe, 0, 2)
         .await
-        .map_err(reason)?;
+        .map_err(|error| reason(&error))?;
     let received = Instant::now();
     let mut time = Value::Nil;
     for reply in replies {
@@ -94,7 +97,7 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
 }
 
 /// What redis-rs says of a failed attempt; a refused login names no password.
-fn reason(error: redis::RedisError) -> String {
+fn reason(error: &redis::RedisError) -> String {
     match error.kind() {
         ErrorKind::RESP3NotSupported => "the server does not speak RESP3".to_owned(),
         _ => error.to_string(),

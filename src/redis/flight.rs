@@ -32,6 +32,10 @@ pub(crate) struct Flight {
 }
 
 /// What can happen on a connection by itself.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart where it is returned, never stored"
+)]
 pub(crate) enum Event {
     /// The oldest batch was answered.
     Landed(Batch, Replies),
@@ -56,10 +60,6 @@ impl Flight {
 
     pub(crate) fn connection(&self) -> &MultiplexedConnection {
         &self.connection
-    }
-
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// How many commands wait for replies.
@@ -128,24 +128,25 @@ impl Flight {
         if self.doubted_until.is_some_and(|until| until <= now) {
             return true;
         }
-        let mut late = VecDeque::new();
-        for batch in std::mem::take(&mut self.batches) {
+        let mut kept = VecDeque::with_capacity(self.batches.len());
+        let mut uncertain = false;
+        for batch in self.batches.drain(..) {
             if batch.deadline() > now {
-                self.batches.push_back(batch);
-            } else if batch.is_subscription() {
-                // Redis may have subscribed all the same; only a fresh connection is certain.
-                return true;
-            } else {
-                late.push_back(batch);
+                kept.push_back(batch);
+                continue;
             }
-        }
-        for batch in late {
+            // Redis may have subscribed all the same; only a fresh connection is certain.
+            uncertain |= batch.is_subscription();
             self.commands -= batch.len();
             self.doubted_until.get_or_insert(now + self.timeout / 2);
             batch.fail(&RedisError::unknown(
                 "Redis did not answer in time: the command may have been carried out",
                 None,
             ));
+        }
+        self.batches = kept;
+        if uncertain {
+            return true;
         }
         if let Some(until) = self.doubted_until {
             self.ring_by(until);

@@ -14,9 +14,9 @@ use super::error::{RedisError, RedisErrorKind};
 use super::keyspace::Keyspace;
 use super::queue::{Caller, Item, Queued};
 use super::script::Script;
+use super::shared::Shared;
 use super::slots::Slots;
 use super::status::{RedisStatus, closed};
-use super::supervisor::Shared;
 
 /// One process's connection to Redis, supervised, cheap to clone, shared by sessions and locks.
 ///
@@ -80,11 +80,14 @@ impl RedisHandle {
     /// # Cancel safety
     /// Once polled, the closing goes on without the future.
     pub async fn close(&self) {
-        if self.0.queue.send(Item::Close).await.is_ok() {
-            // The bound is a safety net for a runtime that was shut down under the supervisor.
-            let bound = 2 * self.0.command_timeout + Duration::from_secs(1);
-            let _ = tokio::time::timeout(bound, self.0.shared.breaker.closed()).await;
-        }
+        let closed = async {
+            if self.0.queue.send(Item::Close).await.is_ok() {
+                self.0.shared.breaker.closed().await;
+            }
+        };
+        // A safety net for a runtime that was shut down under the supervisor.
+        let bound = 2 * self.0.command_timeout + Duration::from_secs(1);
+        let _ = tokio::time::timeout(bound, closed).await;
     }
 }
 

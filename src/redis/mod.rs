@@ -33,7 +33,9 @@
 //!   same, and nobody else notices.
 //! - **Order.** Commands are carried out in the order in which they were queued.
 //!
-//! It speaks RESP3, so it needs Redis 6.2 or later, or Valkey.
+//! It speaks RESP3, so it needs Redis 6.2 or later, or Valkey. A user with restricted rights needs
+//! `HELLO`, `PING`, `TIME` and `CLIENT SETINFO` for the connection itself, on top of what sessions
+//! and locks use.
 
 mod backoff;
 mod batch;
@@ -44,10 +46,12 @@ pub(crate) mod error;
 mod flight;
 pub(crate) mod handle;
 pub(crate) mod inbox;
+mod intake;
 pub(crate) mod keyspace;
 mod mailbox;
 mod queue;
 pub(crate) mod script;
+mod shared;
 mod slots;
 pub(crate) mod status;
 mod supervisor;

@@ -48,7 +48,7 @@ async fn among_many_commands_each_unknown_script_still_answers_its_own_caller() 
     let calls = (0..200).map(|number: u32| {
         let wire = handle.wire();
         async move {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 wire.run_echo(b"key", &number.to_be_bytes()).await
             } else {
                 let mut echo = redis::cmd("ECHO");

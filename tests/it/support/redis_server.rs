@@ -104,6 +104,7 @@ impl RedisServer {
     }
 
     /// The server's process id.
+    #[allow(dead_code, reason = "the benches pin it to a processor")]
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }

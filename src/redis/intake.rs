@@ -1,0 +1,123 @@
+//! The supervisor's end of the queue: gathers what is to be sent, and refuses what cannot be.
+//!
+//! Floor 3.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use tokio::sync::mpsc;
+
+use super::error::RedisError;
+use super::queue::{Item, Queued};
+
+/// The most commands that leave in one write: some hundred KiB of usual commands, so that the
+/// first of them does not wait for the last.
+pub(crate) const BATCH: usize = 512;
+
+/// What the handles have asked for.
+pub(crate) struct Intake {
+    queue: mpsc::Receiver<Item>,
+    /// Just taken from the queue; kept between calls for its memory.
+    items: Vec<Item>,
+    /// Whether more than one was taken the last time.
+    crowd: bool,
+    /// In order, to be sent next.
+    pub(crate) ready: VecDeque<Queued>,
+    /// Somebody has asked for the inbox since it was last subscribed.
+    pub(crate) subscribe: bool,
+    /// Somebody has ever asked for the inbox: every new connection subscribes.
+    pub(crate) inbox_wanted: bool,
+    /// Nothing more is to be expected: end when all that is left is answered.
+    pub(crate) closing: bool,
+    /// Every handle is gone: the queue gives nothing any more.
+    abandoned: bool,
+}
+
+impl Intake {
+    pub(crate) fn new(queue: mpsc::Receiver<Item>) -> Self {
+        Self {
+            queue,
+            items: Vec::new(),
+            crowd: false,
+            ready: VecDeque::new(),
+            subscribe: false,
+            inbox_wanted: false,
+            closing: false,
+            abandoned: false,
+        }
+    }
+
+    /// Whether anything can still come.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.abandoned
+    }
+
+    /// Whether everything that was asked for is sent.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.ready.is_empty() && self.queue.is_empty()
+    }
+
+    /// Waits until something is queued. Dropping the future loses nothing.
+    pub(crate) async fn some(&mut self) {
+        if self.queue.recv_many(&mut self.items, BATCH).await == 0 {
+            self.abandoned = true;
+            self.closing = true;
+        }
+    }
+
+    /// Makes ready what is queued, after every task that can run has had its turn to add to it.
+    ///
+    /// Without that turn the first command would leave alone: it wakes this task before the
+    /// tasks that were about to send theirs.
+    ///
+    /// A lone caller has nobody to wait for: with nothing on its way (`idle`), and nothing gathered
+    /// the last time, the command leaves at once.
+    pub(crate) async fn gather(&mut self, idle: bool) {
+        if self.crowd || !idle {
+            tokio::task::yield_now().await;
+        }
+        while self.items.len() < BATCH
+            && let Ok(item) = self.queue.try_recv()
+        {
+            self.items.push(item);
+        }
+        self.crowd = self.items.len() > 1;
+        self.unpack();
+    }
+
+    /// Makes ready what [`some`](Self::some) found, without waiting for more.
+    pub(crate) fn unpack(&mut self) {
+        for item in self.items.drain(..) {
+            match item {
+                Item::Command(queued) => self.ready.push_back(queued),
+                Item::Subscribe => {
+                    self.subscribe = true;
+                    self.inbox_wanted = true;
+                }
+                Item::Close => self.closing = true,
+            }
+        }
+    }
+
+    /// Whether the inbox is to be subscribed now.
+    pub(crate) fn take_subscribe(&mut self) -> bool {
+        mem::take(&mut self.subscribe)
+    }
+
+    /// Answers everything that is ready with an error.
+    pub(crate) fn refuse(&mut self, error: &RedisError) {
+        for queued in self.ready.drain(..) {
+            queued.caller.answer(Err(error.clone()));
+        }
+    }
+
+    /// Takes nothing more, and answers everything that is left with an error.
+    pub(crate) fn finish(&mut self, error: &RedisError) {
+        self.queue.close();
+        while let Ok(item) = self.queue.try_recv() {
+            self.items.push(item);
+        }
+        self.unpack();
+        self.refuse(error);
+    }
+}

@@ -1,0 +1,39 @@
+//! What the handles read and the supervisor writes, and what neither changes.
+//!
+//! Floor 3.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::ConnectionInfo;
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::mailbox::Mailbox;
+use super::status::Breaker;
+
+/// What is set at construction.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) info: ConnectionInfo,
+    pub(crate) command_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) queue_bound: usize,
+}
+
+impl Settings {
+    /// Host and port, or path: without user and password.
+    pub(crate) fn address(&self) -> String {
+        self.info.addr().to_string()
+    }
+}
+
+/// What the supervisor knows and every handle may look at.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) breaker: Breaker,
+    pub(crate) clock: Clock,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Grows with every connection.
+    pub(crate) epochs: watch::Sender<u64>,
+}
