@@ -55,7 +55,7 @@ async fn a_key_of_another_type_is_unavailable_and_left_alone() {
     let locks = locks(&server.url());
     server.command(&["RPUSH", LOCK, "somebody's"]);
     for layer in [layer(&locks), layer(&locks).with_try()] {
-        unavailable(send(&fencing(&layer), "a").await);
+        unavailable(&send(&fencing(&layer), "a").await);
     }
     assert_eq!(string(&server, &["LINDEX", LOCK, "0"]), "somebody's");
     assert_eq!(status(&fencing(&layer(&locks)), "b").await, StatusCode::OK);
@@ -68,7 +68,7 @@ async fn a_lock_in_a_newer_format_is_unavailable_and_left_alone() {
     let newer = "2 whatever comes later";
     server.command(&["SET", LOCK, newer]);
     for layer in [layer(&locks), layer(&locks).with_try()] {
-        unavailable(send(&fencing(&layer), "a").await);
+        unavailable(&send(&fencing(&layer), "a").await);
     }
     assert_eq!(string(&server, &["GET", LOCK]), newer);
 
@@ -116,7 +116,7 @@ async fn a_holder_whose_lock_was_lost_with_redis_s_data_is_stopped() {
     let held = locks.held();
     eventually("it is held", async || held.names().len() == 1).await;
     server.command(&["FLUSHALL"]);
-    lost(stopped.await.unwrap());
+    lost(&stopped.await.unwrap());
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_holder_is_stopped_while_redis_is_silent_past_the_lease() {
     let held = locks.held();
     eventually("it is held", async || held.names().len() == 1).await;
     server.signal("STOP");
-    lost(stopped.await.unwrap());
+    lost(&stopped.await.unwrap());
     server.signal("CONT");
     let service = fencing(&layer(&locks).with_try());
     eventually("served again", async || {
@@ -169,8 +169,8 @@ async fn an_acquire_into_a_black_hole_fails_in_time_and_leaves_nothing() {
     let service = fencing(&layer(&locks));
     assert_eq!(status(&service, "a").await, StatusCode::OK);
     proxy.black_hole(true);
-    unavailable(send(&service, "a").await);
-    unavailable(send(&service, "a").await);
+    unavailable(&send(&service, "a").await);
+    unavailable(&send(&service, "a").await);
     proxy.black_hole(false);
     let service = fencing(&layer(&locks).with_try());
     eventually("served again", async || {
@@ -186,7 +186,7 @@ async fn an_acquire_that_redis_reads_long_after_its_time_leaves_nothing() {
     let service = fencing(&layer(&locks));
     assert_eq!(status(&service, "warm").await, StatusCode::OK);
     server.signal("STOP");
-    unavailable(send(&service, "a").await);
+    unavailable(&send(&service, "a").await);
     tokio::time::sleep(ms(1_500)).await;
     server.signal("CONT");
     let service = fencing(&layer(&locks).with_try());
@@ -247,7 +247,7 @@ async fn a_reconnect_renews_what_is_held_at_once() {
 }
 
 #[track_caller]
-fn unavailable(answer: super::rig::Answer) {
+fn unavailable(answer: &super::rig::Answer) {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
         answer.extensions().get::<Refusal>().unwrap().reason,
@@ -257,7 +257,7 @@ fn unavailable(answer: super::rig::Answer) {
 }
 
 #[track_caller]
-fn lost(answer: super::rig::Answer) {
+fn lost(answer: &super::rig::Answer) {
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(
         answer.extensions().get::<Refusal>().unwrap().reason,
