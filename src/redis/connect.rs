@@ -10,7 +10,7 @@ use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, PushInfo, PushKind
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::error::describe;
+use super::error::{describe, without_arguments};
 use super::mailbox::Mailbox;
 
 /// A connection on which Redis has just answered.
@@ -96,10 +96,11 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
     })
 }
 
-/// What redis-rs says of a failed attempt; a refused login names no password.
+/// What redis-rs says of a failed attempt. A server that does not know HELLO repeats what came with
+/// it, the password: that part stays out.
 fn reason(error: &redis::RedisError) -> String {
     match error.kind() {
         ErrorKind::RESP3NotSupported => "the server does not speak RESP3".to_owned(),
-        _ => error.to_string(),
+        _ => without_arguments(&error.to_string()).to_owned(),
     }
 }
