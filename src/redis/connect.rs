@@ -30,26 +30,30 @@ pub(crate) struct Time {
 
 /// Tries once, no longer than `timeout`. The error is a reason for people, without passwords.
 ///
+/// `room` writes may wait in the driver. Whatever is handed to it must fit: one that waits for room
+/// is looked at only when all before it are answered, so it would leave alone.
+///
 /// Dropping the future closes whatever was opened.
 pub(crate) async fn attempt(
     info: ConnectionInfo,
     mailbox: Arc<Mailbox>,
     timeout: Duration,
+    room: usize,
 ) -> Result<Line, String> {
-    match tokio::time::timeout(timeout, open(info, mailbox)).await {
+    match tokio::time::timeout(timeout, open(info, mailbox, room)).await {
         Ok(result) => result,
         Err(_) => Err(format!("no answer within {timeout:?}")),
     }
 }
 
-async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, String> {
+async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>, room: usize) -> Result<Line, String> {
     let (ended, lost) = oneshot::channel();
     let ended = Mutex::new(Some(ended));
     let config = AsyncConnectionConfig::new()
         // The supervisor and the attempt have time-outs of their own.
         .set_connection_timeout(None)
         .set_response_timeout(None)
-        .set_pipeline_buffer_size(4096)
+        .set_pipeline_buffer_size(room)
         .set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
                 // It comes once; a poisoned lock cannot be, nothing panics under it.

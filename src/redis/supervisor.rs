@@ -125,9 +125,11 @@ impl Supervisor {
                     next.as_mut().reset(planned.min(soon));
                 }
                 () = &mut next => {
-                    let Settings { info, connect_timeout, .. } = &self.settings;
+                    let Settings { info, connect_timeout, queue_bound, .. } = &self.settings;
                     let mailbox = Arc::clone(&self.shared.mailbox);
-                    attempts.spawn(attempt(info.clone(), mailbox, *connect_timeout));
+                    // As much again for those that timed out before they left.
+                    let room = 2 * queue_bound;
+                    attempts.spawn(attempt(info.clone(), mailbox, *connect_timeout, room));
                     next.as_mut().reset(Instant::now() + OVERLAP);
                 }
                 () = self.intake.some(), if room => {
