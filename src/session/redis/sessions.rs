@@ -139,6 +139,9 @@ impl SessionStore for RedisSessions {
         let Value::Array(reply) = self.run(&SAVE, id, &arguments).await? else {
             return Err(surprise());
         };
+        if let Some(Value::Int(now)) = reply.get(3) {
+            self.0.observe_time(now.unsigned_abs());
+        }
         outcome(reply)
     }
 

@@ -210,3 +210,22 @@ async fn a_redis_that_hangs_costs_a_time_out_and_nothing_else() {
     }
     panic!("the session does not come back");
 }
+
+#[tokio::test]
+async fn a_write_tells_the_handle_what_time_it_is_in_redis() {
+    let server = RedisServer::start();
+    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let layer = SessionLayer::new(redis.sessions());
+    let cookie = visit(&layer, "", "user", "ada").await;
+    let wire = redis.wire();
+    let before = wire.now_ms();
+    // As after the machine was put to sleep, the other way round.
+    wire.observe_time(before + 3_600_000);
+    assert!(wire.now_ms() > before + 3_000_000);
+    visit(&layer, &cookie, "user", "eve").await;
+    assert!(
+        wire.now_ms() < before + 60_000,
+        "{}",
+        wire.now_ms() - before
+    );
+}
