@@ -13,6 +13,9 @@ use tokio::time::Instant;
 use super::error::{describe, without_arguments};
 use super::mailbox::Mailbox;
 
+/// No clock shows more: beyond it milliseconds cannot be added to without care.
+const LATEST_MS: u64 = 1 << 53;
+
 /// A connection on which Redis has just answered.
 pub(crate) struct Line {
     pub(crate) connection: MultiplexedConnection,
@@ -87,13 +90,16 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>, room: usize) -> Resul
             reply => time = reply,
         }
     }
-    let (seconds, micros) = redis::from_redis_value::<(u64, u64)>(time)
-        .map_err(|_| "TIME was not answered with two numbers".to_owned())?;
+    let redis_ms = redis::from_redis_value::<(u64, u64)>(time)
+        .ok()
+        .and_then(|(seconds, micros)| seconds.checked_mul(1000)?.checked_add(micros / 1000))
+        .filter(|ms| *ms <= LATEST_MS)
+        .ok_or("TIME was not answered with a time")?;
     Ok(Line {
         connection,
         lost,
         time: Time {
-            redis_ms: seconds * 1000 + micros / 1000,
+            redis_ms,
             sent,
             received,
         },

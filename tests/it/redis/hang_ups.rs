@@ -183,3 +183,42 @@ async fn a_server_that_repeats_the_password_does_not_make_it_public() {
     let shown = format!("{error} {error:?} {:?}", handle.status());
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+/// Answers every command, whatever it is, with the same bytes.
+async fn says(reply: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 4096];
+                while let Ok(length) = stream.read(&mut bytes).await
+                    && length > 0
+                {
+                    let commands = bytes[..length].iter().filter(|byte| **byte == b'*').count();
+                    let _ = stream.write_all(&reply.repeat(commands)).await;
+                }
+            });
+        }
+    });
+    format!("redis://127.0.0.1:{port}")
+}
+
+#[tokio::test]
+async fn what_is_no_redis_is_away_and_the_reason_is_told() {
+    for (reply, told) in [
+        (&b"-ERR go away\r\n"[..], "go away"),
+        (b"-NOAUTH Authentication required.\r\n", "NOAUTH"),
+        (b"+OK\r\n", "TIME"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "Parse error"),
+        (b"*2\r\n$19\r\n9223372036854775807\r\n$1\r\n1\r\n", "TIME"),
+    ] {
+        let handle = RedisHandle::connect(&says(reply).await).expect("a good url");
+        let error = handle.ping().await.expect_err("it is no Redis");
+        assert_eq!(error.kind(), RedisErrorKind::Away);
+        let RedisStatus::Away { reason, .. } = handle.status() else {
+            panic!("it is no Redis");
+        };
+        assert!(reason.contains(told), "{reason}");
+    }
+}
