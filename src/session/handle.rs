@@ -201,6 +201,9 @@ impl Session {
     /// `change` gets the value or `None`, and returns the value or `None` to remove the field; it
     /// may run several times. Returns what it returned last. A later 5xx does not undo it.
     ///
+    /// Two round trips, the first of them spared where the session was read before; one more each
+    /// time somebody came between.
+    ///
     /// # Errors
     /// [`SessionErrorKind::Gone`], [`SessionErrorKind::Contended`] after 64 tries,
     /// [`SessionErrorKind::Decode`], and those of [`set`](Self::set); see also

@@ -229,3 +229,16 @@ async fn a_write_tells_the_handle_what_time_it_is_in_redis() {
         wire.now_ms() - before
     );
 }
+
+#[tokio::test]
+async fn a_user_with_no_more_than_the_rights_that_are_documented_is_enough() {
+    let server = RedisServer::start();
+    let connection = "+hello +ping +time";
+    let sessions = "+eval +evalsha +get +set +getrange +setrange +exists +pexpire +del";
+    let rights = format!("ACL SETUSER shop on >hunter2 ~shop:s1:* {connection} {sessions}");
+    server.command(&rights.split(' ').collect::<Vec<_>>());
+    let url = format!("redis://shop:hunter2@127.0.0.1:{}", server.port());
+    let redis = RedisHandle::builder(url).prefix("shop").connect().unwrap();
+    let store = redis.sessions();
+    tower_handoff::session::contract::check(&store).await;
+}
