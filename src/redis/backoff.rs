@@ -15,9 +15,11 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Whether nothing was waited for yet.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.tries == 0
+    /// Before the first of several attempts: nothing, unless the last ones were in vain too.
+    pub(crate) fn first(&mut self) -> Duration {
+        let is_fresh = self.tries == 0;
+        let delay = self.next();
+        if is_fresh { Duration::ZERO } else { delay }
     }
 
     /// Never more than half a second.

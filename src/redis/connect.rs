@@ -10,8 +10,11 @@ use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, PushInfo, PushKind
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::error::describe;
+use super::error::{describe, without_arguments};
 use super::mailbox::Mailbox;
+
+/// No clock shows more: beyond it milliseconds cannot be added to without care.
+const LATEST_MS: u64 = 1 << 53;
 
 /// A connection on which Redis has just answered.
 pub(crate) struct Line {
@@ -30,26 +33,30 @@ pub(crate) struct Time {
 
 /// Tries once, no longer than `timeout`. The error is a reason for people, without passwords.
 ///
+/// `room` writes may wait in the driver. Whatever is handed to it must fit: one that waits for room
+/// is looked at only when all before it are answered, so it would leave alone.
+///
 /// Dropping the future closes whatever was opened.
 pub(crate) async fn attempt(
     info: ConnectionInfo,
     mailbox: Arc<Mailbox>,
     timeout: Duration,
+    room: usize,
 ) -> Result<Line, String> {
-    match tokio::time::timeout(timeout, open(info, mailbox)).await {
+    match tokio::time::timeout(timeout, open(info, mailbox, room)).await {
         Ok(result) => result,
         Err(_) => Err(format!("no answer within {timeout:?}")),
     }
 }
 
-async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, String> {
+async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>, room: usize) -> Result<Line, String> {
     let (ended, lost) = oneshot::channel();
     let ended = Mutex::new(Some(ended));
     let config = AsyncConnectionConfig::new()
         // The supervisor and the attempt have time-outs of their own.
         .set_connection_timeout(None)
         .set_response_timeout(None)
-        .set_pipeline_buffer_size(4096)
+        .set_pipeline_buffer_size(room)
         .set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
                 // It comes once; a poisoned lock cannot be, nothing panics under it.
@@ -83,23 +90,27 @@ async fn open(info: ConnectionInfo, mailbox: Arc<Mailbox>) -> Result<Line, Strin
             reply => time = reply,
         }
     }
-    let (seconds, micros) = redis::from_redis_value::<(u64, u64)>(time)
-        .map_err(|_| "TIME was not answered with two numbers".to_owned())?;
+    let redis_ms = redis::from_redis_value::<(u64, u64)>(time)
+        .ok()
+        .and_then(|(seconds, micros)| seconds.checked_mul(1000)?.checked_add(micros / 1000))
+        .filter(|ms| *ms <= LATEST_MS)
+        .ok_or("TIME was not answered with a time")?;
     Ok(Line {
         connection,
         lost,
         time: Time {
-            redis_ms: seconds * 1000 + micros / 1000,
+            redis_ms,
             sent,
             received,
         },
     })
 }
 
-/// What redis-rs says of a failed attempt; a refused login names no password.
+/// What redis-rs says of a failed attempt. A server that does not know HELLO repeats what came with
+/// it, the password: that part stays out.
 fn reason(error: &redis::RedisError) -> String {
     match error.kind() {
         ErrorKind::RESP3NotSupported => "the server does not speak RESP3".to_owned(),
-        _ => error.to_string(),
+        _ => without_arguments(&error.to_string()).to_owned(),
     }
 }

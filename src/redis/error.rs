@@ -95,16 +95,20 @@ pub(crate) fn means_away(code: &str) -> bool {
     matches!(code, "LOADING" | "MASTERDOWN")
 }
 
-/// Redis repeats the arguments of a command that it does not know: that part stays out.
 pub(crate) fn describe(reply: &redis::ServerError) -> String {
     let code = reply.code();
     let detail = reply.details().unwrap_or_default();
-    let detail = detail.split(", with args").next().unwrap_or_default();
+    let detail = without_arguments(detail);
     if detail.is_empty() {
         format!("Redis refused the command: {code}")
     } else {
         format!("Redis refused the command: {code} {detail}")
     }
+}
+
+/// Redis repeats the arguments of a command that it does not know: that part stays out.
+pub(crate) fn without_arguments(text: &str) -> &str {
+    text.split(", with args").next().unwrap_or_default()
 }
 
 impl fmt::Display for RedisError {

@@ -81,11 +81,11 @@ impl RedisHandle {
     /// Once polled, the closing goes on without the future.
     pub async fn close(&self) {
         let closed = async {
-            if self.0.queue.send(Item::Close).await.is_ok() {
-                self.0.shared.breaker.closed().await;
-            }
+            // An error means that it is closing already.
+            let _ = self.0.queue.send(Item::Close).await;
+            self.0.shared.breaker.closed().await;
         };
-        // A safety net for a runtime that was shut down under the supervisor.
+        // A safety net for a supervisor whose runtime is blocked.
         let bound = 2 * self.0.command_timeout + Duration::from_secs(1);
         let _ = tokio::time::timeout(bound, closed).await;
     }

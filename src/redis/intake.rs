@@ -94,7 +94,11 @@ impl Intake {
                     self.subscribe = true;
                     self.inbox_wanted = true;
                 }
-                Item::Close => self.closing = true,
+                // What is queued already is still taken.
+                Item::Close => {
+                    self.closing = true;
+                    self.queue.close();
+                }
             }
         }
     }

@@ -31,7 +31,8 @@
 //!   one by one; the error of one is its own caller's alone. A lone command leaves as itself.
 //! - **Cancelling.** A caller may drop its future at any time. What was queued goes out all the
 //!   same, and nobody else notices.
-//! - **Order.** Commands are carried out in the order in which they were queued.
+//! - **Order.** Commands are carried out in the order in which they were queued, but for a script
+//!   that Redis does not know yet: it is sent again, behind what was sent meanwhile.
 //!
 //! It speaks RESP3, so it needs Redis 6.2 or later, or Valkey. A user with restricted rights needs
 //! `HELLO`, `PING`, `TIME` and `CLIENT SETINFO` for the connection itself, on top of what sessions

@@ -92,8 +92,6 @@ impl Supervisor {
             };
             flight.fail(source);
         }
-        self.shared.breaker.close();
-        self.intake.finish(&closed());
     }
 
     /// Tries to connect until it works; `None` when nobody wants it any longer.
@@ -102,13 +100,11 @@ impl Supervisor {
     /// black hole never comes out of it, only a later attempt can find it closed. Commands are
     /// answered at once meanwhile, except while the very first attempt lasts.
     async fn reach(&mut self) -> Option<Line> {
+        if self.intake.closing {
+            return None;
+        }
         let mut attempts: JoinSet<Result<Line, String>> = JoinSet::new();
-        let delay = if self.backoff.is_fresh() {
-            Duration::ZERO
-        } else {
-            self.backoff.next()
-        };
-        let mut next = Box::pin(tokio::time::sleep(delay));
+        let mut next = Box::pin(tokio::time::sleep(self.backoff.first()));
         loop {
             let oldest = self.intake.ready.front();
             let expiry = oldest.map(|queued| queued.caller.since + self.settings.command_timeout);
@@ -125,9 +121,11 @@ impl Supervisor {
                     next.as_mut().reset(planned.min(soon));
                 }
                 () = &mut next => {
-                    let Settings { info, connect_timeout, .. } = &self.settings;
+                    let Settings { info, connect_timeout, queue_bound, .. } = &self.settings;
                     let mailbox = Arc::clone(&self.shared.mailbox);
-                    attempts.spawn(attempt(info.clone(), mailbox, *connect_timeout));
+                    // As much again for those that timed out before they left.
+                    let room = 2 * queue_bound;
+                    attempts.spawn(attempt(info.clone(), mailbox, *connect_timeout, room));
                     next.as_mut().reset(Instant::now() + OVERLAP);
                 }
                 () = self.intake.some(), if room => {
@@ -159,8 +157,8 @@ impl Supervisor {
             }
             let room = self.intake.is_open() && flight.commands() < self.settings.queue_bound;
             tokio::select! {
+                // Replies that came before the connection ended are handed out first.
                 biased;
-                _ = &mut *lost => return End::Lost(None),
                 event = flight.event() => match event {
                     Event::Lost(error) => return End::Lost(Some(error)),
                     Event::Rang => if flight.expire().await {
@@ -174,6 +172,7 @@ impl Supervisor {
                         }
                     }
                 },
+                _ = &mut *lost => return End::Lost(None),
                 () = self.intake.some(), if room => self.intake.gather(flight.is_empty()).await,
             }
         }
@@ -218,6 +217,14 @@ impl Supervisor {
             tracing::warn!(address, reason, "Redis is away");
         }
         self.intake.refuse(&away());
+    }
+}
+
+/// However it ends, also with its runtime: whoever asks from now on is told so.
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.shared.breaker.close();
+        self.intake.finish(&closed());
     }
 }
 

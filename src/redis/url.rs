@@ -62,8 +62,23 @@ pub(crate) fn mask(url: &str) -> String {
         // The query holds an `@`, or the password a `?`: nobody can tell where either ends.
         Some(userinfo) if userinfo.contains('?') => format!("{scheme}***"),
         Some(_) => format!("{scheme}***@{}", mask_query(rest)),
-        None => format!("{scheme}{}", mask_query(rest)),
+        None => format!("{scheme}{}", mask_query(&mask_port(rest))),
     }
+}
+
+/// What stands in place of a port and is none may be a password whose host was forgotten.
+fn mask_port(rest: &str) -> String {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once(':') {
+        Some((host, port)) if host.is_empty() || !is_port(port) => format!("{host}:***{path}"),
+        _ => rest.to_owned(),
+    }
+}
+
+/// Digits, or the last part of an IPv6 address.
+fn is_port(text: &str) -> bool {
+    text.ends_with(']') || text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn mask_query(rest: &str) -> String {
@@ -92,6 +107,11 @@ mod tests {
             ("redis://secret@host", "redis://***@host"),
             ("redis://u:se?cret@host", "redis://***"),
             ("redis:/u:secret@host", "***@host"),
+            ("redis://:secret", "redis://:***"),
+            ("redis://user:secret/0", "redis://user:***/0"),
+            ("redis://host:65536/0", "redis://host:65536/0"),
+            ("redis://[::1]/x", "redis://[::1]/x"),
+            ("host:6379", "host:6379"),
             ("unix:///p?db=1&pass=secret", "unix:///p?db=***&pass=***"),
             ("unix:///p?pass=sec@ret", "unix://***"),
             ("unix:///p?secret", "unix:///p?***"),

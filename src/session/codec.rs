@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use crate::session::error::{SessionError, SessionErrorKind};
 
@@ -20,6 +21,18 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: Option<Bytes>) -> Result<Option
     };
     match serde_json::from_slice(&bytes) {
         Ok(value) => Ok(Some(value)),
-        Err(error) => Err(SessionError::with_source(SessionErrorKind::Decode, error)),
+        Err(error) => Err(undecodable::<T>(&error)),
     }
+}
+
+/// Says where the value is no `T`. What serde_json says repeats the value, which belongs into no log.
+fn undecodable<T>(error: &serde_json::Error) -> SessionError {
+    let wanted = std::any::type_name::<T>();
+    let what = match error.classify() {
+        Category::Data => "a value of another type",
+        Category::Io | Category::Syntax | Category::Eof => "no JSON",
+    };
+    let column = error.column();
+    let place = format!("{what} at column {column}, where {wanted} was wanted");
+    SessionError::with_source(SessionErrorKind::Decode, place)
 }

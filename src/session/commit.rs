@@ -34,16 +34,20 @@ pub enum CommitOutcome {
 }
 
 impl Core {
-    /// Ends writing through the handle. Returns whether there is anything to commit.
+    /// Ends writing through the handle. Returns whether there is anything to commit, or a write
+    /// under way that a clone has begun.
     pub(crate) fn seal(&self) -> bool {
         let mut state = self.state();
         state.sealed = true;
-        state.is_dirty()
+        state.is_dirty() || state.writing
     }
 
     /// Writes what the handler left to be written. The handle is sealed.
     pub(crate) async fn commit(&self) -> Result<Option<CommitOutcome>, SessionError> {
         let _turn = self.turn_to_commit().await?;
+        if !self.state().is_dirty() {
+            return Ok(None);
+        }
         let (target, changes) = self.target().await?;
         let (token, record, was_live) = match target {
             Target::Nobody => return self.commit_new(&changes).await,
@@ -55,9 +59,6 @@ impl Core {
             } => (token, record, was_live),
         };
         let next = self.state().rotate.then(|| token.rotated());
-        if next.is_none() && changes.is_empty() {
-            return Ok(None);
-        }
         let whole;
         let plan = match &record {
             Some(record) => {

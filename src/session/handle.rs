@@ -23,7 +23,8 @@ use crate::session::state::Known;
 /// [`set`](Self::set), [`remove`](Self::remove) and [`rotate`](Self::rotate) say is written when
 /// the handler has answered, before the response begins, and not at all where the status is 5xx,
 /// the handler panics, or the request is cancelled. [`update`](Self::update),
-/// [`increment`](Self::increment) and [`destroy`](Self::destroy) act at their await.
+/// [`increment`](Self::increment) and [`destroy`](Self::destroy) act at their await; where a clone
+/// in another task has begun one of these, the response waits for it, ten seconds at most.
 ///
 /// Values are JSON; the `_raw` methods take any bytes.
 ///
@@ -199,6 +200,9 @@ impl Session {
     ///
     /// `change` gets the value or `None`, and returns the value or `None` to remove the field; it
     /// may run several times. Returns what it returned last. A later 5xx does not undo it.
+    ///
+    /// Two round trips, the first of them spared where the session was read before; one more each
+    /// time somebody came between.
     ///
     /// # Errors
     /// [`SessionErrorKind::Gone`], [`SessionErrorKind::Contended`] after 64 tries,

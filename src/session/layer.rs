@@ -20,7 +20,11 @@ use crate::session::store::SessionStore;
 /// back before the response begins.
 ///
 /// A request that does not touch its session costs no round trip. Applied twice with cookies of
-/// the same name, the inner layer leaves the session to the outer one.
+/// the same name, the inner layer leaves the session to the outer one; with different names, the
+/// handler has the inner one's.
+///
+/// Up to four cookies of the name are tried. A request whose `Cookie` headers hold more than 8 KiB
+/// in all is taken for one without a session.
 ///
 /// Its own answers: 413 where the handler wrote more than the session may hold, 503 with
 /// `Retry-After` where the store was away at the commit. Nothing is written then.

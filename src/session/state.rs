@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) pending: ChangeSet,
     pub(crate) rotate: bool,
     pub(crate) sealed: bool,
+    /// An operation that writes at its await is under way; the response may need its cookie.
+    pub(crate) writing: bool,
     pub(crate) announce: Announce,
 }
 
@@ -58,6 +60,7 @@ impl State {
             pending: ChangeSet::default(),
             rotate: false,
             sealed: false,
+            writing: false,
             announce: Announce::Nothing,
         }
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::MutexGuard;
 
 use crate::random;
 use crate::session::change::ChangeSet;
@@ -22,6 +23,18 @@ const TRIES: u32 = 64;
 pub(crate) type Compute<'a> =
     dyn FnMut(Option<Bytes>) -> Result<Option<Bytes>, SessionError> + Send + 'a;
 
+/// The turn of an operation that writes at its await.
+pub(crate) struct Writing<'a> {
+    core: &'a Core,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.core.state().writing = false;
+    }
+}
+
 /// Where a write would go.
 pub(crate) enum Target {
     Nobody,
@@ -35,6 +48,17 @@ pub(crate) enum Target {
 }
 
 impl Core {
+    async fn turn_to_write(&self) -> Result<Writing<'_>, SessionError> {
+        let turn = self.turn.lock().await;
+        let mut state = self.state();
+        state.check_open()?;
+        state.writing = true;
+        Ok(Writing {
+            core: self,
+            _turn: turn,
+        })
+    }
+
     /// The session to write to, and what the handle has not written yet. The caller has the turn.
     pub(crate) async fn target(&self) -> Result<(Target, ChangeSet), SessionError> {
         let several = matches!(self.state().known(&self.options.cookie), Known::Several(_));
@@ -120,8 +144,7 @@ impl Core {
     ///
     /// Dropped before the answer came: the addition may have happened.
     pub(crate) async fn increment(&self, name: &str, by: i64) -> Result<i64, SessionError> {
-        let _turn = self.turn.lock().await;
-        self.state().check_open()?;
+        let _turn = self.turn_to_write().await?;
         let (target, changes) = self.target().await?;
         if let Target::Session {
             token,
@@ -160,8 +183,7 @@ impl Core {
         name: &str,
         compute: &mut Compute<'_>,
     ) -> Result<(), SessionError> {
-        let _turn = self.turn.lock().await;
-        self.state().check_open()?;
+        let _turn = self.turn_to_write().await?;
         self.load_in_turn().await?;
         for tried in 0..TRIES {
             let (target, changes) = self.target().await?;
@@ -225,8 +247,7 @@ impl Core {
     ///
     /// Dropped before the answer came: the session may be deleted.
     pub(crate) async fn destroy(&self) -> Result<bool, SessionError> {
-        let _turn = self.turn.lock().await;
-        self.state().check_open()?;
+        let _turn = self.turn_to_write().await?;
         let (target, _) = self.target().await?;
         let destroyed = match &target {
             Target::Session { token, .. } => {
@@ -247,7 +268,8 @@ impl Core {
                 state.known = Known::Gone;
                 state.announce = Announce::Nothing;
             }
-            Target::Nobody | Target::Session { .. } => state.known = Known::Nobody,
+            // Whether the token is a stranger's or was valid a moment ago, a later write finds out.
+            Target::Nobody | Target::Session { .. } => {}
         }
         Ok(destroyed)
     }

@@ -162,13 +162,14 @@ async fn limits_and_counters_refuse_without_a_trace<S: SessionStore>(store: &S) 
         "min",
         (-fields::COUNTER_MAX).to_string().as_bytes(),
     );
+    fields::push(&mut fields, "long", b"00000000000000001");
     let token = create(store, &SessionExpiry::default(), &fields).await;
     let before = load(store, &token).await;
     let changes = set("big", &[b'x'; LIMIT]);
     let outcome = saved(store, &token, &save(&token, &changes, Plan::Merge)).await;
     assert_eq!(kind(&outcome), "too large");
     let changes = set("carried", b"1");
-    for (name, by) in [("text", 1), ("max", 1), ("min", -1)] {
+    for (name, by) in [("text", 1), ("max", 1), ("min", -1), ("long", 1)] {
         let plan = Plan::Add { name, by };
         let outcome = saved(store, &token, &save(&token, &changes, plan)).await;
         assert_eq!(kind(&outcome), "not an integer", "{name}");

@@ -2,7 +2,7 @@
 -- C replace or report, A merge and add), 4 base version, 5 whole fields, 6 names to cut, 7 new
 -- fields, 8 next verifier's hash or '', 9 limit, 10 idle ms or '', 11 absolute ms or '',
 -- 12 name to add to, 13 addend.
--- Replies {0, lifetime ms, sum or ''} saved, {1, record} conflict, {2} absent, {3} superseded,
+-- Replies {0, lifetime ms, sum or '', Redis's time in ms} saved, {1, record} conflict, {2} absent, {3} superseded,
 -- {4} too large, {5} not an integer, {6} newer format, {7} corrupt.
 -- Lengths become numbers; of the values only the one that is added to.
 local record = redis.call('GET', KEYS[1])
@@ -57,7 +57,8 @@ else
   if plan == 'A' then
     local rest, value = without(fields, {[ARGV[12]] = true})
     value = value or '0'
-    if #value > 17 or not string.find(value, '^%-?%d+$') then return {5} end
+    local digits = string.match(value, '^%-?(%d+)$')
+    if not digits or #digits > 16 then return {5} end
     local max = 9007199254740991
     local number = tonumber(value)
     if math.abs(number) > max then return {5} end
@@ -83,4 +84,4 @@ redis.call('SET', KEYS[1],
   '\1' .. ARGV[2] .. hashes .. string.sub(record, 82, 89) .. struct.pack('>I8I8I8', now, idle, deadline)
     .. string.sub(record, 114, 114) .. fields,
   'PX', string.format('%.0f', life))
-return {0, deadline - now, sum}
+return {0, deadline - now, sum, now}

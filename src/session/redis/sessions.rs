@@ -22,7 +22,9 @@ static DESTROY: Script = script!("destroy.lua");
 /// Sessions in Redis, shared by all instances that use the same key prefix; cheap to clone.
 ///
 /// A session is one string under `{prefix}:s1:{{id}}`, which Redis itself expires. Each operation is
-/// one command: `load` a GET, the others a script of one key.
+/// one command: `load` a GET, the others a script of one key. A Redis user with restricted rights
+/// needs `EVAL`, `EVALSHA`, `TIME`, `GET`, `SET`, `GETRANGE`, `SETRANGE`, `EXISTS`, `PEXPIRE` and
+/// `DEL` on these keys.
 #[derive(Debug, Clone)]
 pub struct RedisSessions(RedisHandle);
 
@@ -139,6 +141,9 @@ impl SessionStore for RedisSessions {
         let Value::Array(reply) = self.run(&SAVE, id, &arguments).await? else {
             return Err(surprise());
         };
+        if let Some(Value::Int(now)) = reply.get(3) {
+            self.0.observe_time(now.unsigned_abs());
+        }
         outcome(reply)
     }
 

@@ -15,6 +15,8 @@ async fn a_bad_url_is_named_with_its_password_masked() {
         "redis://",
         "redis:///0",
         "redis://:6379",
+        "redis://:hunter2",
+        "redis://user:hunter2/0",
         "redis://:hunter2@",
         "redis://:hunter2@:6379",
         "redis://127.0.0.1:port",

@@ -9,7 +9,7 @@ use tower_handoff::redis::{RedisErrorKind, RedisHandle};
 use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 
-fn reads(server: &RedisServer) -> u64 {
+pub(super) fn reads(server: &RedisServer) -> u64 {
     let text: String = redis::from_redis_value(server.command(&["INFO", "stats"])).expect("text");
     let line = text
         .lines()

@@ -5,6 +5,7 @@ mod close;
 mod configuration;
 mod faults;
 mod gathering;
+mod hang_ups;
 mod inbox;
 mod logging;
 mod outage;

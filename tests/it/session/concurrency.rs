@@ -12,6 +12,8 @@ use tower_handoff::session::{
 };
 
 use super::support::{Store, on_both, read, request, visit};
+use crate::support::eventually::eventually;
+use crate::support::redis_server::RedisServer;
 
 const TASKS: u32 = 16;
 const ROUNDS: u32 = 20;
@@ -245,4 +247,45 @@ async fn an_operation_that_nobody_polls_does_not_hold_the_response_for_ever() {
     })
     .await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A clone writes while the handler answers, and what it has begun needs a cookie.
+#[tokio::test]
+async fn the_response_waits_for_a_write_that_a_clone_has_begun() {
+    let server = RedisServer::start();
+    let store = Store::redis(&server);
+    let layer = SessionLayer::new(store.clone());
+    let before = visit(&layer, "", "user", "ada").await;
+
+    let (sender, task) = tokio::sync::oneshot::channel();
+    let created = request(&layer, "", async |session: Session| {
+        server.signal("STOP");
+        store.asked();
+        let writer = tokio::spawn(async move { session.increment("n", 1).await });
+        eventually("it is on its way", async || store.asked() > 0).await;
+        sender.send(writer).unwrap();
+        // The reply cannot be here before the handler's answer is.
+        server.signal("CONT");
+        StatusCode::OK
+    })
+    .await;
+    assert_eq!(task.await.unwrap().await.unwrap().unwrap(), 1);
+    let cookie = created.token();
+    assert_eq!(created.outcome, None, "the layer had nothing to write");
+    let n = request(&layer, &cookie, async |session: Session| {
+        assert_eq!(session.get::<i64>("n").await.unwrap(), Some(1));
+        StatusCode::OK
+    });
+    n.await;
+
+    let destroyed = request(&layer, &before, async |session: Session| {
+        server.signal("STOP");
+        store.asked();
+        tokio::spawn(async move { session.destroy().await });
+        eventually("it is on its way", async || store.asked() > 0).await;
+        server.signal("CONT");
+        StatusCode::OK
+    })
+    .await;
+    assert!(destroyed.is_removal());
 }

@@ -210,6 +210,7 @@ async fn nothing_shows_a_secret() {
         shown += &show(&session);
         let error = session.get::<u8>("user").await.unwrap_err();
         assert_eq!(error.kind(), SessionErrorKind::Decode);
+        shown += &show(&error);
         session.rotate().unwrap();
         StatusCode::OK
     })

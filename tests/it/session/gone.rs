@@ -157,6 +157,15 @@ async fn a_late_blind_write_under_the_token_before_is_gone_and_takes_no_cookie_a
         })
         .await;
         assert_eq!(answer.set_cookie(), None);
+        // A late logout that leaves a word of farewell.
+        let answer = request(&layer, &old, async |session| {
+            assert!(!session.destroy().await.unwrap());
+            session.set("late", "bye").unwrap();
+            OK
+        })
+        .await;
+        assert_eq!(answer.outcome, Some(CommitOutcome::Gone));
+        assert_eq!(answer.set_cookie(), None);
         assert_eq!(read(&layer, &new, "late").await, None);
         assert_eq!(read(&layer, &new, "user").await.as_deref(), Some("ada"));
     })

@@ -210,3 +210,35 @@ async fn a_redis_that_hangs_costs_a_time_out_and_nothing_else() {
     }
     panic!("the session does not come back");
 }
+
+#[tokio::test]
+async fn a_write_tells_the_handle_what_time_it_is_in_redis() {
+    let server = RedisServer::start();
+    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let layer = SessionLayer::new(redis.sessions());
+    let cookie = visit(&layer, "", "user", "ada").await;
+    let wire = redis.wire();
+    let before = wire.now_ms();
+    // As after the machine was put to sleep, the other way round.
+    wire.observe_time(before + 3_600_000);
+    assert!(wire.now_ms() > before + 3_000_000);
+    visit(&layer, &cookie, "user", "eve").await;
+    assert!(
+        wire.now_ms() < before + 60_000,
+        "{}",
+        wire.now_ms() - before
+    );
+}
+
+#[tokio::test]
+async fn a_user_with_no_more_than_the_rights_that_are_documented_is_enough() {
+    let server = RedisServer::start();
+    let connection = "+hello +ping +time";
+    let sessions = "+eval +evalsha +get +set +getrange +setrange +exists +pexpire +del";
+    let rights = format!("ACL SETUSER shop on >hunter2 ~shop:s1:* {connection} {sessions}");
+    server.command(&rights.split(' ').collect::<Vec<_>>());
+    let url = format!("redis://shop:hunter2@127.0.0.1:{}", server.port());
+    let redis = RedisHandle::builder(url).prefix("shop").connect().unwrap();
+    let store = redis.sessions();
+    tower_handoff::session::contract::check(&store).await;
+}

@@ -8,6 +8,7 @@ mod support;
 
 mod budget;
 mod clocks;
+mod clones;
 mod commit;
 mod concurrency;
 mod cookies;
