@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::answer::{AnswerBody, Refusal};
 use crate::reason::Reason;
@@ -117,10 +117,14 @@ fn finish<B>(core: &Core, response: Response<B>, result: CommitResult) -> Respon
             response
         }
         Err(error) => {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "session not written"
-            );
+            let cause = &error as &dyn std::error::Error;
+            match error.kind() {
+                // An outage is reported once, by the connection; a size, by the client who sent it.
+                SessionErrorKind::TooLarge
+                | SessionErrorKind::Unavailable
+                | SessionErrorKind::OutcomeUnknown => debug!(error = cause, "session not written"),
+                _ => warn!(error = cause, "session not written"),
+            }
             let refusal = match error.kind() {
                 SessionErrorKind::TooLarge => Refusal::new(Reason::SessionTooLarge),
                 _ => Refusal::new(Reason::SessionUnavailable).retry_about(RETRY),
