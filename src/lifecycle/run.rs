@@ -118,8 +118,6 @@ impl Lifecycle {
         // Also after a forced end: this is the time that the drain could not eat.
         let stopping_since = Instant::now();
         handle.advance(Phase::Stopping);
-        let ended = handle.in_flight().ended();
-        let rejected = handle.watch().rejected();
         let hooks = run_all(&managed, hooks, budget.hooks()).await;
         close_all(&managed, Instant::now() + budget.margin() / 4).await;
 
@@ -135,8 +133,8 @@ impl Lifecycle {
                 Outcome::Clean
             },
             in_flight_at_signal: drained.signal.in_flight,
-            completed: (ended - drained.signal.ended).saturating_sub(rejected),
-            rejected,
+            completed: (drained.ended - drained.signal.ended).saturating_sub(drained.rejected),
+            rejected: drained.rejected,
             tasks: drained.signal.tasks,
             aborted: drained.aborted,
             hooks,

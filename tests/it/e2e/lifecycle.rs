@@ -69,6 +69,7 @@ async fn a_grace_too_short_names_what_it_cut_off() {
         assert_eq!(exit.code, 1, "{exit:?}");
         let report = exit.report();
         assert_eq!(report["outcome"], "forced", "{report}");
+        assert_eq!(report["completed"], 0, "{report}");
         let aborted = report["aborted"].as_array().expect("a list");
         assert_eq!(aborted.len(), 1, "{report}");
         assert_eq!(
