@@ -111,6 +111,32 @@ async fn a_second_signal_ends_the_process_at_once() {
 }
 
 #[tokio::test]
+async fn a_signal_is_heard_as_soon_as_the_instance_says_that_it_listens() {
+    for server in SERVERS {
+        for _ in 0..10 {
+            let testbed = Testbed::start(&[("SERVER", server)]).await;
+            testbed.signal("TERM");
+            let exit = testbed.exit().await;
+            assert_eq!((exit.code, exit.stdout.len()), (0, 1), "{exit:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_needs_to_read_the_logs() {
+    for server in SERVERS {
+        let mut testbed = Testbed::start(&[("SERVER", server), ("GRACE_MS", "20000")]).await;
+        testbed.close_stderr();
+        let mut client = testbed.client();
+        let slow = tokio::spawn(async move { client.get("/sleep/300").await.status });
+        in_flight(&testbed, "/sleep/{ms}").await;
+        testbed.signal("TERM");
+        assert_eq!(slow.await.expect("an answer"), 200);
+        assert_eq!(testbed.exit().await.code, 0);
+    }
+}
+
+#[tokio::test]
 async fn everything_is_served_during_the_settle_and_the_connection_is_closed() {
     for server in SERVERS {
         let testbed = Testbed::start(&[
