@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 
 use super::SERVERS;
 use super::sessions::in_flight;
+use crate::support::eventually::eventually;
 use crate::support::http::Client;
 use crate::support::redis_server::RedisServer;
 use crate::support::testbed::Testbed;
@@ -285,13 +286,11 @@ async fn locks_do_not_outlive_the_process() {
             .await
             .is_err()
     });
-    in_flight(&testbed, "/lock/{name}").await;
-    assert_eq!(
-        testbed.client().get("/status").await.json()["locks"]
-            .as_array()
-            .map(Vec::len),
-        Some(1)
-    );
+    eventually("the lock is held", async || {
+        let status = testbed.client().get("/status").await.json();
+        status["locks"].as_array().map(Vec::len) == Some(1)
+    })
+    .await;
     testbed.signal("TERM");
     assert_eq!(testbed.exit().await.code, 1);
     let next = Testbed::start(&[("REDIS_URL", &url)]).await;
