@@ -12,8 +12,8 @@ use axum::extract::Path;
 use axum::response::Html;
 use axum::routing::{get, post};
 use tower::ServiceBuilder;
-use tower_handoff::lock::{LockBackend, LockGuard};
-use tower_handoff::session::{Session, SessionCookie, SessionError, SessionStore};
+use tower_handoff::lock::LockGuard;
+use tower_handoff::session::{Session, SessionCookie, SessionError};
 use tower_handoff::{
     BoxError, Lifecycle, LockLayer, MemoryLocks, MemorySessions, Platform, RedisHandle,
     SessionLayer, key,
@@ -38,39 +38,33 @@ async fn logout(session: Session) -> Result<&'static str, SessionError> {
     Ok("logged out\n")
 }
 
-fn app(lifecycle: &Lifecycle, sessions: impl SessionStore, locks: impl LockBackend) -> Router {
-    Router::new()
-        .route("/", get(home))
-        .route("/logout", post(logout))
-        .route(
-            "/orders/{id}/pay",
-            post(pay).layer(LockLayer::new(locks, key::path("order:{id}"))),
-        )
-        .layer(
-            ServiceBuilder::new().layer(lifecycle.layer()).layer(
-                SessionLayer::new(sessions).with_cookie(SessionCookie::insecure_localhost()),
-            ),
-        )
-        .merge(lifecycle.probes())
-}
-
 #[tokio::main]
 async fn main() -> Result<ExitCode, BoxError> {
     tracing_subscriber::fmt().init();
     let builder = Lifecycle::builder().platform(Platform::detect());
-    let (lifecycle, app) = match std::env::var("REDIS_URL") {
-        Ok(url) => {
-            let redis = RedisHandle::connect(&url)?;
-            let lifecycle = builder.manage(redis.clone()).build()?;
-            let app = app(&lifecycle, redis.sessions(), redis.locks());
-            (lifecycle, app)
-        }
-        Err(_) => {
-            let lifecycle = builder.build()?;
-            let app = app(&lifecycle, MemorySessions::new(), MemoryLocks::new());
-            (lifecycle, app)
-        }
+    let order = key::path("order:{id}");
+    let (lifecycle, session, lock) = if let Ok(url) = std::env::var("REDIS_URL") {
+        let redis = RedisHandle::connect(&url)?;
+        let lock = LockLayer::new(redis.locks(), order);
+        let session = SessionLayer::new(redis.sessions());
+        (builder.manage(redis).build()?, session, lock)
+    } else {
+        let lock = LockLayer::new(MemoryLocks::new(), order);
+        let session = SessionLayer::new(MemorySessions::new());
+        (builder.build()?, session, lock)
     };
+    let session = session.with_cookie(SessionCookie::insecure_localhost());
+    let app = Router::new()
+        .route("/", get(home))
+        .route("/logout", post(logout))
+        .route("/orders/{id}/pay", post(pay).layer(lock))
+        .layer(
+            ServiceBuilder::new()
+                .layer(lifecycle.layer())
+                .layer(session),
+        )
+        .merge(lifecycle.probes());
+
     let tcp = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("http://localhost:3000 counts your visits. Also try:");
     println!("  curl -X POST localhost:3000/orders/7/pay   (twice at once: one after the other)");

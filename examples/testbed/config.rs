@@ -65,7 +65,8 @@ fn is_prefix(value: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && !b"{}".contains(&byte))
 }
 
-const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
+const DAY_MS: u64 = 24 * 3600 * 1000;
+const YEAR_MS: u64 = 365 * DAY_MS;
 
 impl Config {
     /// Reads the environment through `lookup`; an empty value counts as unset.
@@ -125,11 +126,11 @@ impl Config {
             absolute,
             field_max: usize_of(number("FIELD_MAX_BYTES", 8192, 1, 1 << 20)?),
             session_max: usize_of(number("SESSION_MAX_BYTES", 16384, 1, 1 << 20)?),
-            lease: millis("LEASE_MS", 5000, 100, 24 * 3600 * 1000)?,
-            settle: millis("SETTLE_MS", 0, 0, YEAR_MS)?,
+            lease: millis("LEASE_MS", 5000, 100, DAY_MS)?,
+            settle: millis("SETTLE_MS", 0, 0, DAY_MS)?,
             grace: match text("GRACE_MS") {
                 None => None,
-                Some(_) => Some(millis("GRACE_MS", 0, 1, YEAR_MS)?),
+                Some(_) => Some(millis("GRACE_MS", 0, 1, DAY_MS)?),
             },
             insecure_cookie: match text("INSECURE_COOKIE").as_deref() {
                 None => false,
@@ -169,13 +170,14 @@ impl Config {
         }
         builder
             .build()
-            .map_err(|error| match (&self.instance_id, self.grace) {
-                (Some(id), _) if error.value() == id => Wrong::refused("INSTANCE_ID", &error),
-                (_, Some(grace)) => {
+            .map_err(|error| match (error.option(), self.grace) {
+                ("instance_id", _) => Wrong::refused("INSTANCE_ID", &error),
+                ("grace", Some(grace)) => {
                     let grace = grace.as_millis().to_string();
                     Wrong::new("GRACE_MS", &grace, error.accepted())
                 }
-                _ => Wrong::refused("GRACE_MS", &error),
+                ("grace", None) => Wrong::refused("GRACE_MS", &error),
+                (variable, _) => Wrong::refused(variable, &error),
             })
     }
 

@@ -11,7 +11,7 @@ mod slow;
 mod status;
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -32,7 +32,9 @@ use crate::config::{Config, Wrong};
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
+        // Whoever collects the logs may go away first; the requests must not go with him.
+        .log_internal_errors(false)
         .with_max_level(tracing::Level::INFO)
         .init();
     match run().await {
@@ -60,7 +62,9 @@ impl From<Wrong> for Stop {
 }
 
 async fn run() -> Result<ExitCode, Stop> {
-    let config = Config::read(|name| std::env::var(name).ok())?;
+    // What is no UTF-8 is no valid value either, and is refused as such.
+    let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    let config = Config::read(variable)?;
     let redis = config.redis()?;
     let lifecycle = config.lifecycle(redis.clone())?;
     let (app, held) = match &redis {
@@ -89,10 +93,9 @@ async fn run() -> Result<ExitCode, Stop> {
     let tcp = bind(config.listen).await?;
     if let Some(addr) = config.probe_listen {
         let tcp = bind(addr).await?;
-        announce("probes on", &tcp);
+        announce("probes on", tcp.local_addr());
         lifecycle.serve_probes(tcp);
     }
-    announce("listening on", &tcp);
     let report = serve::serve(lifecycle, config.server, tcp, app).await;
     print(
         &Reported {
@@ -157,14 +160,14 @@ async fn bind(addr: SocketAddr) -> Result<TcpListener, Stop> {
     })
 }
 
-fn announce(what: &str, tcp: &TcpListener) {
-    if let Ok(addr) = tcp.local_addr() {
+fn announce(what: &str, addr: io::Result<SocketAddr>) {
+    if let Ok(addr) = addr {
         print(&format_args!("{what} http://{addr}"));
     }
 }
 
 /// One line; whoever reads it waits for it, so it leaves at once. Nobody may be left to read it.
 fn print(line: &dyn fmt::Display) {
-    let mut stdout = std::io::stdout();
+    let mut stdout = io::stdout();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }

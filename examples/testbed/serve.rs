@@ -1,5 +1,7 @@
 //! The same layered service on two servers.
 
+use std::future::IntoFuture;
+use std::io;
 use std::net::SocketAddr;
 
 use axum::Router;
@@ -19,19 +21,27 @@ pub(crate) async fn serve(
     tcp: TcpListener,
     app: Router,
 ) -> Report {
+    let addr = tcp.local_addr();
     match server {
         Server::Axum => {
             let listener = lifecycle.listener(tcp);
             let app = app.into_make_service_with_connect_info::<SocketAddr>();
             let server =
                 axum::serve(listener, app).with_graceful_shutdown(lifecycle.stop_accepting());
-            lifecycle.run(server).await
+            lifecycle.run(announced(addr, server)).await
         }
         Server::Hyper => {
             let listener = lifecycle.tcp_listener(tcp);
-            lifecycle.run(accept(listener, app)).await
+            let server = accept(listener, app);
+            lifecycle.run(announced(addr, server)).await
         }
     }
+}
+
+/// Says where it listens when the lifecycle runs: whoever reads that may send a signal at once.
+async fn announced<S: IntoFuture>(addr: io::Result<SocketAddr>, server: S) -> S::Output {
+    crate::announce("listening on", addr);
+    server.await
 }
 
 /// HTTP/1 and HTTP/2 without TLS on hyper-util, each connection told to end when its time comes.

@@ -60,10 +60,10 @@ impl CheckPolicy {
         self
     }
 
-    /// How long one run may take before it has failed. Default 1 s; at least 1 ms.
+    /// How long one run may take before it has failed. Default 1 s; at least 1 ms, at most a day.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout.max(SHORTEST);
+        self.timeout = timeout.clamp(SHORTEST, LONGEST);
         self
     }
 
@@ -84,3 +84,5 @@ impl CheckPolicy {
 
 /// No check spins.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// No deadline lies past the end of time.
+const LONGEST: Duration = Duration::from_secs(86_400);

@@ -26,6 +26,10 @@ pub(crate) struct Drained {
     pub(crate) server: ServerOutcome,
     /// What had not ended when its time was over.
     pub(crate) aborted: Vec<Unfinished>,
+    /// How many requests had ended by then, and how many the gate had turned away. Who is cut
+    /// off ends as well, when the server is dropped, but not by itself.
+    pub(crate) ended: u64,
+    pub(crate) rejected: u64,
 }
 
 /// Runs the server from the first phase to the end of the drain, and drops it then.
@@ -105,6 +109,7 @@ where
         aborted.extend(handle.tasks().list());
     }
     let server = server.into_outcome();
+    let ended = handle.in_flight().ended();
     if !in_time || server == ServerOutcome::Cut {
         aborted.extend(handle.in_flight().requests());
     }
@@ -114,5 +119,7 @@ where
         start_error,
         server,
         aborted,
+        ended,
+        rejected: watch.rejected(),
     }
 }

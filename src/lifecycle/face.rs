@@ -25,7 +25,8 @@ impl Lifecycle {
     /// The probes, as a service and (feature `axum`) as a router to merge.
     ///
     /// Merge it after the layers, so that probes are in no session, never counted and never
-    /// turned away.
+    /// turned away. With it axum's plain 404 for unknown paths goes outside the layers too; a
+    /// fallback of the application's own, set before the layers, stays inside.
     #[must_use]
     pub fn probes(&self) -> ProbeService {
         ProbeService::new(self.handle(), self.monitor.clone())

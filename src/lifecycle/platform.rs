@@ -124,7 +124,8 @@ impl Platform {
     #[must_use]
     pub fn detect() -> Self {
         Self::detect_with(
-            |name| std::env::var(name).ok(),
+            // What is no UTF-8 is a value all the same: no number, so an error and not ignored.
+            |name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()),
             |path| path.exists(),
             std::io::stdin().is_terminal(),
         )

@@ -57,16 +57,21 @@ impl Lifecycle {
 
     /// Runs the server until the instance has come to its end, and says how that went.
     ///
-    /// Watches SIGTERM and SIGINT: the first begins the shutdown; **the second ends the process
-    /// at once with code 130**, without hooks and report. Only signals count for that, so one
-    /// that follows a [`shutdown`](LifecycleHandle::shutdown) by code is still a first one. Once
-    /// set up, the handlers stay until the process ends, as is tokio's way: after `run` signals
-    /// do nothing.
+    /// Watches SIGTERM and SIGINT from its first poll on; before that they end the process. The
+    /// first one begins the shutdown; **the second ends the process at once with code 130**,
+    /// without hooks and report. Only signals count for that, so one that follows a
+    /// [`shutdown`](LifecycleHandle::shutdown) by code is still a first one. Once set up, the
+    /// handlers stay until the process ends, as is tokio's way: after `run` signals do nothing.
     ///
     /// The server ends by itself when [`stop_accepting`](LifecycleHandle::stop_accepting)
     /// resolves. One that ends earlier, well or with an error, begins the shutdown. One that does
     /// not end in time is dropped before the hooks run, and the report says so. Requests that are
     /// cut off are left to the process's end: do return from `main`.
+    ///
+    /// Work that blocks a thread cannot be cut off, and a runtime that is dropped waits for it, so
+    /// returning from `main` may take longer than the grace. Where handlers block, in
+    /// `spawn_blocking` for instance, end with
+    /// `std::process::exit(report.`[`exit_status()`](Report::exit_status)`.into())`.
     ///
     /// # Cancel safety
     /// Not to be dropped before its end. If it is, the instance is given up: the server is
@@ -118,8 +123,6 @@ impl Lifecycle {
         // Also after a forced end: this is the time that the drain could not eat.
         let stopping_since = Instant::now();
         handle.advance(Phase::Stopping);
-        let ended = handle.in_flight().ended();
-        let rejected = handle.watch().rejected();
         let hooks = run_all(&managed, hooks, budget.hooks()).await;
         close_all(&managed, Instant::now() + budget.margin() / 4).await;
 
@@ -135,8 +138,8 @@ impl Lifecycle {
                 Outcome::Clean
             },
             in_flight_at_signal: drained.signal.in_flight,
-            completed: (ended - drained.signal.ended).saturating_sub(rejected),
-            rejected,
+            completed: (drained.ended - drained.signal.ended).saturating_sub(drained.rejected),
+            rejected: drained.rejected,
             tasks: drained.signal.tasks,
             aborted: drained.aborted,
             hooks,

@@ -12,9 +12,9 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The response's head has not been made.
+    /// The response's head has not been made, or nobody has asked for its body yet.
     Handler,
-    /// The response's body has begun and not ended.
+    /// The response's body was asked for and has not ended.
     Body,
     /// A background task runs.
     Task,

@@ -33,6 +33,8 @@ async fn a_bad_environment_ends_with_code_2_and_one_line_that_names_it() {
         ("SETTLE_MS", "-5"),
         ("GRACE_MS", "0"),
         ("GRACE_MS", "x"),
+        ("GRACE_MS", "86400001"),
+        ("HANDOFF_GRACE_MS", "soon"),
         ("INSECURE_COOKIE", "yes"),
     ];
     for (name, value) in cases {
@@ -42,6 +44,27 @@ async fn a_bad_environment_ends_with_code_2_and_one_line_that_names_it() {
         assert_eq!(exit.stderr.lines().count(), 1, "{name}={value}: {exit:?}");
         assert!(exit.stderr.contains(name), "{name}={value}: {exit:?}");
         assert!(exit.stderr.contains("accepted"), "{name}={value}: {exit:?}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_value_that_is_no_text_is_refused_and_not_ignored() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    for name in [
+        "LISTEN",
+        "SERVER",
+        "REDIS_URL",
+        "KEY_PREFIX",
+        "INSTANCE_ID",
+        "GRACE_MS",
+        "HANDOFF_GRACE_MS",
+    ] {
+        let exit = Testbed::run(&[(name, OsStr::from_bytes(b"50\xff00"))]).await;
+        assert_eq!(exit.code, 2, "{name}: {exit:?}");
+        assert!(exit.stderr.starts_with(name), "{name}: {exit:?}");
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 
 use super::SERVERS;
 use super::sessions::in_flight;
+use crate::support::eventually::eventually;
 use crate::support::http::Client;
 use crate::support::redis_server::RedisServer;
 use crate::support::testbed::Testbed;
@@ -69,6 +70,7 @@ async fn a_grace_too_short_names_what_it_cut_off() {
         assert_eq!(exit.code, 1, "{exit:?}");
         let report = exit.report();
         assert_eq!(report["outcome"], "forced", "{report}");
+        assert_eq!(report["completed"], 0, "{report}");
         let aborted = report["aborted"].as_array().expect("a list");
         assert_eq!(aborted.len(), 1, "{report}");
         assert_eq!(
@@ -106,6 +108,32 @@ async fn a_second_signal_ends_the_process_at_once() {
             let exit = testbed.exit().await;
             assert_eq!((exit.code, exit.stdout.len()), (130, 0), "{exit:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_signal_is_heard_as_soon_as_the_instance_says_that_it_listens() {
+    for server in SERVERS {
+        for _ in 0..10 {
+            let testbed = Testbed::start(&[("SERVER", server)]).await;
+            testbed.signal("TERM");
+            let exit = testbed.exit().await;
+            assert_eq!((exit.code, exit.stdout.len()), (0, 1), "{exit:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_needs_to_read_the_logs() {
+    for server in SERVERS {
+        let mut testbed = Testbed::start(&[("SERVER", server), ("GRACE_MS", "20000")]).await;
+        testbed.close_stderr();
+        let mut client = testbed.client();
+        let slow = tokio::spawn(async move { client.get("/sleep/300").await.status });
+        in_flight(&testbed, "/sleep/{ms}").await;
+        testbed.signal("TERM");
+        assert_eq!(slow.await.expect("an answer"), 200);
+        assert_eq!(testbed.exit().await.code, 0);
     }
 }
 
@@ -258,13 +286,11 @@ async fn locks_do_not_outlive_the_process() {
             .await
             .is_err()
     });
-    in_flight(&testbed, "/lock/{name}").await;
-    assert_eq!(
-        testbed.client().get("/status").await.json()["locks"]
-            .as_array()
-            .map(Vec::len),
-        Some(1)
-    );
+    eventually("the lock is held", async || {
+        let status = testbed.client().get("/status").await.json();
+        status["locks"].as_array().map(Vec::len) == Some(1)
+    })
+    .await;
     testbed.signal("TERM");
     assert_eq!(testbed.exit().await.code, 1);
     let next = Testbed::start(&[("REDIS_URL", &url)]).await;

@@ -243,6 +243,19 @@ async fn checks_that_hang_or_panic_harm_neither_probes_nor_other_checks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn absurd_times_are_times() {
+    let (shortest, longest) = (Duration::ZERO, Duration::MAX);
+    let policy = CheckPolicy::default().interval(longest).timeout(longest);
+    let patient = Check::new("patient", || async { Ok(()) }).policy(policy);
+    let policy = CheckPolicy::default().retry(shortest).timeout(shortest);
+    let hasty = Check::new("hasty", || async { Ok(()) }).policy(policy);
+    let (handle, probes, run) = start(quiet_builder().check(patient).check(hasty));
+    ready_is(&probes, 200, "pass").await;
+    handle.shutdown();
+    run.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_asks_no_dependency() {
     let asked = Arc::new(AtomicU64::new(0));
     let counter = asked.clone();

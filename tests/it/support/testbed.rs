@@ -1,5 +1,6 @@
 //! Testbed processes: started with an environment of their own, stopped by their process ids.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -62,7 +63,7 @@ impl Exit {
     }
 }
 
-fn command(variables: &[(&str, &str)]) -> Command {
+fn command(variables: &[(&str, impl AsRef<OsStr>)]) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(WATCHER).arg(binary()).env_clear();
     for name in ["PATH", "LD_LIBRARY_PATH"] {
@@ -73,7 +74,7 @@ fn command(variables: &[(&str, &str)]) -> Command {
     command
         .env("LISTEN", "127.0.0.1:0")
         .env("INSECURE_COOKIE", "1")
-        .envs(variables.iter().copied())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -123,7 +124,7 @@ impl Testbed {
     }
 
     /// Runs an instance that is expected to end by itself, because its configuration is bad.
-    pub(crate) async fn run(variables: &[(&str, &str)]) -> Exit {
+    pub(crate) async fn run(variables: &[(&str, impl AsRef<OsStr>)]) -> Exit {
         let mut shell = command(variables).spawn().expect("sh starts");
         let _pipe = shell.stdin.take();
         let lines = BufReader::new(shell.stdout.take().expect("stdout is piped")).lines();
@@ -146,6 +147,11 @@ impl Testbed {
     /// Sends the process a signal: `TERM`, `INT`, `KILL`, `STOP`, `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.pid, name);
+    }
+
+    /// From now on nobody reads what the process writes to stderr.
+    pub(crate) fn close_stderr(&mut self) {
+        self.shell.stderr = None;
     }
 
     /// Waits until `GET path` answers `status`.
