@@ -93,7 +93,7 @@ async fn run() -> Result<ExitCode, Stop> {
     let tcp = bind(config.listen).await?;
     if let Some(addr) = config.probe_listen {
         let tcp = bind(addr).await?;
-        announce("probes on", tcp.local_addr());
+        announce("probes on", &tcp.local_addr());
         lifecycle.serve_probes(tcp);
     }
     let report = serve::serve(lifecycle, config.server, tcp, app).await;
@@ -160,7 +160,7 @@ async fn bind(addr: SocketAddr) -> Result<TcpListener, Stop> {
     })
 }
 
-fn announce(what: &str, addr: io::Result<SocketAddr>) {
+fn announce(what: &str, addr: &io::Result<SocketAddr>) {
     if let Ok(addr) = addr {
         print(&format_args!("{what} http://{addr}"));
     }

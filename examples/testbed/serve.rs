@@ -40,7 +40,7 @@ pub(crate) async fn serve(
 
 /// Says where it listens when the lifecycle runs: whoever reads that may send a signal at once.
 async fn announced<S: IntoFuture>(addr: io::Result<SocketAddr>, server: S) -> S::Output {
-    crate::announce("listening on", addr);
+    crate::announce("listening on", &addr);
     server.await
 }
 
