@@ -6,11 +6,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::SERVERS;
+use super::locks::held;
 use super::sessions::in_flight;
 use crate::support::eventually::eventually;
 use crate::support::http::Client;
 use crate::support::redis_server::RedisServer;
 use crate::support::testbed::Testbed;
+
+/// Waits until the instance has heard of the signal.
+pub(crate) async fn not_ready(probes: &mut Client) {
+    eventually("/ready is 503", async || {
+        probes.get("/ready").await.status == 503
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn slow_requests_complete_after_sigterm() {
@@ -36,8 +45,7 @@ async fn slow_requests_complete_after_sigterm() {
             in_flight(&testbed, "/sleep/{ms}").await;
             in_flight(&testbed, "/stream/{chunks}").await;
             testbed.signal(signal);
-            testbed.until("/ready", 503).await;
-            assert_eq!(probes.get("/ready").await.status, 503);
+            not_ready(&mut probes).await;
             assert_eq!(probes.get("/health").await.status, 200);
             assert_eq!(sleep.await.expect("an answer").status, 200);
             let streamed = stream.await.expect("an answer");
@@ -89,37 +97,6 @@ async fn a_grace_too_short_names_what_it_cut_off() {
             request.await.expect("a result"),
             "the cut request got no answer"
         );
-    }
-}
-
-#[tokio::test]
-async fn a_second_signal_ends_the_process_at_once() {
-    for server in SERVERS {
-        for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
-            let testbed = Testbed::start(&[("SERVER", server), ("GRACE_MS", "25000")]).await;
-            let mut client = testbed.client();
-            tokio::spawn(
-                async move { client.try_send("GET", "/sleep/60000", None).await.is_err() },
-            );
-            in_flight(&testbed, "/sleep/{ms}").await;
-            testbed.signal(first);
-            testbed.until("/ready", 503).await;
-            testbed.signal(second);
-            let exit = testbed.exit().await;
-            assert_eq!((exit.code, exit.stdout.len()), (130, 0), "{exit:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_signal_is_heard_as_soon_as_the_instance_says_that_it_listens() {
-    for server in SERVERS {
-        for _ in 0..10 {
-            let testbed = Testbed::start(&[("SERVER", server)]).await;
-            testbed.signal("TERM");
-            let exit = testbed.exit().await;
-            assert_eq!((exit.code, exit.stdout.len()), (0, 1), "{exit:?}");
-        }
     }
 }
 
@@ -286,11 +263,7 @@ async fn locks_do_not_outlive_the_process() {
             .await
             .is_err()
     });
-    eventually("the lock is held", async || {
-        let status = testbed.client().get("/status").await.json();
-        status["locks"].as_array().map(Vec::len) == Some(1)
-    })
-    .await;
+    held(&testbed).await;
     testbed.signal("TERM");
     assert_eq!(testbed.exit().await.code, 1);
     let next = Testbed::start(&[("REDIS_URL", &url)]).await;

@@ -1,9 +1,21 @@
 //! Locks across instances that share one Redis.
 
 use super::SERVERS;
-use super::sessions::in_flight;
+use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 use crate::support::testbed::Testbed;
+
+/// Waits until this instance holds a lock: its request comes in a moment earlier.
+pub(crate) async fn held(testbed: &Testbed) {
+    let mut client = testbed.client();
+    eventually("a lock is held", async || {
+        let status = client.get("/status").await.json();
+        status["locks"]
+            .as_array()
+            .is_some_and(|locks| !locks.is_empty())
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn a_lock_held_by_one_instance_is_waited_for_on_another_and_the_fence_grows() {
@@ -26,7 +38,7 @@ async fn a_lock_held_by_one_instance_is_waited_for_on_another_and_the_fence_grow
         b.until("/ready", 200).await;
         let mut on_a = a.client();
         let holder = tokio::spawn(async move { on_a.post("/lock/orders?hold_ms=600").await });
-        in_flight(&a, "/lock/{name}").await;
+        held(&a).await;
         let busy = b.client().post("/trylock/orders").await;
         assert_eq!(busy.status, 409, "{busy:?}");
         assert!(busy.header("retry-after").is_some());
@@ -67,7 +79,7 @@ async fn waiting_ends_with_409_when_the_patience_does() {
         testbed.until("/ready", 200).await;
         let mut client = testbed.client();
         let holder = tokio::spawn(async move { client.post("/lock/x?hold_ms=1500").await });
-        in_flight(&testbed, "/lock/{name}").await;
+        held(&testbed).await;
         let busy = testbed.client().post("/lock/x?wait_ms=100").await;
         assert_eq!(busy.status, 409, "{busy:?}");
         assert!(busy.header("retry-after").is_some());
@@ -108,7 +120,7 @@ async fn a_client_that_hangs_up_leaves_no_lock() {
     testbed.until("/ready", 200).await;
     let mut client = testbed.client();
     let request = tokio::spawn(async move { client.post("/lock/x?hold_ms=20000").await });
-    in_flight(&testbed, "/lock/{name}").await;
+    held(&testbed).await;
     request.abort();
     assert!(request.await.is_err());
     // Less than the lease and much less than the handler would have held it.
@@ -133,7 +145,7 @@ async fn a_killed_holder_keeps_its_lock_no_longer_than_the_lease() {
             .await
             .is_err()
     });
-    in_flight(&a, "/lock/{name}").await;
+    held(&a).await;
     a.signal("KILL");
     assert!(
         holder.await.expect("a result"),
@@ -153,7 +165,7 @@ async fn a_session_is_a_key_too() {
     client.put("/session/a", "1").await;
     let mut second = client.at(testbed.addr());
     let holder = tokio::spawn(async move { client.post("/session-lock?hold_ms=1500").await });
-    in_flight(&testbed, "/session-lock").await;
+    held(&testbed).await;
     assert_eq!(second.post("/session-lock?wait_ms=50").await.status, 409);
     let mut stranger = testbed.client();
     stranger.put("/session/a", "1").await;

@@ -7,6 +7,7 @@ mod locks;
 mod probes;
 mod redis_away;
 mod sessions;
+mod signals;
 
 /// Both servers that the testbed can run on.
 const SERVERS: [&str; 2] = ["axum", "hyper"];
