@@ -75,6 +75,17 @@ impl LockError {
         }
     }
 
+    /// The same error, of a request before which others of the same claim were carried out: their
+    /// traces are still there.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only a claim on Redis asks more than once")
+    )]
+    pub(crate) fn after_others(mut self) -> Self {
+        self.outcome = Outcome::Unknown;
+        self
+    }
+
     /// Whether what was asked may have been done all the same.
     pub(crate) fn may_have_happened(&self) -> bool {
         self.outcome == Outcome::Unknown

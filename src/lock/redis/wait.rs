@@ -70,7 +70,8 @@ impl RedisLocks {
                 Err(error) => {
                     let until = *trouble.get_or_insert(now + BLIP);
                     if now >= until.min(end) || !error.may_pass() {
-                        return Err(error);
+                        // Whatever this error is of, the place in line is to be given up.
+                        return Err(error.after_others());
                     }
                     tokio::select! {
                         _ = epochs.changed() => {}
@@ -98,7 +99,9 @@ impl RedisLocks {
                 () = sleep_until(look) => {
                     if Instant::now() >= end {
                         // What was granted at the last moment goes on to the next in line.
-                        self.give_back(claim).await?;
+                        self.give_back(claim)
+                            .await
+                            .map_err(LockError::after_others)?;
                         return Ok(Acquired::Busy { retry_after: left });
                     }
                 }

@@ -196,6 +196,24 @@ async fn an_acquire_that_redis_reads_long_after_its_time_leaves_nothing() {
     .await;
 }
 
+/// It knew, when it gave up, only that its last question had not been sent.
+#[tokio::test]
+async fn a_waiter_that_gave_up_while_redis_was_away_leaves_the_line() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let _holder = occupy(&locks(&server.url()), "a").await;
+    let service = fencing(&layer(&locks(&proxy.url())).with_wait(ms(60_000)).unwrap());
+    let waiter = tokio::spawn(async move { send(&service, "a").await });
+    let line = || -> i64 {
+        redis::from_redis_value(server.command(&["LLEN", "app:l1:{x-lock:a}:q"])).unwrap()
+    };
+    eventually("it is in line", async || line() == 1).await;
+    proxy.black_hole(true);
+    unavailable(&waiter.await.unwrap());
+    proxy.black_hole(false);
+    eventually("it has left the line", async || line() == 0).await;
+}
+
 #[test]
 fn a_packet_that_comes_too_late_changes_nothing() {
     let server = RedisServer::start();
