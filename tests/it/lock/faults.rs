@@ -196,65 +196,6 @@ async fn an_acquire_that_redis_reads_long_after_its_time_leaves_nothing() {
     .await;
 }
 
-/// It knew, when it gave up, only that its last question had not been sent.
-#[tokio::test]
-async fn a_waiter_that_gave_up_while_redis_was_away_leaves_the_line() {
-    let server = RedisServer::start();
-    let proxy = Proxy::start(server.port()).await;
-    let _holder = occupy(&locks(&server.url()), "a").await;
-    let service = fencing(&layer(&locks(&proxy.url())).with_wait(ms(60_000)).unwrap());
-    let waiter = tokio::spawn(async move { send(&service, "a").await });
-    let line = || -> i64 {
-        redis::from_redis_value(server.command(&["LLEN", "app:l1:{x-lock:a}:q"])).unwrap()
-    };
-    eventually("it is in line", async || line() == 1).await;
-    proxy.black_hole(true);
-    unavailable(&waiter.await.unwrap());
-    proxy.black_hole(false);
-    eventually("it has left the line", async || line() == 0).await;
-}
-
-#[tokio::test]
-async fn a_release_that_redis_refuses_for_the_moment_is_made_up_for() {
-    let server = RedisServer::start();
-    let locks = locks(&server.url());
-    let hour = layer(&locks).with_lease(ms(3_600_000)).unwrap();
-    let holder = tokio::spawn(async move { send(&hanging(&hour), "a").await });
-    let held = locks.held();
-    eventually("it is held", async || held.names().len() == 1).await;
-    server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
-    holder.abort();
-    eventually("the release is refused", async || {
-        string(&server, &["INFO", "errorstats"]).contains("NOREPLICAS")
-    })
-    .await;
-    server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
-    let service = fencing(&layer(&locks).with_try());
-    eventually("the key is free", async || {
-        status(&service, "a").await == StatusCode::OK
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn where_nobody_may_publish_the_next_in_line_finds_out_by_itself() {
-    let server = RedisServer::start();
-    let locks = locks(&server.url());
-    let hour = layer(&locks).with_lease(ms(3_600_000)).unwrap();
-    let holder = tokio::spawn(async move { send(&hanging(&hour), "a").await });
-    let held = locks.held();
-    eventually("it is held", async || held.names().len() == 1).await;
-    let service = fencing(&layer(&locks).with_wait(ms(20_000)).unwrap());
-    let waiter = tokio::spawn(async move { status(&service, "a").await });
-    let line = || -> i64 {
-        redis::from_redis_value(server.command(&["LLEN", "app:l1:{x-lock:a}:q"])).unwrap()
-    };
-    eventually("it is in line", async || line() == 1).await;
-    server.command(&["ACL", "SETUSER", "default", "-publish"]);
-    holder.abort();
-    assert_eq!(waiter.await.unwrap(), StatusCode::OK);
-}
-
 #[test]
 fn a_packet_that_comes_too_late_changes_nothing() {
     let server = RedisServer::start();
