@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::lock::backend::Acquired;
 use crate::lock::error::LockError;
-use crate::lock::lease::Claim;
+use crate::lock::lease::{Claim, end_of};
 use crate::lock::redis::adapter::RedisLocks;
 use crate::lock::redis::names::Names;
 use crate::lock::redis::reply::{self, Answer};
@@ -36,7 +36,7 @@ impl RedisLocks {
         names: &Names,
         wait: Duration,
     ) -> Result<Acquired, LockError> {
-        let end = Instant::now() + wait;
+        let end = end_of(wait);
         let inbox = self.handle.inbox();
         // Nobody gets in line whom no message would reach. Where the inbox was never needed
         // before, this asks for it, and the lock is most likely free.
