@@ -20,6 +20,7 @@ enum Outcome {
     Unknown,
     NotSent,
     Refused,
+    #[cfg(feature = "redis")]
     RefusedForNow,
 }
 
@@ -88,7 +89,7 @@ impl LockError {
 
     /// Whether the backend was there, and refused.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self.outcome, Outcome::Refused | Outcome::RefusedForNow)
+        !matches!(self.outcome, Outcome::Unknown | Outcome::NotSent)
     }
 
     /// What happened.
