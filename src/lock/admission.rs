@@ -68,10 +68,10 @@ pub(super) fn admit(
             Err(NotHeld::Unavailable(error)) => {
                 let cause = error.source().map(ToString::to_string);
                 // An outage is its own connection's to report, once. This is not one.
-                if error.may_pass() {
-                    tracing::debug!(%error, cause, "a request was refused for want of its lock");
-                } else {
+                if error.is_refusal() {
                     tracing::warn!(%error, cause, "a request was refused for want of its lock");
+                } else {
+                    tracing::debug!(%error, cause, "a request was refused for want of its lock");
                 }
                 Err(refusal(Reason::LockUnavailable))
             }

@@ -20,6 +20,8 @@ enum Outcome {
     Unknown,
     NotSent,
     Refused,
+    #[cfg(feature = "redis")]
+    RefusedForNow,
 }
 
 /// What happened, as far as the caller can act on it.
@@ -85,10 +87,30 @@ impl LockError {
         self.outcome != Outcome::Refused
     }
 
+    /// Whether the backend was there, and refused.
+    pub(crate) fn is_refusal(&self) -> bool {
+        !matches!(self.outcome, Outcome::Unknown | Outcome::NotSent)
+    }
+
     /// What happened.
     #[must_use]
     pub fn kind(&self) -> LockErrorKind {
         self.kind
+    }
+}
+
+#[cfg(feature = "redis")]
+impl LockError {
+    /// The backend refused, for a reason that may pass: nothing has been done.
+    pub(crate) fn refused_for_now(source: impl Into<BoxError>) -> Self {
+        Self::from_backend(Outcome::RefusedForNow, source.into())
+    }
+
+    /// The same error, of a request before which others of the same claim were carried out: their
+    /// traces are still there.
+    pub(crate) fn after_others(mut self) -> Self {
+        self.outcome = Outcome::Unknown;
+        self
     }
 }
 

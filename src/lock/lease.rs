@@ -19,6 +19,12 @@ pub(crate) const HAND_OVER: Duration = Duration::from_secs(1);
 /// How many may wait for one key unless told otherwise.
 pub(crate) const MAX_WAITERS: usize = 1024;
 
+/// When a wait that begins now is over. What is as good as for ever is a year, so that every wait
+/// has an end.
+pub(crate) fn end_of(wait: Duration) -> Instant {
+    Instant::now() + wait.min(Duration::from_secs(365 * 24 * 60 * 60))
+}
+
 /// Sixteen random bytes that name one claim, and make it idempotent.
 ///
 /// Who knows them can release the lock, so they appear in no log.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
 use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
-use crate::lock::lease::{Claim, Fence, HAND_OVER, Lease, MAX_WAITERS, Owner};
+use crate::lock::lease::{Claim, Fence, HAND_OVER, Lease, MAX_WAITERS, Owner, end_of};
 use crate::lock::lock_key::LockKey;
 
 /// Locks in this process's memory: for one instance, for development, for tests.
@@ -93,7 +93,7 @@ impl MemoryLocks {
 
 impl LockBackend for MemoryLocks {
     async fn acquire(&self, claim: &Claim, wait: Option<Duration>) -> Result<Acquired, LockError> {
-        let patience = wait.map(|wait| (Instant::now() + wait, Arc::new(Notify::new())));
+        let patience = wait.map(|wait| (end_of(wait), Arc::new(Notify::new())));
         loop {
             let now = Instant::now();
             let line = patience.as_ref().filter(|(end, _)| now < *end);

@@ -43,7 +43,8 @@ static RENEW: Script = script!("renew.lua");
 /// `{prefix}:l1:{name}`, and with `:f` and `:q` its fence floor and its line; all of them expire.
 ///
 /// While Redis is away every operation fails at once. Waiting needs `SUBSCRIBE` and `PUBLISH`:
-/// where an ACL forbids them a request that would have to wait is refused instead.
+/// where an ACL forbids the first, a request that would have to wait is refused instead; where it
+/// forbids the second, those who wait find a free key only at their next look.
 #[derive(Clone)]
 pub struct RedisLocks {
     pub(super) handle: RedisHandle,

@@ -86,9 +86,20 @@ pub(super) fn released(reply: &Value) -> Result<(Released, bool), LockError> {
 pub(super) fn failed(error: RedisError) -> LockError {
     match error.kind() {
         RedisErrorKind::Away => LockError::not_sent(error),
+        RedisErrorKind::Refused if error.code().is_some_and(passes) => {
+            LockError::refused_for_now(error)
+        }
         RedisErrorKind::Refused => LockError::refused(error),
         _ => LockError::unavailable(error),
     }
+}
+
+/// Whether an error reply speaks of the server's state and not of what it was asked.
+fn passes(code: &str) -> bool {
+    matches!(
+        code,
+        "BUSY" | "CLUSTERDOWN" | "MISCONF" | "NOREPLICAS" | "OOM" | "READONLY" | "TRYAGAIN"
+    )
 }
 
 fn ints(reply: Value) -> Option<[i64; 3]> {

@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::lock::backend::Acquired;
 use crate::lock::error::LockError;
-use crate::lock::lease::Claim;
+use crate::lock::lease::{Claim, end_of};
 use crate::lock::redis::adapter::RedisLocks;
 use crate::lock::redis::names::Names;
 use crate::lock::redis::reply::{self, Answer};
@@ -36,7 +36,7 @@ impl RedisLocks {
         names: &Names,
         wait: Duration,
     ) -> Result<Acquired, LockError> {
-        let end = Instant::now() + wait;
+        let end = end_of(wait);
         let inbox = self.handle.inbox();
         // Nobody gets in line whom no message would reach. Where the inbox was never needed
         // before, this asks for it, and the lock is most likely free.
@@ -70,7 +70,8 @@ impl RedisLocks {
                 Err(error) => {
                     let until = *trouble.get_or_insert(now + BLIP);
                     if now >= until.min(end) || !error.may_pass() {
-                        return Err(error);
+                        // Whatever this error is of, the place in line is to be given up.
+                        return Err(error.after_others());
                     }
                     tokio::select! {
                         _ = epochs.changed() => {}
@@ -98,7 +99,9 @@ impl RedisLocks {
                 () = sleep_until(look) => {
                     if Instant::now() >= end {
                         // What was granted at the last moment goes on to the next in line.
-                        self.give_back(claim).await?;
+                        self.give_back(claim)
+                            .await
+                            .map_err(LockError::after_others)?;
                         return Ok(Acquired::Busy { retry_after: left });
                     }
                 }

@@ -3,6 +3,7 @@
 //! Floor 4.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -50,16 +51,18 @@ impl Waiters {
         let (wake, wakes) = mpsc::unbounded_channel();
         let mut state = self.lock();
         state.waiting.insert(owner, wake);
-        if !state.reading {
-            state.reading = true;
-            tokio::spawn(read(Reading(self.clone()), messages()));
-        }
+        let first = !mem::replace(&mut state.reading, true);
+        // A runtime that is shutting down drops the task at once, and its mark takes this lock.
         drop(state);
-        Waiting {
+        let waiting = Waiting {
             waiters: self.clone(),
             owner,
             wakes,
+        };
+        if first {
+            tokio::spawn(read(Reading(self.clone()), messages()));
         }
+        waiting
     }
 
     fn deliver(&self, grant: Grant) {
@@ -118,5 +121,28 @@ struct Reading(Waiters);
 impl Drop for Reading {
     fn drop(&mut self) {
         self.0.lock().reading = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Outside of any runtime a task is dropped at once, as it is in one that shuts down.
+    #[test]
+    fn a_reader_that_cannot_be_started_blocks_nobody() {
+        let waiters = Waiters::default();
+        let (tell, told) = std::sync::mpsc::channel();
+        let inside = waiters.clone();
+        std::thread::spawn(move || {
+            let inbox = broadcast::Sender::new(1);
+            let register = || drop(inside.register(Owner::random(), || inbox.subscribe()));
+            let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(register));
+            tell.send(started.is_err()).unwrap();
+        });
+        let ended = told.recv_timeout(std::time::Duration::from_secs(20));
+        assert!(ended.expect("it does not wait for itself"));
+        let state = waiters.lock();
+        assert!(!state.reading && state.waiting.is_empty());
     }
 }

@@ -2,10 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_handoff::lock::{LockBackend, LockGuard, ReleaseOutcome};
+use tower_handoff::lock::{
+    Acquired, Claim, LeaseTime, LockBackend, LockGuard, LockKey, ReleaseOutcome,
+};
 
 use super::rig::{Service, fencing, guarded, layer, ms, on_both, request, send, status, text};
 use crate::support::eventually::eventually;
@@ -18,6 +21,7 @@ on_both!(
     safe_methods_pass_unguarded_unless_asked_for,
     a_panic_frees_the_key,
     an_error_of_the_handler_frees_the_key,
+    waiting_for_ever_is_no_panic,
 );
 
 async fn many_tasks_never_overlap_and_fences_grow(locks: impl LockBackend + Clone) {
@@ -152,4 +156,20 @@ async fn an_error_of_the_handler_frees_the_key(locks: impl LockBackend + Clone) 
     let error = layer(&locks).layer(failing).oneshot(request("a")).await;
     assert_eq!(error.unwrap_err(), "on purpose");
     assert_eq!(status(&fencing(&layer(&locks)), "a").await, StatusCode::OK);
+}
+
+/// No layer waits so long, but whoever uses the port may.
+async fn waiting_for_ever_is_no_panic(locks: impl LockBackend + Clone) {
+    let key = LockKey::new("x-lock:a").unwrap();
+    let claim = Claim::new(key, LeaseTime::DEFAULT);
+    let holder = super::rig::occupy(&locks, "a").await;
+    let waiter = {
+        let (locks, claim) = (locks.clone(), claim.clone());
+        tokio::spawn(async move { locks.acquire(&claim, Some(Duration::MAX)).await })
+    };
+    tokio::task::yield_now().await;
+    holder.abort();
+    let granted = waiter.await.unwrap().unwrap();
+    assert!(matches!(granted, Acquired::Granted(_)), "{granted:?}");
+    locks.release(&claim).await.unwrap();
 }

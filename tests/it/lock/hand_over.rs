@@ -243,3 +243,56 @@ async fn a_place_in_line_in_a_newer_format_is_left_alone() {
     eventually("it is let go", async || locks.held().names().is_empty()).await;
     assert_eq!(line(&server), 1);
 }
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+// One thread, so that the subscriber of this thread sees every task.
+#[tokio::test]
+async fn who_owns_a_lock_or_a_place_in_line_is_in_no_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = RedisServer::start();
+    let (a, b) = (instance(&server), instance(&server));
+    let holder = occupy(&a, "a").await;
+    let waiter = waiting(&b);
+    in_line(&server, 1).await;
+    let value: Vec<u8> = redis::from_redis_value(server.command(&["GET", LOCK])).unwrap();
+    let place: Vec<u8> = redis::from_redis_value(server.command(&["LINDEX", LINE, "0"])).unwrap();
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"]);
+    holder.abort();
+    waiter.await.unwrap();
+    a.held().release_all().await;
+    server.command(&["SET", LOCK, "2 of a newer version"]);
+    status(&fencing(&layer(&b)), "a").await;
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(log.contains("for want of its lock"), "{log}");
+    for owner in [&value[1..17], &place[1..17]] {
+        let hex: String = owner.iter().map(|byte| format!("{byte:02x}")).collect();
+        let texts = [
+            String::from_utf8_lossy(owner).into_owned(),
+            owner.escape_ascii().to_string(),
+            format!("{owner:?}"),
+            hex,
+        ];
+        for text in texts {
+            assert!(!log.contains(text.trim_matches(['[', ']'])), "{log}");
+        }
+    }
+}

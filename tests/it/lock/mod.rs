@@ -9,6 +9,7 @@ mod faults;
 mod hand_over;
 mod keys;
 mod lease;
+mod left_behind;
 mod refusals;
 mod rig;
 mod shutdown;

@@ -1,0 +1,76 @@
+//! What a fault leaves behind: no lock and no place in line that nobody stands for.
+
+use http::StatusCode;
+use tower_handoff::lock::RedisLocks;
+use tower_handoff::redis::RedisHandle;
+
+use super::rig::{fencing, hanging, layer, ms, occupy, send, status};
+use crate::support::eventually::eventually;
+use crate::support::proxy::Proxy;
+use crate::support::redis_server::RedisServer;
+
+fn locks(url: &str) -> RedisLocks {
+    RedisHandle::connect(url).unwrap().locks()
+}
+
+fn line(server: &RedisServer) -> i64 {
+    redis::from_redis_value(server.command(&["LLEN", "app:l1:{x-lock:a}:q"])).unwrap()
+}
+
+/// It knew, when it gave up, only that its last question had not been sent.
+#[tokio::test]
+async fn a_waiter_that_gave_up_while_redis_was_away_leaves_the_line() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let _holder = occupy(&locks(&server.url()), "a").await;
+    let service = fencing(&layer(&locks(&proxy.url())).with_wait(ms(60_000)).unwrap());
+    let waiter = tokio::spawn(async move { send(&service, "a").await });
+    eventually("it is in line", async || line(&server) == 1).await;
+    proxy.black_hole(true);
+    assert_eq!(
+        waiter.await.unwrap().status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    proxy.black_hole(false);
+    eventually("it has left the line", async || line(&server) == 0).await;
+}
+
+#[tokio::test]
+async fn a_release_that_redis_refuses_for_the_moment_is_made_up_for() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    let hour = layer(&locks).with_lease(ms(3_600_000)).unwrap();
+    let holder = tokio::spawn(async move { send(&hanging(&hour), "a").await });
+    let held = locks.held();
+    eventually("it is held", async || held.names().len() == 1).await;
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    holder.abort();
+    eventually("the release is refused", async || {
+        let errors: String =
+            redis::from_redis_value(server.command(&["INFO", "errorstats"])).unwrap();
+        errors.contains("NOREPLICAS")
+    })
+    .await;
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    let service = fencing(&layer(&locks).with_try());
+    eventually("the key is free", async || {
+        status(&service, "a").await == StatusCode::OK
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_nobody_may_publish_the_next_in_line_finds_out_by_itself() {
+    let server = RedisServer::start();
+    let locks = locks(&server.url());
+    let hour = layer(&locks).with_lease(ms(3_600_000)).unwrap();
+    let holder = tokio::spawn(async move { send(&hanging(&hour), "a").await });
+    let held = locks.held();
+    eventually("it is held", async || held.names().len() == 1).await;
+    let service = fencing(&layer(&locks).with_wait(ms(20_000)).unwrap());
+    let waiter = tokio::spawn(async move { status(&service, "a").await });
+    eventually("it is in line", async || line(&server) == 1).await;
+    server.command(&["ACL", "SETUSER", "default", "-publish"]);
+    holder.abort();
+    assert_eq!(waiter.await.unwrap(), StatusCode::OK);
+}
