@@ -5,6 +5,7 @@
 
 mod config;
 mod locks;
+mod logins;
 mod serve;
 mod sessions;
 mod slow;
@@ -128,6 +129,7 @@ fn app(
     let locks = locks::routes(locks, config, instance).map_err(wrong("LEASE_MS"))?;
     Ok(Router::new()
         .merge(sessions::routes())
+        .merge(logins::routes())
         .merge(slow::routes(lifecycle.handle()))
         .merge(locks)
         .layer(

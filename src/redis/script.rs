@@ -50,12 +50,12 @@ pub(crate) fn by_text(by_digest: &redis::Cmd, text: &str) -> redis::Cmd {
     command
 }
 
-/// `script!("save.lua")`: the file beside the caller, compiled in.
+/// `script!("save.lua")`: the files beside the caller, compiled in, one after the other.
 #[allow(unused_macros, reason = "sessions and locks use it")]
 macro_rules! script {
-    ($path:literal) => {
+    ($($path:literal),+) => {
         $crate::redis::script::Script::new(|| {
-            let text = include_str!($path);
+            let text = concat!($(include_str!($path)),+);
             (text, ::redis::Script::new(text).get_hash().to_owned())
         })
     };

@@ -12,6 +12,7 @@ use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::record::Version;
 use crate::session::save::{Plan, SaveOutcome};
 use crate::session::state::{Announce, Known};
+use crate::session::terms::Terms;
 use crate::session::write::Target;
 
 /// How long a commit waits for an operation that is under way on a clone of the handle.
@@ -49,8 +50,9 @@ impl Core {
             return Ok(None);
         }
         let (target, changes) = self.target().await?;
+        let terms = self.state().terms.clone().resolved(self.options.expiry);
         let (token, record, was_live) = match target {
-            Target::Nobody => return self.commit_new(&changes).await,
+            Target::Nobody => return self.commit_new(&terms, &changes).await,
             Target::Gone => return Ok(Some(CommitOutcome::Gone)),
             Target::Session {
                 token,
@@ -71,19 +73,20 @@ impl Core {
             None => Plan::Merge,
         };
         let version = Version::random();
-        let save = self.save(&token, &changes, version, plan, next.as_ref());
+        let save = self.save_on(&terms, &token, &changes, version, plan, next.as_ref());
         match save.await? {
             SaveOutcome::Saved(saved) => {
-                if let Some(next) = next {
+                if next.is_some() || terms.change_cookie() {
+                    let token = next.unwrap_or(token);
                     let mut state = self.state();
-                    state.known = Known::Live(next, None);
-                    state.announce = Announce::Token(next, saved.lifetime_ms);
+                    state.known = Known::Live(token, None);
+                    state.announce = Announce::Token(token, saved.lifetime_ms, saved.persistent);
                 }
                 Ok(Some(CommitOutcome::Written))
             }
             SaveOutcome::Absent if !was_live => {
                 self.state().known = Known::Nobody;
-                self.commit_new(&changes).await
+                self.commit_new(&terms, &changes).await
             }
             refused => match self.refused(&refused) {
                 SessionErrorKind::Gone => Ok(Some(CommitOutcome::Gone)),
@@ -102,12 +105,17 @@ impl Core {
         turn.map_err(|late| SessionError::with_source(SessionErrorKind::Unavailable, late))
     }
 
-    /// A session of its own for a request that has none; for removals and a rotation alone, none.
-    async fn commit_new(&self, changes: &ChangeSet) -> Result<Option<CommitOutcome>, SessionError> {
-        if !changes.sets_any() {
+    /// A session of its own for a request that has none, where it sets a field or logs in.
+    async fn commit_new(
+        &self,
+        terms: &Terms,
+        changes: &ChangeSet,
+    ) -> Result<Option<CommitOutcome>, SessionError> {
+        if !changes.sets_any() && !terms.bind() {
             return Ok(None);
         }
-        self.create(&changes.merge_into(&[]), changes).await?;
+        let fields = changes.merge_into(&[]);
+        self.create_on(terms, &fields, changes).await?;
         Ok(Some(CommitOutcome::Written))
     }
 
@@ -117,7 +125,9 @@ impl Core {
         let announce = std::mem::replace(&mut self.state().announce, Announce::Nothing);
         match announce {
             Announce::Nothing => None,
-            Announce::Token(token, ms) => cookie.set(&token, Duration::from_millis(ms)),
+            Announce::Token(token, ms, persistent) => {
+                cookie.set(&token, Duration::from_millis(ms), persistent)
+            }
             Announce::Removal => cookie.remove(),
         }
     }

@@ -157,10 +157,16 @@ impl SessionCookie {
         Ok(self)
     }
 
-    /// `Set-Cookie` that hands a token out.
-    pub(crate) fn set(&self, token: &Token, lifetime: Duration) -> Option<HeaderValue> {
+    /// `Set-Cookie` that hands a token out; `persistent` is the session's own word, if it has one.
+    pub(crate) fn set(
+        &self,
+        token: &Token,
+        lifetime: Duration,
+        persistent: Option<bool>,
+    ) -> Option<HeaderValue> {
         let seconds = i64::try_from(lifetime.as_secs().max(1)).unwrap_or(i64::MAX);
-        let max_age = self.persistent.then(|| CookieDuration::seconds(seconds));
+        let persistent = persistent.unwrap_or(self.persistent);
+        let max_age = persistent.then(|| CookieDuration::seconds(seconds));
         self.header(token.expose(), max_age)
     }
 
@@ -234,7 +240,7 @@ mod tests {
     #[test]
     fn headers_are_as_documented() {
         let token = Token::random();
-        let header = SessionCookie::default().set(&token, Duration::from_secs(9));
+        let header = SessionCookie::default().set(&token, Duration::from_secs(9), None);
         let text = header.unwrap().to_str().unwrap().to_owned();
         let expected = format!(
             "__Host-session={}; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=9",
@@ -244,8 +250,10 @@ mod tests {
         let gone = SessionCookie::insecure_localhost().remove().unwrap();
         assert_eq!(gone, "session=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
         let browser = SessionCookie::default().until_browser_closes();
-        let header = browser.set(&token, Duration::from_secs(9)).unwrap();
+        let header = browser.set(&token, Duration::from_secs(9), None).unwrap();
         assert!(!header.to_str().unwrap().contains("Max-Age"));
+        let kept = browser.set(&token, Duration::from_secs(9), Some(true));
+        assert!(kept.unwrap().to_str().unwrap().ends_with("; Max-Age=9"));
         assert!(!format!("{header:?}").contains(&token.expose()));
     }
 }

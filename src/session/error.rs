@@ -94,6 +94,8 @@ pub enum SessionErrorKind {
     TooLarge,
     /// A field's name must have 1 to 128 bytes and not begin with a zero byte. 400.
     InvalidName,
+    /// A user's name must have 1 to 256 bytes. 400.
+    InvalidUser,
     /// The value could not be encoded. 500.
     Encode,
     /// The stored value is not of the type asked for; it is left as it is. 500.
@@ -150,6 +152,7 @@ impl SessionErrorKind {
             Self::Sealed => "the response has begun; the session can no longer be written",
             Self::TooLarge => "the value or the session is too large",
             Self::InvalidName => "a field's name has 1 to 128 bytes, the first of them not zero",
+            Self::InvalidUser => "a user's name has 1 to 256 bytes",
             Self::Encode => "the value cannot be encoded",
             Self::Decode => "the stored value is of another type",
             Self::NotInteger => "the field holds no integer, or the sum is out of range",

@@ -41,6 +41,7 @@ impl IntoResponse for SessionError {
             SessionErrorKind::Contended => (StatusCode::CONFLICT, "session-contended"),
             SessionErrorKind::NotInteger => (StatusCode::CONFLICT, "session-not-integer"),
             SessionErrorKind::InvalidName => (StatusCode::BAD_REQUEST, "session-invalid-name"),
+            SessionErrorKind::InvalidUser => (StatusCode::BAD_REQUEST, "session-invalid-user"),
             SessionErrorKind::Sealed => (StatusCode::INTERNAL_SERVER_ERROR, "session-sealed"),
             SessionErrorKind::Encode => (StatusCode::INTERNAL_SERVER_ERROR, "session-encode"),
             SessionErrorKind::Decode => (StatusCode::INTERNAL_SERVER_ERROR, "session-decode"),

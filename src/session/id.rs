@@ -1,7 +1,9 @@
 //! The public name of a session: safe to log, useless without the secret half of the token.
 //! Floor 1.
 
+use std::error::Error;
 use std::fmt;
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -35,6 +37,36 @@ impl SessionId {
     }
 }
 
+/// Reads what [`Display`](fmt::Display) wrote, as a form of a list of devices sends it back.
+impl FromStr for SessionId {
+    type Err = ParseSessionIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The decoder asks for room in whole groups of three.
+        let mut raw = [0; 18];
+        let length = URL_SAFE_NO_PAD.decode_slice(text, &mut raw);
+        match length
+            .ok()
+            .and_then(|length| raw.get(..length)?.try_into().ok())
+        {
+            Some(bytes) => Ok(Self(bytes)),
+            None => Err(ParseSessionIdError(())),
+        }
+    }
+}
+
+/// A text is no session's public id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseSessionIdError(());
+
+impl fmt::Display for ParseSessionIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a session's public id has 22 characters of URL-safe base64")
+    }
+}
+
+impl Error for ParseSessionIdError {}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; 22];
@@ -48,5 +80,22 @@ impl fmt::Display for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_was_written() {
+        let id = SessionId::random();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        let long = "A".repeat(1000);
+        for text in ["", "A", &"A".repeat(21), &"A".repeat(24), "{}", "ä", &long] {
+            assert!(text.parse::<SessionId>().is_err(), "{text}");
+        }
+        // Two spellings of one id would be two.
+        assert!(format!("{}B", "A".repeat(21)).parse::<SessionId>().is_err());
     }
 }

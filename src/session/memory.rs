@@ -14,6 +14,7 @@ use crate::session::record::{SessionRecord, Verdict};
 use crate::session::save::{NewSession, Save, SaveOutcome};
 use crate::session::store::SessionStore;
 use crate::session::token::VerifierHash;
+use crate::session::user_session::{Revoke, UserSession};
 
 /// Sessions in memory, with the same contract as those in Redis.
 ///
@@ -37,6 +38,8 @@ struct Shelf {
     records: HashMap<SessionId, SessionRecord>,
     /// The same sessions, the first to expire first.
     by_expiry: BTreeSet<(u64, SessionId)>,
+    /// Those that belong to somebody.
+    by_user: HashMap<Box<str>, BTreeSet<SessionId>>,
 }
 
 impl MemorySessions {
@@ -91,18 +94,40 @@ impl Shelf {
     }
 
     fn put(&mut self, id: SessionId, record: SessionRecord) {
-        let expires_ms = record.expires_ms();
-        let old = self.records.insert(id, record);
-        if let Some(old) = old {
-            self.by_expiry.remove(&(old.expires_ms(), id));
+        self.remove(&id);
+        self.by_expiry.insert((record.expires_ms(), id));
+        if let Some(user) = record.user() {
+            match self.by_user.get_mut(user) {
+                Some(ids) => ids.insert(id),
+                None => self.by_user.entry(user.into()).or_default().insert(id),
+            };
         }
-        self.by_expiry.insert((expires_ms, id));
+        self.records.insert(id, record);
     }
 
     fn remove(&mut self, id: &SessionId) {
-        if let Some(old) = self.records.remove(id) {
-            self.by_expiry.remove(&(old.expires_ms(), *id));
+        let Some(old) = self.records.remove(id) else {
+            return;
+        };
+        self.by_expiry.remove(&(old.expires_ms(), *id));
+        let Some(user) = old.user() else {
+            return;
+        };
+        if let Some(ids) = self.by_user.get_mut(user) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.by_user.remove(user);
+            }
         }
+    }
+
+    fn live_of(
+        &self,
+        user: &str,
+        now_ms: u64,
+    ) -> impl Iterator<Item = (SessionId, &SessionRecord)> {
+        let ids = self.by_user.get(user).into_iter().flatten();
+        ids.filter_map(move |id| Some((*id, self.live(id, now_ms)?)))
     }
 
     fn drop_expired(&mut self, now_ms: u64) {
@@ -174,6 +199,24 @@ impl SessionStore for MemorySessions {
         }
         Ok(found)
     }
+
+    async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
+        let (now, shelf) = (self.now(), self.shelf());
+        let theirs = shelf.live_of(user, now);
+        Ok(theirs
+            .map(|(id, record)| UserSession::new(id, record))
+            .collect())
+    }
+
+    async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
+        let (now, mut shelf) = (self.now(), self.shelf());
+        let theirs = shelf.live_of(user, now).map(|(id, _)| id);
+        let ended: Vec<_> = theirs.filter(|id| which.ends(id)).collect();
+        for id in &ended {
+            shelf.remove(id);
+        }
+        Ok(ended.len() as u64)
+    }
 }
 
 impl Default for MemorySessions {
@@ -193,5 +236,39 @@ impl fmt::Debug for MemorySessions {
         f.debug_struct("MemorySessions")
             .field("capacity", capacity)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::expiry::SessionExpiry;
+    use crate::session::record::Version;
+    use crate::session::terms::Terms;
+    use crate::session::token::Token;
+
+    #[tokio::test(start_paused = true)]
+    async fn expired_sessions_leave_nothing_behind() {
+        let store = MemorySessions::new();
+        for user in [Some("ada"), Some("eve"), None] {
+            let token = Token::random();
+            let terms = Terms {
+                user: user.map(Into::into),
+                ..Terms::default()
+            };
+            let new = NewSession {
+                verifier: token.hash(),
+                version: Version::random(),
+                expiry: SessionExpiry::default(),
+                terms: &terms,
+                fields: &[],
+            };
+            assert!(store.create(token.id(), &new).await.unwrap());
+        }
+        tokio::time::advance(SessionExpiry::default().idle()).await;
+        let mut shelf = store.shelf();
+        shelf.drop_expired(store.now());
+        assert!(shelf.records.is_empty() && shelf.by_expiry.is_empty());
+        assert!(shelf.by_user.is_empty());
     }
 }

@@ -29,6 +29,10 @@
 //! ([`CommitOutcome::Gone`]): a logout is never undone by a slower request. A token that names no
 //! session is never adopted: whoever writes under it gets a fresh session.
 //!
+//! # Whose a session is
+//! [`Session::bind`] logs a user in; [`Users`] lists and ends the sessions of a user, from wherever
+//! it is called.
+//!
 //! # What is written where
 //! A cookie value begins with `1`, a stored record with the byte 1: their formats. What a newer
 //! version wrote is unavailable (503) to this one, and never discarded or overwritten, so old and
@@ -52,6 +56,7 @@ mod handle;
 mod id;
 mod layer;
 mod limits;
+mod login;
 mod memory;
 mod options;
 mod record;
@@ -61,7 +66,10 @@ mod save;
 mod service;
 mod state;
 mod store;
+mod terms;
 mod token;
+mod user_session;
+mod users;
 mod write;
 
 pub use commit::CommitOutcome;
@@ -70,7 +78,7 @@ pub use error::{SessionError, SessionErrorKind, SessionLayerMissing, StoreError,
 pub use expiry::SessionExpiry;
 pub use future::SessionFuture;
 pub use handle::Session;
-pub use id::SessionId;
+pub use id::{ParseSessionIdError, SessionId};
 pub use layer::SessionLayer;
 pub use limits::SessionLimits;
 pub use memory::MemorySessions;
@@ -81,3 +89,5 @@ pub use save::{NewSession, Save, SaveOutcome, Saved};
 pub use service::SessionService;
 pub use store::SessionStore;
 pub use token::VerifierHash;
+pub use user_session::{Revoke, UserSession};
+pub use users::Users;

@@ -12,8 +12,11 @@
 //!     89     8  when it was last used, exact to a renewal window
 //!     97     8  idle time-out
 //!    105     8  absolute deadline
-//!    113     1  flags, none yet; unknown ones are kept
-//!    114        the fields
+//!    113     1  flags; unknown ones are kept. The lowest two: 1 the browser keeps the cookie when
+//!               it closes, 2 it does not, 0 as the layer says
+//!    114     2  length of the user's name, at most 256; zero where it is nobody's
+//!    116     1  length of the label
+//!    117        the user's name, the label, the fields
 //! ```
 //!
 //! The Redis scripts know these offsets. A record whose first byte is larger than 1 was written
@@ -27,6 +30,7 @@ use crate::random;
 use crate::session::error::{StoreError, StoreErrorKind};
 use crate::session::expiry::SessionExpiry;
 use crate::session::fields;
+use crate::session::terms::{AS_THEY_ARE, Terms, USER_MAX};
 use crate::session::token::VerifierHash;
 
 pub(crate) const FORMAT: u8 = 1;
@@ -38,7 +42,12 @@ pub(crate) const CREATED: usize = 81;
 pub(crate) const SEEN: usize = 89;
 pub(crate) const IDLE: usize = 97;
 pub(crate) const DEADLINE: usize = 105;
-pub(crate) const HEADER: usize = 114;
+pub(crate) const FLAGS: usize = 113;
+const USER: usize = 114;
+const LABEL: usize = 116;
+pub(crate) const HEADER: usize = 117;
+/// The flags that say whether the browser keeps the cookie.
+const KEEPING: u8 = 3;
 
 /// How long a request that still presents the verifier before a rotation is told that its session
 /// is gone, instead of being given a new one.
@@ -89,7 +98,8 @@ impl SessionRecord {
                 let record = Self(bytes);
                 let times = [ROTATED, CREATED, SEEN, IDLE, DEADLINE];
                 let sane = times.iter().all(|at| record.number(*at) <= TIME_MAX);
-                if sane && fields::is_sound(record.fields()) {
+                let whole = record.0.len() >= record.fields_at();
+                if sane && whole && record.owner_is_sound() && fields::is_sound(record.fields()) {
                     return Ok(record);
                 }
                 StoreErrorKind::Corrupt
@@ -106,7 +116,26 @@ impl SessionRecord {
         &self.0
     }
 
-    /// When the session began, in Unix milliseconds of the store's clock.
+    /// The user whom the session belongs to.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        Some(self.owner().0).filter(|user| !user.is_empty())
+    }
+
+    /// What lists of the user's sessions call this one; may be empty.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.owner().1
+    }
+
+    /// Whether the browser keeps the cookie when it closes; `None` leaves it to the layer.
+    #[must_use]
+    pub fn persistent(&self) -> Option<bool> {
+        persistent_of(self.0[FLAGS])
+    }
+
+    /// When the session began, in Unix milliseconds of the store's clock: when it was created, or
+    /// when its user logged in.
     #[must_use]
     pub fn created_ms(&self) -> u64 {
         self.number(CREATED)
@@ -156,6 +185,7 @@ impl SessionRecord {
         verifier: &VerifierHash,
         version: Version,
         expiry: &SessionExpiry,
+        terms: &Terms,
         fields: &[u8],
         now_ms: u64,
     ) -> Self {
@@ -168,19 +198,44 @@ impl SessionRecord {
         put(&mut bytes, IDLE, &expiry.idle_ms().to_be_bytes());
         let deadline = now_ms.saturating_add(expiry.absolute_ms());
         put(&mut bytes, DEADLINE, &deadline.to_be_bytes());
-        bytes.extend_from_slice(fields);
-        Self(bytes.into())
+        Self(bytes.into()).on(terms, &[], fields)
     }
 
     /// The same header but for `edits`, each a place and its bytes, and other fields.
     pub(crate) fn with(&self, edits: &[(usize, &[u8])], fields: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(HEADER + fields.len());
+        self.on(&AS_THEY_ARE, edits, fields)
+    }
+
+    /// As [`with`](Self::with), and on other terms. Their time-outs are the caller's to edit in.
+    pub(crate) fn on(&self, terms: &Terms, edits: &[(usize, &[u8])], fields: &[u8]) -> Self {
+        let (user, label) = self.owner();
+        let user = terms.user.as_deref().unwrap_or(user);
+        let label = terms.label.as_deref().unwrap_or(label);
+        let room = HEADER + user.len() + label.len() + fields.len();
+        let mut bytes = Vec::with_capacity(room);
         bytes.extend_from_slice(&self.0[..HEADER]);
         for (at, edit) in edits {
             put(&mut bytes, *at, edit);
         }
+        if let Some(persistent) = terms.persistent {
+            bytes[FLAGS] = bytes[FLAGS] & !KEEPING | flags_of(persistent);
+        }
+        put(&mut bytes, USER, &(user.len() as u16).to_be_bytes());
+        put(&mut bytes, LABEL, &[label.len() as u8]);
+        bytes.extend_from_slice(user.as_bytes());
+        bytes.extend_from_slice(label.as_bytes());
         bytes.extend_from_slice(fields);
         Self(bytes.into())
+    }
+
+    /// The record without its fields, of its first 628 bytes or more.
+    #[cfg(feature = "redis")]
+    pub(crate) fn decode_head(bytes: impl Into<Bytes>) -> Result<Self, StoreError> {
+        let mut bytes = bytes.into();
+        if bytes.len() >= HEADER {
+            bytes.truncate(Self(bytes.clone()).fields_at());
+        }
+        Self::decode(bytes)
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -200,7 +255,30 @@ impl SessionRecord {
     }
 
     pub(crate) fn fields(&self) -> &[u8] {
-        &self.0[HEADER..]
+        &self.0[self.fields_at()..]
+    }
+
+    fn fields_at(&self) -> usize {
+        HEADER + self.user_length() + usize::from(self.0[LABEL])
+    }
+
+    fn user_length(&self) -> usize {
+        usize::from(u16::from_be_bytes(self.array(USER)))
+    }
+
+    /// User and label, where they were checked.
+    fn owner(&self) -> (&str, &str) {
+        let owner = &self.0[HEADER..self.fields_at()];
+        let (user, label) = owner.split_at(self.user_length());
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        (text(user), text(label))
+    }
+
+    fn owner_is_sound(&self) -> bool {
+        let owner = &self.0[HEADER..self.fields_at()];
+        let (user, label) = owner.split_at(self.user_length());
+        let is_text = |bytes| std::str::from_utf8(bytes).is_ok();
+        user.len() <= USER_MAX && is_text(user) && is_text(label)
     }
 
     /// A field's value, without copying it.
@@ -216,6 +294,23 @@ impl SessionRecord {
         let mut array = [0; N];
         array.copy_from_slice(&self.0[at..at + N]);
         array
+    }
+}
+
+/// What the flags say about the cookie.
+pub(crate) fn persistent_of(flags: u8) -> Option<bool> {
+    match flags & KEEPING {
+        1 => Some(true),
+        2 => Some(false),
+        _ => None,
+    }
+}
+
+pub(crate) fn flags_of(persistent: Option<bool>) -> u8 {
+    match persistent {
+        None => 0,
+        Some(true) => 1,
+        Some(false) => 2,
     }
 }
 
@@ -244,12 +339,22 @@ mod tests {
         let mut fields = Vec::new();
         fields::push(&mut fields, "a", b"value");
         let expiry = SessionExpiry::default();
-        let record = SessionRecord::new(&hash, Version::random(), &expiry, &fields, 1_000);
+        let terms = Terms {
+            user: Some("ada".into()),
+            label: Some("désktop".into()),
+            persistent: Some(Some(false)),
+            ..Terms::default()
+        };
+        let record = SessionRecord::new(&hash, Version::random(), &expiry, &terms, &fields, 1_000);
+        assert_eq!((record.user(), record.label()), (Some("ada"), "désktop"));
+        assert_eq!(record.persistent(), Some(false));
+        assert_eq!(record.fields(), fields);
         let good = record.as_bytes().to_vec();
+        let head = good.len() - fields.len();
         assert!(SessionRecord::decode(good.clone()).is_ok());
         for length in 0..good.len() {
             let cut = SessionRecord::decode(good[..length].to_vec());
-            assert_eq!(cut.is_ok(), length == HEADER, "{length}");
+            assert_eq!(cut.is_ok(), length == head, "{length}");
         }
         for at in 0..good.len() {
             for bit in 0..8 {
@@ -258,6 +363,8 @@ mod tests {
                 if let Ok(record) = SessionRecord::decode(flipped) {
                     let _ = (
                         record.expires_ms(),
+                        record.user().map(str::len),
+                        record.label().len(),
                         record.field("a"),
                         fields::walk(record.fields()).count(),
                     );

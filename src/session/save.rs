@@ -5,9 +5,10 @@ use crate::session::change::ChangeSet;
 use crate::session::expiry::SessionExpiry;
 use crate::session::fields;
 use crate::session::record::{
-    CURRENT, DEADLINE, HEADER, IDLE, PREVIOUS, ROTATED, SEEN, SessionRecord, VERSION, Verdict,
-    Version,
+    CREATED, CURRENT, DEADLINE, HEADER, IDLE, PREVIOUS, ROTATED, SEEN, SessionRecord, VERSION,
+    Verdict, Version,
 };
+use crate::session::terms::Terms;
 use crate::session::token::VerifierHash;
 
 /// A write to a session that exists: which fields change, and what else.
@@ -23,8 +24,8 @@ pub struct Save<'a> {
     pub(crate) plan: Plan<'a>,
     /// Digest of the verifier that is valid from now on.
     pub(crate) rotate_to: Option<VerifierHash>,
-    /// Other time-outs than before; the absolute one starts anew.
-    pub(crate) expiry: Option<SessionExpiry>,
+    /// What changes of the session itself.
+    pub(crate) terms: &'a Terms,
     /// The most bytes that the fields may take.
     pub(crate) limit: usize,
 }
@@ -68,13 +69,19 @@ pub struct Saved {
     pub lifetime_ms: u64,
     /// What an addition came to.
     pub sum: Option<i64>,
+    /// [`SessionRecord::persistent`], as it is now.
+    pub persistent: Option<bool>,
 }
 
 impl Saved {
     /// A save that was written.
     #[must_use]
-    pub fn new(lifetime_ms: u64, sum: Option<i64>) -> Self {
-        Self { lifetime_ms, sum }
+    pub fn new(lifetime_ms: u64, sum: Option<i64>, persistent: Option<bool>) -> Self {
+        Self {
+            lifetime_ms,
+            sum,
+            persistent,
+        }
     }
 }
 
@@ -92,7 +99,8 @@ impl Save<'_> {
         match self.outcome(current, now_ms) {
             Ok((record, sum)) => {
                 let lifetime_ms = record.deadline_ms().saturating_sub(now_ms);
-                let saved = SaveOutcome::Saved(Saved { lifetime_ms, sum });
+                let saved = Saved::new(lifetime_ms, sum, record.persistent());
+                let saved = SaveOutcome::Saved(saved);
                 (saved, Some(record))
             }
             Err(refused) => (refused, None),
@@ -151,13 +159,16 @@ impl Save<'_> {
             ]);
         }
         let (idle, deadline);
-        if let Some(expiry) = &self.expiry {
+        if let Some(expiry) = &self.terms.expiry {
             idle = expiry.idle_ms().to_be_bytes();
             deadline = now_ms.saturating_add(expiry.absolute_ms()).to_be_bytes();
             edits.extend([(IDLE, &idle[..]), (DEADLINE, &deadline)]);
         }
+        if self.terms.bind() {
+            edits.push((CREATED, &now));
+        }
         debug_assert!(edits.iter().all(|(at, edit)| at + edit.len() <= HEADER));
-        old.with(&edits, fields)
+        old.on(self.terms, &edits, fields)
     }
 }
 
@@ -173,6 +184,8 @@ pub struct NewSession<'a> {
     pub(crate) verifier: VerifierHash,
     pub(crate) version: Version,
     pub(crate) expiry: SessionExpiry,
+    /// But for their time-outs.
+    pub(crate) terms: &'a Terms,
     pub(crate) fields: &'a [u8],
 }
 
@@ -184,6 +197,7 @@ impl NewSession<'_> {
             &self.verifier,
             self.version,
             &self.expiry,
+            self.terms,
             self.fields,
             now_ms,
         )

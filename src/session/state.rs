@@ -8,6 +8,7 @@ use crate::session::change::ChangeSet;
 use crate::session::cookie::SessionCookie;
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::record::SessionRecord;
+use crate::session::terms::Terms;
 use crate::session::token::Token;
 
 /// Everything about a request's session that changes. No lock on it is held across I/O.
@@ -15,6 +16,8 @@ pub(crate) struct State {
     pub(crate) known: Known,
     pub(crate) pending: ChangeSet,
     pub(crate) rotate: bool,
+    /// What the commit is to change of the session itself.
+    pub(crate) terms: Terms,
     pub(crate) sealed: bool,
     /// An operation that writes at its await is under way; the response may need its cookie.
     pub(crate) writing: bool,
@@ -47,8 +50,9 @@ pub(crate) struct RawCookies {
 /// What the response has to tell the browser.
 pub(crate) enum Announce {
     Nothing,
-    /// A new token, and the milliseconds the session may live.
-    Token(Token, u64),
+    /// A token, the milliseconds the session may live, and whether the browser keeps the cookie
+    /// when it closes, where the session says so.
+    Token(Token, u64, Option<bool>),
     /// The session was destroyed by its owner.
     Removal,
 }
@@ -59,6 +63,7 @@ impl State {
             known: Known::Unread(cookies),
             pending: ChangeSet::default(),
             rotate: false,
+            terms: Terms::default(),
             sealed: false,
             writing: false,
             announce: Announce::Nothing,
@@ -88,12 +93,13 @@ impl State {
 
     /// Whether a commit would have anything to do.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.rotate || !self.pending.is_empty()
+        self.rotate || !self.pending.is_empty() || !self.terms.is_empty()
     }
 
     /// Forgets what is not written yet.
     pub(crate) fn discard(&mut self) {
         self.pending.clear();
         self.rotate = false;
+        self.terms = Terms::default();
     }
 }

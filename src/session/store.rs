@@ -9,6 +9,7 @@ use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
 use crate::session::save::{NewSession, Save, SaveOutcome};
 use crate::session::token::VerifierHash;
+use crate::session::user_session::{Revoke, UserSession};
 
 /// Keeps sessions: [`MemorySessions`](crate::session::MemorySessions), Redis, or one of your own.
 ///
@@ -21,6 +22,9 @@ use crate::session::token::VerifierHash;
 ///   the store's own clock, which all instances share.
 /// - **What is not understood stays**: bytes that [`SessionRecord::decode`] refuses are an error of
 ///   the operation, and are neither overwritten nor deleted.
+/// - **A session belongs to the user that its record names** ([`SessionRecord::user`]), from the
+///   write that says so to the next: `sessions_of` finds all that live, and `revoke` ends them. An
+///   index beside the records must lose no live session, and keep nothing for ever of dead ones.
 /// - **A dropped future** leaves the operation done or not done, never half.
 /// - **Every operation ends** in bounded time, with an error where the store does not answer.
 ///
@@ -91,6 +95,21 @@ use crate::session::token::VerifierHash;
 /// #       let owned = current.map(|record| record.verify(verifier, now_ms)) == Some(Verdict::Current);
 /// #       Ok(owned && rows.remove(id).is_some())
 /// #   }
+/// #   async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
+/// #       let now_ms = self.now_ms();
+/// #       let rows = self.0.lock().unwrap();
+/// #       let live = rows.iter().filter(|(_, record)| record.expires_ms() > now_ms);
+/// #       let theirs = live.filter(|(_, record)| record.user() == Some(user));
+/// #       Ok(theirs.map(|(id, record)| UserSession::new(*id, record)).collect())
+/// #   }
+/// #   async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
+/// #       let now_ms = self.now_ms();
+/// #       let mut rows = self.0.lock().unwrap();
+/// #       rows.retain(|_, record| record.expires_ms() > now_ms);
+/// #       let before = rows.len();
+/// #       rows.retain(|id, record| record.user() != Some(user) || !which.ends(id));
+/// #       Ok((before - rows.len()) as u64)
+/// #   }
 /// }
 /// # #[cfg(feature = "testing")]
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
@@ -151,6 +170,27 @@ pub trait SessionStore: Send + Sync + 'static {
         id: &SessionId,
         verifier: &VerifierHash,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The live sessions that belong to a user, in any order.
+    ///
+    /// # Errors
+    /// Where the store is away, or one of them is no record of this format.
+    fn sessions_of(
+        &self,
+        user: &str,
+    ) -> impl Future<Output = Result<Vec<UserSession>, StoreError>> + Send;
+
+    /// Deletes those sessions of a user's that `which` picks, and says how many. Whose a session
+    /// is, its record says: an id alone deletes nothing.
+    ///
+    /// # Errors
+    /// Where the store is away, or one of them is no record of this format; those that are, are
+    /// deleted.
+    fn revoke(
+        &self,
+        user: &str,
+        which: Revoke,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -163,6 +203,8 @@ pub(crate) trait DynStore: Send + Sync {
     fn save<'a>(&'a self, id: &'a SessionId, save: &'a Save<'_>) -> Answer<'a, SaveOutcome>;
     fn renew<'a>(&'a self, id: &'a SessionId, verifier: &'a VerifierHash) -> Answer<'a, bool>;
     fn destroy<'a>(&'a self, id: &'a SessionId, verifier: &'a VerifierHash) -> Answer<'a, bool>;
+    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<UserSession>>;
+    fn revoke<'a>(&'a self, user: &'a str, which: Revoke) -> Answer<'a, u64>;
 }
 
 impl<S: SessionStore> DynStore for S {
@@ -188,5 +230,13 @@ impl<S: SessionStore> DynStore for S {
 
     fn destroy<'a>(&'a self, id: &'a SessionId, verifier: &'a VerifierHash) -> Answer<'a, bool> {
         Box::pin(SessionStore::destroy(self, id, verifier))
+    }
+
+    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<UserSession>> {
+        Box::pin(SessionStore::sessions_of(self, user))
+    }
+
+    fn revoke<'a>(&'a self, user: &'a str, which: Revoke) -> Answer<'a, u64> {
+        Box::pin(SessionStore::revoke(self, user, which))
     }
 }

@@ -14,6 +14,7 @@ use crate::session::fields;
 use crate::session::record::{SessionRecord, VERSION, Version};
 use crate::session::save::{NewSession, Plan, Save, SaveOutcome};
 use crate::session::state::{Announce, Known};
+use crate::session::terms::{AS_THEY_ARE, Terms};
 use crate::session::token::Token;
 
 /// How often an update is tried against others before it gives up.
@@ -89,6 +90,16 @@ impl Core {
         fields: &[u8],
         written: &ChangeSet,
     ) -> Result<(), SessionError> {
+        self.create_on(&AS_THEY_ARE, fields, written).await
+    }
+
+    /// As [`create`](Self::create), on terms of its own.
+    pub(crate) async fn create_on(
+        &self,
+        terms: &Terms,
+        fields: &[u8],
+        written: &ChangeSet,
+    ) -> Result<(), SessionError> {
         let options = &*self.options;
         if fields.len() > options.limits.session() {
             return Err(SessionErrorKind::TooLarge.into());
@@ -97,7 +108,8 @@ impl Core {
         let new = NewSession {
             verifier: token.hash(),
             version: Version::random(),
-            expiry: options.expiry,
+            expiry: terms.expiry.unwrap_or(options.expiry),
+            terms,
             fields,
         };
         if !options.store.create(token.id(), &new).await? {
@@ -108,12 +120,27 @@ impl Core {
         let mut state = self.state();
         state.pending.settle(written);
         state.known = Known::Live(token, Some(record));
-        state.announce = Announce::Token(token, options.expiry.absolute_ms());
+        let persistent = terms.persistent.flatten();
+        state.announce = Announce::Token(token, new.expiry.absolute_ms(), persistent);
         Ok(())
     }
 
     pub(crate) async fn save(
         &self,
+        token: &Token,
+        changes: &ChangeSet,
+        version: Version,
+        plan: Plan<'_>,
+        rotate_to: Option<&Token>,
+    ) -> Result<SaveOutcome, SessionError> {
+        self.save_on(&AS_THEY_ARE, token, changes, version, plan, rotate_to)
+            .await
+    }
+
+    /// As [`save`](Self::save), on other terms.
+    pub(crate) async fn save_on(
+        &self,
+        terms: &Terms,
         token: &Token,
         changes: &ChangeSet,
         version: Version,
@@ -126,7 +153,7 @@ impl Core {
             changes,
             plan,
             rotate_to: rotate_to.map(Token::hash),
-            expiry: None,
+            terms,
             limit: self.options.limits.session(),
         };
         Ok(self.options.store.save(token.id(), &save).await?)

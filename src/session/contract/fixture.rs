@@ -10,6 +10,7 @@ use crate::session::expiry::SessionExpiry;
 use crate::session::record::{SessionRecord, Version};
 use crate::session::save::{NewSession, Plan, Save, SaveOutcome};
 use crate::session::store::SessionStore;
+use crate::session::terms::AS_THEY_ARE;
 use crate::session::token::Token;
 
 /// Small, so that it is reached.
@@ -29,6 +30,7 @@ pub(super) fn new_session<'a>(
         verifier: token.hash(),
         version: Version::random(),
         expiry: *expiry,
+        terms: &AS_THEY_ARE,
         fields,
     }
 }
@@ -66,7 +68,7 @@ pub(super) fn save<'a>(token: &Token, changes: &'a ChangeSet, plan: Plan<'a>) ->
         changes,
         plan,
         rotate_to: None,
-        expiry: None,
+        terms: &AS_THEY_ARE,
         limit: LIMIT,
     }
 }

@@ -4,11 +4,12 @@
 use bytes::Bytes;
 
 use crate::session::change::ChangeSet;
-use crate::session::contract::fixture::{create, kind, load, save};
+use crate::session::contract::fixture::{create, expiry, kind, load, save};
 use crate::session::expiry::SessionExpiry;
 use crate::session::fields;
 use crate::session::save::{Plan, Save, SaveOutcome};
 use crate::session::store::SessionStore;
+use crate::session::terms::Terms;
 use crate::session::token::Token;
 
 /// Saves `rounds` random change sets, by all plans, and compares outcome and fields with
@@ -48,8 +49,10 @@ pub async fn check_merges<S: SessionStore>(store: &S, seed: u64, rounds: u32) {
             _ => Plan::Add { name: &name, by },
         };
         let next = (dice.below(10) == 0).then(|| token.rotated());
+        let terms = dice.terms();
         let save = Save {
             rotate_to: next.as_ref().map(Token::hash),
+            terms: &terms,
             ..save(&token, &changes, plan)
         };
         let (expected, record) = save.apply(Some(&model), store.now_ms());
@@ -58,6 +61,7 @@ pub async fn check_merges<S: SessionStore>(store: &S, seed: u64, rounds: u32) {
         assert_eq!(kind(&actual), kind(&expected), "the outcome, {at}");
         if let (SaveOutcome::Saved(actual), SaveOutcome::Saved(expected)) = (&actual, &expected) {
             assert_eq!(actual.sum, expected.sum, "the sum, {at}");
+            assert_eq!(actual.persistent, expected.persistent, "the flags, {at}");
         }
         if let Some(record) = record {
             model = record;
@@ -66,6 +70,10 @@ pub async fn check_merges<S: SessionStore>(store: &S, seed: u64, rounds: u32) {
         let stored = load(store, &token).await;
         assert_eq!(stored.fields(), model.fields(), "the fields, {at}");
         assert_eq!(stored.version(), model.version(), "the version, {at}");
+        assert_eq!(stored.user(), model.user(), "the user, {at}");
+        assert_eq!(stored.label(), model.label(), "the label, {at}");
+        assert_eq!(stored.persistent(), model.persistent(), "the flags, {at}");
+        assert_eq!(stored.idle_ms(), model.idle_ms(), "the time-out, {at}");
     }
 }
 
@@ -93,6 +101,25 @@ impl Dice {
             0 => fields::COUNTER_MAX,
             1 => -fields::COUNTER_MAX,
             n => n as i64 - 5,
+        }
+    }
+
+    fn terms(&mut self) -> Terms {
+        let mut text = |texts: &[&str]| {
+            let n = self.below(4 * texts.len() as u64) as usize;
+            texts.get(n).map(|text| (*text).into())
+        };
+        let user = text(&["", "ada", "ä}{:%\u{0}", &"u".repeat(256)]);
+        let label = text(&["", "désktop", &"l".repeat(255)]);
+        let hour = 60 * 60 * 1000;
+        Terms {
+            user,
+            label,
+            expiry: (self.below(8) == 0).then(|| expiry(hour * (1 + self.below(3)), 9 * hour)),
+            persistent: [Some(None), Some(Some(true)), Some(Some(false))]
+                .get(self.below(9) as usize)
+                .copied()
+                .flatten(),
         }
     }
 

@@ -16,6 +16,7 @@
 mod fixture;
 mod merges;
 mod suite;
+mod users;
 
 pub use merges::check_merges;
 pub use suite::check;

@@ -9,11 +9,13 @@ use crate::session::change::ChangeSet;
 use crate::session::contract::fixture::{
     LIMIT, create, expiry, kind, load, new_session, save, saved, set,
 };
+use crate::session::contract::users::check_users;
 use crate::session::expiry::SessionExpiry;
 use crate::session::fields;
 use crate::session::record::{SessionRecord, Version};
 use crate::session::save::{Plan, Save, SaveOutcome, Saved};
 use crate::session::store::SessionStore;
+use crate::session::terms::Terms;
 
 /// Puts a store through everything that [`SessionStore`] promises, atomicity under concurrency
 /// included. Uses random ids, so it may run against a store that holds other sessions.
@@ -32,6 +34,7 @@ pub async fn check<S: SessionStore>(store: &S) {
     the_absolute_deadline_stands(store).await;
     new_time_outs_are_kept_by_later_writes(store).await;
     concurrent_writes_all_survive(store).await;
+    check_users(store).await;
 }
 
 async fn what_is_created_is_loaded<S: SessionStore>(store: &S) {
@@ -237,8 +240,12 @@ async fn the_absolute_deadline_stands<S: SessionStore>(store: &S) {
 async fn new_time_outs_are_kept_by_later_writes<S: SessionStore>(store: &S) {
     let token = create(store, &expiry(60_000, 60_000), &[]).await;
     let changes = ChangeSet::default();
-    let remembered = Save {
+    let terms = Terms {
         expiry: Some(expiry(600_000, 6_000_000)),
+        ..Terms::default()
+    };
+    let remembered = Save {
+        terms: &terms,
         ..save(&token, &changes, Plan::Merge)
     };
     for save in [remembered, save(&token, &set("a", b"1"), Plan::Merge)] {

@@ -1,5 +1,7 @@
 //! Sessions in Redis.
 
+mod reply;
 mod sessions;
+mod walk;
 
 pub use sessions::RedisSessions;

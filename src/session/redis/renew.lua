@@ -1,10 +1,10 @@
 -- KEYS[1] the session; ARGV: 1 verifier's hash. Marks it as used now and moves its expiry.
 -- Replies 0 done, 2 absent, 6 newer format, 7 corrupt.
-local header = redis.call('GETRANGE', KEYS[1], 0, 113)
+local header = redis.call('GETRANGE', KEYS[1], 0, 116)
 if header == '' then return redis.call('EXISTS', KEYS[1]) == 1 and 7 or 2 end
 local format = string.byte(header, 1)
 if format > 1 then return 6 end
-if format < 1 or #header < 114 then return 7 end
+if format < 1 or #header < 117 then return 7 end
 if string.sub(header, 10, 41) ~= ARGV[1] then return 2 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,15 +1,21 @@
 -- KEYS[1] the session. ARGV: 1 verifier's hash, 2 next version, 3 plan (M merge, W replace or merge,
 -- C replace or report, A merge and add), 4 base version, 5 whole fields, 6 names to cut, 7 new
 -- fields, 8 next verifier's hash or '', 9 limit, 10 idle ms or '', 11 absolute ms or '',
--- 12 name to add to, 13 addend.
--- Replies {0, lifetime ms, sum or '', Redis's time in ms} saved, {1, record} conflict, {2} absent, {3} superseded,
+-- 12 name to add to, 13 addend, 14 ':' and a user, or '', 15 ':' and a label, or '', 16 how the cookie
+-- is kept, or ''.
+-- Replies {0, lifetime ms, sum or '', flags, Redis's time in ms} saved, {1, record} conflict,
+-- {2} absent, {3} superseded,
 -- {4} too large, {5} not an integer, {6} newer format, {7} corrupt.
 -- Lengths become numbers; of the values only the one that is added to.
 local record = redis.call('GET', KEYS[1])
 if not record then return {2} end
 local format = string.byte(record, 1) or 0
 if format > 1 then return {6} end
-if format < 1 or #record < 114 then return {7} end
+if format < 1 or #record < 117 then return {7} end
+local flags, user_length, label_length = struct.unpack('>BI2B', record, 114)
+local label_at = 118 + user_length
+local fields_at = label_at + label_length
+if #record < fields_at - 1 then return {7} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if string.sub(record, 10, 41) ~= ARGV[1] then
@@ -51,7 +57,7 @@ else
     names[string.sub(ARGV[6], at + 1, stop)] = true
     at = stop + 1
   end
-  fields = without(string.sub(record, 115), names)
+  fields = without(string.sub(record, fields_at), names)
   if not fields then return {7} end
   fields = fields .. ARGV[7]
   if plan == 'A' then
@@ -68,7 +74,7 @@ else
     fields = rest .. struct.pack('>BI4', #ARGV[12], #sum) .. ARGV[12] .. sum
   end
 end
-if #fields > tonumber(ARGV[9]) and #fields > #record - 114 then return {4} end
+if #fields > tonumber(ARGV[9]) and #fields > #record - fields_at + 1 then return {4} end
 
 local idle, deadline = struct.unpack('>I8I8', record, 98)
 if ARGV[10] ~= '' then
@@ -78,10 +84,21 @@ local hashes = string.sub(record, 10, 81)
 if ARGV[8] ~= '' then
   hashes = ARGV[8] .. ARGV[1] .. struct.pack('>I8', now)
 end
+local old = string.sub(record, 118, label_at - 1)
+local user, label = old, string.sub(record, label_at, fields_at - 1)
+local created = struct.unpack('>I8', record, 82)
+if ARGV[14] ~= '' then user = string.sub(ARGV[14], 2) end
+if #ARGV[14] > 1 then created = now end
+if ARGV[15] ~= '' then label = string.sub(ARGV[15], 2) end
+if ARGV[16] ~= '' then flags = flags - flags % 4 + ARGV[16] end
 local life = math.min(idle, deadline - now)
 if life < 1 then return {2} end
+-- The list first: a session that is somebody's is in it, whatever fails.
+if user ~= '' and (user ~= old or ARGV[10] ~= '') then enter(user, deadline, now) end
+if old ~= '' and old ~= user then leave(old) end
 redis.call('SET', KEYS[1],
-  '\1' .. ARGV[2] .. hashes .. string.sub(record, 82, 89) .. struct.pack('>I8I8I8', now, idle, deadline)
-    .. string.sub(record, 114, 114) .. fields,
+  '\1' .. ARGV[2] .. hashes
+    .. struct.pack('>I8I8I8I8BI2B', created, now, idle, deadline, flags, #user, #label)
+    .. user .. label .. fields,
   'PX', string.format('%.0f', life))
-return {0, deadline - now, sum, now}
+return {0, deadline - now, sum, flags, now}

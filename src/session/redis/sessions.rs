@@ -4,27 +4,35 @@
 use ::redis::Value;
 use bytes::Bytes;
 
-use crate::redis::error::{RedisError, RedisErrorKind};
 use crate::redis::handle::RedisHandle;
 use crate::redis::script::{Script, script};
-use crate::session::error::{StoreError, StoreErrorKind};
+use crate::session::error::StoreError;
 use crate::session::id::SessionId;
-use crate::session::record::SessionRecord;
+use crate::session::record::{SessionRecord, flags_of, persistent_of};
+use crate::session::redis::reply::{refused, store_error, surprise};
+use crate::session::redis::walk::walk;
 use crate::session::save::{NewSession, Plan, Save, SaveOutcome, Saved};
 use crate::session::store::SessionStore;
 use crate::session::token::VerifierHash;
+use crate::session::user_session::{Revoke, UserSession};
 
-static CREATE: Script = script!("create.lua");
-static SAVE: Script = script!("save.lua");
+static CREATE: Script = script!("index.lua", "create.lua");
+static SAVE: Script = script!("index.lua", "save.lua");
 static RENEW: Script = script!("renew.lua");
-static DESTROY: Script = script!("destroy.lua");
+static DESTROY: Script = script!("index.lua", "destroy.lua");
 
 /// Sessions in Redis, shared by all instances that use the same key prefix; cheap to clone.
 ///
 /// A session is one string under `{prefix}:s1:{{id}}`, which Redis itself expires. Each operation is
-/// one command: `load` a GET, the others a script of one key. A Redis user with restricted rights
-/// needs `EVAL`, `EVALSHA`, `TIME`, `GET`, `SET`, `GETRANGE`, `SETRANGE`, `EXISTS`, `PEXPIRE` and
-/// `DEL` on these keys.
+/// one command: `load` a GET, the others a script of one key.
+///
+/// The sessions of a user are listed in a sorted set under `{prefix}:u1:{{user}}`, the name
+/// percent-encoded. The scripts that log a user in and out write it along. It expires with the last
+/// session that was in it.
+///
+/// A Redis user with restricted rights needs `EVAL`, `EVALSHA`, `TIME`, `GET`, `SET`, `GETRANGE`,
+/// `SETRANGE`, `EXISTS`, `PEXPIRE` and `DEL` on these keys; with users also `ZADD`, `ZREM`,
+/// `ZRANGE`, `ZREMRANGEBYSCORE` and `PEXPIREAT`.
 #[derive(Debug, Clone)]
 pub struct RedisSessions(RedisHandle);
 
@@ -85,11 +93,15 @@ impl SessionStore for RedisSessions {
     async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
         let idle = new.expiry.idle_ms().to_string();
         let absolute = new.expiry.absolute_ms().to_string();
-        let arguments: [&[u8]; 5] = [
+        let flags = flags_of(new.terms.persistent.flatten()).to_string();
+        let arguments: [&[u8]; 8] = [
             new.version.as_bytes(),
             new.verifier.as_bytes(),
             idle.as_bytes(),
             absolute.as_bytes(),
+            flags.as_bytes(),
+            new.terms.user.as_deref().unwrap_or_default().as_bytes(),
+            new.terms.label.as_deref().unwrap_or_default().as_bytes(),
             new.fields,
         ];
         match self.run(&CREATE, id, &arguments).await? {
@@ -109,7 +121,8 @@ impl SessionStore for RedisSessions {
             Plan::Add { name, by } => (name, by.to_string()),
             _ => ("", String::new()),
         };
-        let (idle, absolute) = match &save.expiry {
+        let terms = save.terms;
+        let (idle, absolute) = match &terms.expiry {
             Some(expiry) => (
                 expiry.idle_ms().to_string(),
                 expiry.absolute_ms().to_string(),
@@ -123,7 +136,10 @@ impl SessionStore for RedisSessions {
             names.push(name.len() as u8);
             names.extend_from_slice(name.as_bytes());
         }
-        let arguments: [&[u8]; 13] = [
+        let (user, label) = (said(terms.user.as_deref()), said(terms.label.as_deref()));
+        let flags = (terms.persistent).map(|persistent| flags_of(persistent).to_string());
+        let flags = flags.unwrap_or_default();
+        let arguments: [&[u8]; 16] = [
             save.verifier.as_bytes(),
             save.version.as_bytes(),
             plan.as_bytes(),
@@ -137,11 +153,14 @@ impl SessionStore for RedisSessions {
             absolute.as_bytes(),
             name.as_bytes(),
             by.as_bytes(),
+            user.as_bytes(),
+            label.as_bytes(),
+            flags.as_bytes(),
         ];
         let Value::Array(reply) = self.run(&SAVE, id, &arguments).await? else {
             return Err(surprise());
         };
-        if let Some(Value::Int(now)) = reply.get(3) {
+        if let Some(Value::Int(now)) = reply.get(4) {
             self.0.observe_time(now.unsigned_abs());
         }
         outcome(reply)
@@ -154,6 +173,19 @@ impl SessionStore for RedisSessions {
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
         self.run_on_owned(&DESTROY, id, verifier).await
     }
+
+    async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
+        walk(&self.0, user, None).await.map(|walked| walked.found)
+    }
+
+    async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
+        (walk(&self.0, user, Some(which)).await).map(|walked| walked.ended)
+    }
+}
+
+/// Tells a text that is empty from none at all.
+fn said(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!(":{text}"))
 }
 
 /// The scripts' word for a session that is not there.
@@ -166,8 +198,12 @@ fn outcome(reply: Vec<Value>) -> Result<SaveOutcome, StoreError> {
     };
     Ok(match (code, reply.next(), reply.next()) {
         (0, Some(Value::Int(lifetime)), Some(Value::BulkString(sum))) => {
+            let Some(Value::Int(flags)) = reply.next() else {
+                return Err(surprise());
+            };
             let sum = String::from_utf8_lossy(&sum).parse().ok();
-            SaveOutcome::Saved(Saved::new(lifetime.unsigned_abs(), sum))
+            let persistent = persistent_of(flags as u8);
+            SaveOutcome::Saved(Saved::new(lifetime.unsigned_abs(), sum, persistent))
         }
         (1, Some(Value::BulkString(record)), _) => {
             SaveOutcome::Conflict(SessionRecord::decode(Bytes::from(record))?)
@@ -178,30 +214,4 @@ fn outcome(reply: Vec<Value>) -> Result<SaveOutcome, StoreError> {
         (5, ..) => SaveOutcome::NotInteger,
         (code, ..) => return Err(refused(code)),
     })
-}
-
-fn refused(code: i64) -> StoreError {
-    match code {
-        6 => StoreError::new(StoreErrorKind::NewerFormat),
-        7 => StoreError::new(StoreErrorKind::Corrupt),
-        _ => surprise(),
-    }
-}
-
-/// A reply that none of the scripts sends: something between here and Redis changes replies.
-fn surprise() -> StoreError {
-    StoreError::new(StoreErrorKind::OutcomeUnknown).with_source("a reply of an unexpected type")
-}
-
-fn store_error(error: RedisError) -> StoreError {
-    let kind = match error.kind() {
-        RedisErrorKind::Unknown => StoreErrorKind::OutcomeUnknown,
-        // Another kind of value lies under the session's key.
-        RedisErrorKind::Refused if error.to_string().contains("WRONGTYPE") => {
-            StoreErrorKind::Corrupt
-        }
-        // Loading, read-only, out of memory: nothing was done.
-        _ => StoreErrorKind::Unavailable,
-    };
-    StoreError::new(kind).with_source(error)
 }

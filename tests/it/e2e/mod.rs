@@ -4,6 +4,7 @@ mod bad_input;
 mod formats;
 mod lifecycle;
 mod locks;
+mod logins;
 mod probes;
 mod redis_away;
 mod sessions;

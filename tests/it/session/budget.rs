@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tower_handoff::redis::RedisHandle;
-use tower_handoff::session::{Session, SessionExpiry, SessionLayer};
+use tower_handoff::session::{Session, SessionExpiry, SessionLayer, Users};
 
 use super::support::{request, visit};
 use crate::support::redis_server::RedisServer;
@@ -165,6 +165,68 @@ async fn every_kind_of_request_keeps_its_budget() {
         ["EVALSHA", "EVALSHA"],
         "blind write under a stale cookie"
     );
+}
+
+#[tokio::test]
+async fn logins_lists_and_revocations_keep_their_budget() {
+    let server = RedisServer::start();
+    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let layer = &SessionLayer::new(redis.sessions());
+    let users = Users::new(redis.sessions());
+    warm_up(layer).await;
+    users.revoke_all("nobody").await.unwrap();
+    let anonymous = visit(layer, "", "cart", "full").await;
+    let mut monitor = Monitor::start(&server).await;
+
+    let login = async |cookie: &str, user: &str| {
+        let answer = request(layer, cookie, async |session: Session| {
+            session.bind(user).unwrap();
+            session.set_label("Firefox").unwrap();
+            session.set_expiry(SessionExpiry::default()).unwrap();
+            session.set_persistent(true).unwrap();
+            session.set("role", "admin").unwrap();
+            OK
+        });
+        answer.await.token()
+    };
+    let cookie = login(&anonymous, "ada").await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "rotate, bind, write");
+    let cookie = login(&cookie, "eve").await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "as another user");
+    login("", "ada").await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "without a session");
+
+    let answer = request(layer, &cookie, async |session| {
+        assert_eq!(session.user().await.unwrap().as_deref(), Some("eve"));
+        session.unbind().unwrap();
+        OK
+    });
+    let cookie = answer.await.token();
+    assert_eq!(monitor.sent().await, ["GET", "EVALSHA"], "unbind");
+    request(layer, &cookie, async |session| {
+        session.set_expiry(SessionExpiry::default()).unwrap();
+        OK
+    })
+    .await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "other time-outs");
+
+    let id = *users.sessions("ada").await.unwrap()[0].id();
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "list");
+    users.revoke_others("ada", &id).await.unwrap();
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "revoke others");
+    assert!(users.revoke("ada", &id).await.unwrap());
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "revoke one");
+    users.revoke_all("ada").await.unwrap();
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "revoke all");
+
+    let bound = login("", "ada").await;
+    monitor.sent().await;
+    request(layer, &bound, async |session| {
+        assert!(session.destroy().await.unwrap());
+        OK
+    })
+    .await;
+    assert_eq!(monitor.sent().await, ["EVALSHA"], "logout");
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use http::StatusCode;
 use tower_handoff::session::{
-    MemorySessions, NewSession, Save, SaveOutcome, Session, SessionErrorKind, SessionId,
-    SessionLayer, SessionRecord, SessionStore, StoreError, VerifierHash,
+    MemorySessions, NewSession, Revoke, Save, SaveOutcome, Session, SessionErrorKind, SessionId,
+    SessionLayer, SessionRecord, SessionStore, StoreError, UserSession, VerifierHash,
 };
 
 use super::support::{Store, on_both, read, request, visit};
@@ -199,6 +199,14 @@ impl SessionStore for Outrun {
 
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
         self.inner.destroy(id, verifier).await
+    }
+
+    async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
+        self.inner.sessions_of(user).await
+    }
+
+    async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
+        self.inner.revoke(user, which).await
     }
 }
 

@@ -94,7 +94,7 @@ async fn a_cut_off_field_is_an_error_and_stays() {
     // A field with the right header whose length says more than there is.
     world
         .server
-        .command(&["SETRANGE", &world.key, "116", "\u{7f}\u{7f}\u{7f}"]);
+        .command(&["SETRANGE", &world.key, "119", "\u{7f}\u{7f}\u{7f}"]);
     let before = world.dump();
     let answer = request(&world.layer, &world.cookie, async |session: Session| {
         let corrupt = SessionErrorKind::Corrupt;

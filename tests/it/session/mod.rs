@@ -16,4 +16,7 @@ mod faces;
 mod gone;
 mod hostile;
 mod operations;
+mod remembered;
+mod revoked;
 mod store_contract;
+mod users;

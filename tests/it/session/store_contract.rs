@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{
-    MemorySessions, NewSession, Save, SaveOutcome, SessionId, SessionRecord, SessionStore,
-    StoreError, Verdict, VerifierHash, contract,
+    MemorySessions, NewSession, Revoke, Save, SaveOutcome, SessionId, SessionRecord, SessionStore,
+    StoreError, UserSession, Verdict, VerifierHash, contract,
 };
 
 use crate::support::redis_server::RedisServer;
@@ -85,6 +85,23 @@ impl SessionStore for NotAtomic {
         let owned = current.map(|record| record.verify(verifier, self.now_ms()));
         let owned = owned == Some(Verdict::Current);
         Ok(owned && self.1.lock().unwrap().remove(id).is_some())
+    }
+
+    async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
+        let now_ms = self.now_ms();
+        let rows = self.1.lock().unwrap();
+        let live = rows.iter().filter(|(_, row)| row.expires_ms() > now_ms);
+        let theirs = live.filter(|(_, row)| row.user() == Some(user));
+        Ok(theirs.map(|(id, row)| UserSession::new(*id, row)).collect())
+    }
+
+    async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
+        let ended: Vec<_> = self.sessions_of(user).await?;
+        let ended = ended.iter().filter(|session| which.ends(session.id()));
+        let rows = &mut self.1.lock().unwrap();
+        Ok(ended
+            .filter_map(|session| rows.remove(session.id()))
+            .count() as u64)
     }
 }
 

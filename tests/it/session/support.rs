@@ -13,8 +13,9 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_handoff::Refusal;
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{
-    CommitOutcome, MemorySessions, NewSession, RedisSessions, Save, SaveOutcome, Session,
-    SessionId, SessionLayer, SessionRecord, SessionStore, StoreError, StoreErrorKind, VerifierHash,
+    CommitOutcome, MemorySessions, NewSession, RedisSessions, Revoke, Save, SaveOutcome, Session,
+    SessionId, SessionLayer, SessionRecord, SessionStore, StoreError, StoreErrorKind, UserSession,
+    VerifierHash,
 };
 
 use crate::support::redis_server::RedisServer;
@@ -112,6 +113,14 @@ impl SessionStore for Store {
 
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
         either!(self, store => store.destroy(id, verifier))
+    }
+
+    async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
+        either!(self, store => store.sessions_of(user))
+    }
+
+    async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
+        either!(self, store => store.revoke(user, which))
     }
 }
 

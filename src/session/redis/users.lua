@@ -1,0 +1,35 @@
+-- KEYS[1] the list of a user's sessions; ARGV: 1 user, 2 what to do (L list, A end all but that in 3,
+-- O end only that in 3), 3 an id or '', 4 where in the list to begin, 5 how many to look at.
+-- Replies {where to go on or -1, ended, 6 or 7 where a session is unreadable, {id, head, …}}.
+-- A session is the user's if its record says so; entries of others and of the dead are removed.
+local base = string.match(KEYS[1], '^(.*):u1:{')
+local user, task, name = ARGV[1], ARGV[2], ARGV[3]
+local from, size = tonumber(ARGV[4]), tonumber(ARGV[5])
+local ids = {name}
+if task ~= 'O' then ids = redis.call('ZRANGE', KEYS[1], from, from + size - 1) end
+
+local ended, unreadable, found, kept = 0, 0, {}, 0
+for _, id in ipairs(ids) do
+  local key = base .. ':s1:{' .. id .. '}'
+  local head = redis.pcall('GETRANGE', key, 0, 627)
+  if type(head) ~= 'string' then head = '\0' end
+  local format = string.byte(head, 1)
+  local stays = false
+  if format and (format > 1 or format < 1 or #head < 117) then
+    unreadable = format > 1 and 6 or 7
+    stays = true
+  elseif format and string.sub(head, 118, 117 + struct.unpack('>I2', head, 115)) == user then
+    if task == 'L' then
+      found[#found + 1] = id
+      found[#found + 1] = head
+      stays = true
+    elseif task == 'A' and id == name then
+      stays = true
+    else
+      redis.call('DEL', key)
+      ended = ended + 1
+    end
+  end
+  if stays then kept = kept + 1 else redis.call('ZREM', KEYS[1], id) end
+end
+return {#ids == size and from + kept or -1, ended, unreadable, found}

@@ -1,0 +1,153 @@
+//! The lists of users' sessions in Redis, page by page.
+//! Floor 4.
+//!
+//! The scripts touch a list and sessions at once, under keys of different hash tags, so that a login
+//! and a walk are one round trip each: one Redis holds all keys. Nothing in the formats needs that.
+//! Over several Redis nodes a login is two round trips, first the entry and then the session, and
+//! a walk reads the list, then the sessions by commands of one key each: an entry without a session
+//! is harmless at any time, and a session without an entry never comes to be.
+
+use ::redis::Value;
+
+use crate::redis::handle::RedisHandle;
+use crate::redis::script::{Script, script};
+use crate::session::error::StoreError;
+use crate::session::id::SessionId;
+use crate::session::record::SessionRecord;
+use crate::session::redis::reply::{refused, store_error, surprise};
+use crate::session::user_session::{Revoke, UserSession};
+
+static USERS: Script = script!("users.lua");
+
+/// Sessions that one run of the script looks at: about a millisecond of Redis's time.
+const PAGE: usize = 500;
+
+/// What a walk comes to.
+#[derive(Default)]
+pub(super) struct Walked {
+    pub(super) found: Vec<UserSession>,
+    pub(super) ended: u64,
+}
+
+/// Walks a user's sessions: ends those that `which` picks, or lists all where there is none.
+pub(super) async fn walk(
+    redis: &RedisHandle,
+    user: &str,
+    which: Option<Revoke>,
+) -> Result<Walked, StoreError> {
+    let index = redis.keyspace().key("u1", &escaped(user), "");
+    let (task, id) = match which {
+        None => ("L", String::new()),
+        Some(Revoke::One(id)) => ("O", id.to_string()),
+        Some(Revoke::Others(id)) => ("A", id.to_string()),
+        Some(Revoke::All) => ("A", String::new()),
+    };
+    let size = PAGE.to_string();
+    let mut walked = Walked::default();
+    let mut unreadable = None;
+    let mut from = 0;
+    // Every page leaves entries behind it: the end comes, also where others log in meanwhile.
+    loop {
+        let at = from.to_string();
+        let arguments = [user, task, &id, &at, &size].map(str::as_bytes);
+        let reply = redis.run(&USERS, &[&index], &arguments).await;
+        let page = Page::read(reply.map_err(store_error)?)?;
+        walked.ended += page.ended;
+        for (id, head) in page.found {
+            let record = SessionRecord::decode_head(head)?;
+            walked.found.push(UserSession::new(id, &record));
+        }
+        unreadable = unreadable.or(page.unreadable);
+        if page.next < 0 {
+            break;
+        }
+        from = page.next;
+    }
+    // Whoever asks must not believe that this was all.
+    match unreadable {
+        Some(code) => Err(refused(code)),
+        None => Ok(walked),
+    }
+}
+
+struct Page {
+    next: i64,
+    ended: u64,
+    unreadable: Option<i64>,
+    found: Vec<(SessionId, Vec<u8>)>,
+}
+
+impl Page {
+    fn read(reply: Value) -> Result<Self, StoreError> {
+        let Value::Array(reply) = reply else {
+            return Err(surprise());
+        };
+        let [
+            Value::Int(next),
+            Value::Int(ended),
+            Value::Int(unreadable),
+            Value::Array(pairs),
+        ] = &reply[..]
+        else {
+            return Err(surprise());
+        };
+        let mut found = Vec::with_capacity(pairs.len() / 2);
+        for pair in pairs.chunks(2) {
+            let [Value::BulkString(id), Value::BulkString(head)] = pair else {
+                return Err(surprise());
+            };
+            let id = String::from_utf8_lossy(id).parse();
+            found.push((id.map_err(|_| refused(CORRUPT))?, head.clone()));
+        }
+        Ok(Self {
+            next: *next,
+            ended: ended.unsigned_abs(),
+            unreadable: (*unreadable != 0).then_some(*unreadable),
+            found,
+        })
+    }
+}
+
+/// The scripts' word for what makes no sense.
+const CORRUPT: i64 = 7;
+
+/// The user's name in a key: all but the unreserved characters of RFC 3986 become `%XX`. The
+/// scripts do the same.
+fn escaped(user: &str) -> String {
+    let mut escaped = String::with_capacity(user.len());
+    for byte in user.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_users_share_a_list_and_none_breaks_the_hash_tag() {
+        let users = ["ada", "a}da", "a{da", "a%7Dda", "a:da", "a da", "ä", "\0"];
+        let names: std::collections::BTreeSet<_> = users.iter().map(|user| escaped(user)).collect();
+        assert_eq!(names.len(), users.len());
+        assert!(names.iter().all(|name| !name.contains(['{', '}', ':'])));
+        assert_eq!(escaped("Ada.L-o_v~e@x"), "Ada.L-o_v~e%40x");
+    }
+
+    #[test]
+    fn a_reply_that_no_script_sends_is_an_error() {
+        let int = Value::Int;
+        for reply in [
+            Value::Nil,
+            Value::Array(Vec::new()),
+            Value::Array(vec![int(-1), int(0), int(0)]),
+            Value::Array(vec![int(-1), int(0), int(0), Value::Array(vec![int(1)])]),
+        ] {
+            assert!(Page::read(reply).is_err());
+        }
+    }
+}
