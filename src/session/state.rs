@@ -1,6 +1,7 @@
 //! What one request knows of its session, and what it has yet to write.
 //! Floor 5.
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::session::candidates::Candidates;
@@ -81,6 +82,15 @@ impl State {
             return Err(SessionErrorKind::Sealed.into());
         }
         Ok(())
+    }
+
+    /// A field as this handle sees it: what it said last, else what is stored.
+    pub(crate) fn field(&self, name: &str) -> Option<Bytes> {
+        match (self.pending.get(name), &self.known) {
+            (Some(value), _) => value.cloned(),
+            (None, Known::Live(_, Some(record))) => record.field(name),
+            _ => None,
+        }
     }
 
     /// Whether a commit would have anything to do.

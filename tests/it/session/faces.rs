@@ -36,7 +36,7 @@ fn routes() -> Router {
             "/number/{name}",
             get(async |session: Session, name: Path<String>| {
                 session
-                    .get::<u64>(&name)
+                    .get::<u64>(&*name)
                     .await
                     .map(|n| n.unwrap_or(0).to_string())
             }),
@@ -44,7 +44,10 @@ fn routes() -> Router {
         .route(
             "/add/{name}",
             put(async |session: Session, name: Path<String>| {
-                session.increment(&name, 1).await.map(|sum| sum.to_string())
+                session
+                    .increment(&*name, 1)
+                    .await
+                    .map(|sum| sum.to_string())
             }),
         )
         .route("/{name}", get(read_field).put(write_field))

@@ -16,3 +16,4 @@ mod gone;
 mod hostile;
 mod operations;
 mod store_contract;
+mod typed;
