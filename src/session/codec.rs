@@ -68,7 +68,11 @@ impl<T: Serialize + ?Sized> Encode<T> for Json {
 
 impl<T: DeserializeOwned> Decode<T> for Json {
     fn decode(bytes: &Bytes) -> Result<T, BoxError> {
-        Ok(serde_json::from_slice(bytes)?)
+        serde_json::from_slice(bytes).map_err(|error| {
+            // What serde says of a wrong type shows the value, which may be anybody's secret.
+            let (kind, line, column) = (error.classify(), error.line(), error.column());
+            format!("JSON, {kind:?} error at line {line} column {column}").into()
+        })
     }
 }
 

@@ -31,6 +31,10 @@ pub enum CommitOutcome {
     Gone,
     /// Nothing is written, because of the response's status.
     Discarded,
+    /// The store was away or did not answer, and the handler can do without its session
+    /// ([`Session::optional`](crate::session::Session::optional)). The handler's response stands;
+    /// what it set may be written, and most likely is not.
+    Unavailable,
 }
 
 impl Core {

@@ -11,6 +11,7 @@ use crate::session::candidates::Candidates;
 use crate::session::error::{SessionError, StoreError, StoreErrorKind};
 use crate::session::expiry::renewal_window_ms;
 use crate::session::options::Options;
+use crate::session::policy::Undecodable;
 use crate::session::record::{SessionRecord, Verdict};
 use crate::session::state::{Known, RawCookies, State};
 use crate::session::store::DynStore;
@@ -54,7 +55,10 @@ impl Core {
     /// As [`load`](Self::load), for whoever holds the turn.
     pub(crate) async fn load_in_turn(&self) -> Result<(), SessionError> {
         let store = &*self.options.store;
-        let mut found = Found::default();
+        let mut found = Found {
+            undecodable: self.options.undecodable,
+            ..Found::default()
+        };
         match self.to_load() {
             None => return Ok(()),
             Some(ToLoad::One(token)) => {
@@ -139,6 +143,7 @@ struct Found {
     /// One token was valid until less than a minute ago.
     late: bool,
     failure: Option<StoreError>,
+    undecodable: Undecodable,
 }
 
 impl Found {
@@ -151,6 +156,7 @@ impl Found {
         let record = match record {
             Ok(Some(record)) => record,
             Ok(None) => return,
+            Err(error) if self.undecodable.passes_over(&error, token.id()) => return,
             Err(error) => {
                 self.failure.get_or_insert(error);
                 return;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Extensions;
+use tracing::warn;
 
 use crate::session::core::Core;
 use crate::session::error::{SessionError, SessionErrorKind, SessionLayerMissing};
@@ -13,6 +14,7 @@ use crate::session::fields;
 use crate::session::id::SessionId;
 use crate::session::key::{FieldFor, FieldName, FieldOf};
 use crate::session::limits::{check_name, is_name, is_reserved};
+use crate::session::policy::Undecodable;
 use crate::session::state::Known;
 
 /// The session of one request. Cheap to clone; the clones are one session.
@@ -37,7 +39,8 @@ use crate::session::state::Known;
 /// # Errors
 /// Every method that reaches the store fails with [`SessionErrorKind::Unavailable`] or
 /// [`SessionErrorKind::OutcomeUnknown`] where the store is away or silent, and
-/// [`SessionErrorKind::Corrupt`] where what is stored is no session. No method that writes works
+/// with [`Undecodable::Error`] as [`SessionErrorKind::Corrupt`] where what is stored is no session,
+/// or [`SessionErrorKind::Decode`] where a value is not what was asked for. No method that writes works
 /// after the response has begun: [`SessionErrorKind::Sealed`].
 ///
 /// # Cancel safety
@@ -78,6 +81,25 @@ impl Session {
     /// Where no [`SessionLayer`](crate::session::SessionLayer) is around the service.
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, SessionLayerMissing> {
         extensions.get().ok_or_else(SessionLayerMissing::new)
+    }
+
+    /// The session, for a handler that can do without: `None` where the store cannot tell now
+    /// whether there is one. Never an empty session in its place.
+    ///
+    /// From then on the store does not fail this request: where it is away at the commit, the
+    /// handler's response stands, without a cookie
+    /// ([`CommitOutcome::Unavailable`](crate::session::CommitOutcome::Unavailable)). Without
+    /// this call the session is required: 503. In axum, a handler that takes an `Option<Session>`
+    /// has called it.
+    ///
+    /// Costs the read that the first `get` would have cost.
+    pub async fn optional(&self) -> Option<&Self> {
+        self.0.state().optional = true;
+        match self.0.load().await {
+            Err(error) if error.is_unavailable() => None,
+            // What is damaged, each operation says for itself.
+            _ => Some(self),
+        }
     }
 
     /// A field's value, or `None` where there is no such field or no session.
@@ -142,8 +164,14 @@ impl Session {
         name: &impl FieldOf<T>,
         value: Option<Bytes>,
     ) -> Result<Option<T>, SessionError> {
-        let decoded = value.map(|value| name.decode(&value)).transpose();
-        decoded.map_err(|error| SessionError::with_source(SessionErrorKind::Decode, error))
+        match value.map(|value| name.decode(&value)).transpose() {
+            Ok(value) => Ok(value),
+            Err(_) if self.0.options.undecodable == Undecodable::Discard => {
+                warn!(field = name.as_str(), "undecodable field passed over");
+                Ok(None)
+            }
+            Err(error) => Err(SessionError::with_source(SessionErrorKind::Decode, error)),
+        }
     }
 
     fn encode<T: ?Sized>(&self, name: &impl FieldFor<T>, value: &T) -> Result<Bytes, SessionError> {
@@ -267,7 +295,13 @@ impl Session {
         let limits = self.0.options.limits;
         let mut last = None;
         let mut compute = |old: Option<Bytes>| {
-            last = change(self.decode(&name, old)?);
+            let value = self.decode(&name, old.clone())?;
+            let unreadable = value.is_none();
+            last = change(value);
+            if last.is_none() && unreadable {
+                // Nothing to remove, or nothing that the closure has seen.
+                return Ok(old);
+            }
             let new = last.as_ref().map(|new| self.encode(&name, new));
             let new = new.transpose()?;
             if let Some(new) = &new {

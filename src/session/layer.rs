@@ -13,6 +13,7 @@ use crate::session::cookie::SessionCookie;
 use crate::session::expiry::SessionExpiry;
 use crate::session::limits::SessionLimits;
 use crate::session::options::Options;
+use crate::session::policy::Undecodable;
 use crate::session::service::SessionService;
 use crate::session::store::SessionStore;
 
@@ -23,7 +24,8 @@ use crate::session::store::SessionStore;
 /// the same name, the inner layer leaves the session to the outer one.
 ///
 /// Its own answers: 413 where the handler wrote more than the session may hold, 503 with
-/// `Retry-After` where the store was away at the commit. Nothing is written then.
+/// `Retry-After` where the store was away at the commit, unless the handler can do without its
+/// session ([`Session::optional`](crate::session::Session::optional)). Nothing is written then.
 #[derive(Clone)]
 pub struct SessionLayer(Arc<Options>);
 
@@ -36,6 +38,7 @@ impl SessionLayer {
             cookie: SessionCookie::default(),
             expiry: SessionExpiry::default(),
             limits: SessionLimits::default(),
+            undecodable: Undecodable::default(),
             responder: Responder::default(),
             commit_when: |status| !status.is_server_error(),
             on_gone: None,
@@ -58,6 +61,12 @@ impl SessionLayer {
     #[must_use]
     pub fn with_limits(self, limits: SessionLimits) -> Self {
         self.with(|options| options.limits = limits)
+    }
+
+    /// What becomes of stored bytes that cannot be read. Default: [`Undecodable::Discard`].
+    #[must_use]
+    pub fn with_undecodable(self, undecodable: Undecodable) -> Self {
+        self.with(|options| options.undecodable = undecodable)
     }
 
     /// Makes the layer's own answers. Default: problem+json.
@@ -106,6 +115,7 @@ impl fmt::Debug for SessionLayer {
             cookie,
             expiry,
             limits,
+            undecodable,
             responder,
             commit_when: _,
             on_gone: _,
@@ -114,6 +124,7 @@ impl fmt::Debug for SessionLayer {
             .field("cookie", cookie)
             .field("expiry", expiry)
             .field("limits", limits)
+            .field("undecodable", undecodable)
             .field("responder", responder)
             .finish_non_exhaustive()
     }

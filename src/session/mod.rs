@@ -55,6 +55,7 @@ mod layer;
 mod limits;
 mod memory;
 mod options;
+mod policy;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -77,6 +78,7 @@ pub use key::{FieldFor, FieldName, FieldOf, Key};
 pub use layer::SessionLayer;
 pub use limits::SessionLimits;
 pub use memory::MemorySessions;
+pub use policy::Undecodable;
 pub use record::{SessionRecord, Verdict};
 #[cfg(feature = "redis")]
 pub use redis::RedisSessions;

@@ -10,6 +10,7 @@ use crate::answer::Responder;
 use crate::session::cookie::SessionCookie;
 use crate::session::expiry::SessionExpiry;
 use crate::session::limits::SessionLimits;
+use crate::session::policy::Undecodable;
 use crate::session::store::DynStore;
 
 pub(crate) type OnGone = dyn Fn(&response::Parts) -> Option<Response<Bytes>> + Send + Sync;
@@ -20,6 +21,7 @@ pub(crate) struct Options {
     pub(crate) cookie: SessionCookie,
     pub(crate) expiry: SessionExpiry,
     pub(crate) limits: SessionLimits,
+    pub(crate) undecodable: Undecodable,
     pub(crate) responder: Responder,
     pub(crate) commit_when: fn(StatusCode) -> bool,
     pub(crate) on_gone: Option<Arc<OnGone>>,

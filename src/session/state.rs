@@ -17,6 +17,8 @@ pub(crate) struct State {
     pub(crate) pending: ChangeSet,
     pub(crate) rotate: bool,
     pub(crate) sealed: bool,
+    /// The request goes on where the store is away.
+    pub(crate) optional: bool,
     pub(crate) announce: Announce,
 }
 
@@ -59,6 +61,7 @@ impl State {
             pending: ChangeSet::default(),
             rotate: false,
             sealed: false,
+            optional: false,
             announce: Announce::Nothing,
         }
     }

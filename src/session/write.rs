@@ -105,7 +105,12 @@ impl Core {
             expiry: None,
             limit: self.options.limits.session(),
         };
-        Ok(self.options.store.save(token.id(), &save).await?)
+        match self.options.store.save(token.id(), &save).await {
+            Err(error) if self.options.undecodable.passes_over(&error, token.id()) => {
+                Ok(SaveOutcome::Absent)
+            }
+            result => Ok(result?),
+        }
     }
 
     /// The session that was there is not any more.
@@ -231,7 +236,10 @@ impl Core {
         let destroyed = match &target {
             Target::Session { token, .. } => {
                 let store = &self.options.store;
-                store.destroy(token.id(), &token.hash()).await?
+                match store.destroy(token.id(), &token.hash()).await {
+                    Err(error) if self.options.undecodable.passes_over(&error, token.id()) => false,
+                    result => result?,
+                }
             }
             Target::Nobody | Target::Gone => false,
         };

@@ -15,5 +15,6 @@ mod faces;
 mod gone;
 mod hostile;
 mod operations;
+mod policy;
 mod store_contract;
 mod typed;
