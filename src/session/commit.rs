@@ -48,6 +48,26 @@ impl Core {
     /// Writes what the handler left to be written. The handle is sealed.
     pub(crate) async fn commit(&self) -> Result<Option<CommitOutcome>, SessionError> {
         let _turn = self.turn_to_commit().await?;
+        self.commit_in_turn().await
+    }
+
+    /// Writes what is to be written now, through a handle that stays open.
+    ///
+    /// Dropped before the answer came: it may be written, and is written again with the next write.
+    pub(crate) async fn write_now(&self) -> Result<(), SessionError> {
+        let _turn = self.turn.lock().await;
+        let dirty = {
+            let state = self.state();
+            state.check_open()?;
+            state.is_dirty()
+        };
+        if dirty && self.commit_in_turn().await? == Some(CommitOutcome::Gone) {
+            return Err(SessionErrorKind::Gone.into());
+        }
+        Ok(())
+    }
+
+    async fn commit_in_turn(&self) -> Result<Option<CommitOutcome>, SessionError> {
         let (target, changes) = self.target().await?;
         let (token, record, was_live) = match target {
             Target::Nobody => return self.commit_new(&changes).await,
@@ -77,11 +97,14 @@ impl Core {
         let save = self.save(&token, &changes, version, plan, next.as_ref());
         match save.await? {
             SaveOutcome::Saved(saved) => {
+                let mut state = self.state();
+                state.pending.settle(&changes);
                 if let Some(next) = next {
-                    let mut state = self.state();
-                    state.known = Known::Live(next, None);
+                    state.rotate = false;
                     state.announce = Announce::Token(next, saved.lifetime_ms);
                 }
+                // Others may have written between: whoever reads on reads again.
+                state.known = Known::Live(next.unwrap_or(token), None);
                 Ok(Some(CommitOutcome::Written))
             }
             SaveOutcome::Absent if !was_live => {

@@ -36,6 +36,16 @@ impl Core {
         }
     }
 
+    /// The same session in a state of its own, for use after the response has begun.
+    pub(crate) fn detached(&self, token: Token, record: Option<SessionRecord>) -> Self {
+        let detached = Self::new(Arc::clone(&self.options), RawCookies::default());
+        let mut state = detached.state();
+        state.known = Known::Live(token, record);
+        state.detached = true;
+        drop(state);
+        detached
+    }
+
     /// Never held across an await. Nothing that runs under it panics half-way through a change.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

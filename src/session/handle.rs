@@ -345,8 +345,23 @@ impl Session {
     pub fn rotate(&self) -> Result<(), SessionError> {
         let mut state = self.0.state();
         state.check_open()?;
+        if state.detached {
+            return Err(SessionErrorKind::Sealed.into());
+        }
         state.rotate = true;
         Ok(())
+    }
+
+    /// Writes now what would be written when the handler has answered, a rotation included. A
+    /// later 5xx does not undo it. Costs one command, none where there is nothing to write.
+    ///
+    /// Dropped before the store has answered a rotation, it may leave the browser with an old
+    /// cookie, which is useless.
+    ///
+    /// # Errors
+    /// [`SessionErrorKind::Gone`], [`SessionErrorKind::TooLarge`]; see also [above](Self#errors).
+    pub async fn save(&self) -> Result<(), SessionError> {
+        self.0.write_now().await
     }
 
     /// Ends the session now, everywhere, and forgets what was set and not written. The response

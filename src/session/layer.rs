@@ -10,6 +10,7 @@ use tower_layer::Layer;
 
 use crate::answer::Responder;
 use crate::session::cookie::SessionCookie;
+use crate::session::detached::SessionCommits;
 use crate::session::expiry::SessionExpiry;
 use crate::session::limits::SessionLimits;
 use crate::session::options::Options;
@@ -41,6 +42,7 @@ impl SessionLayer {
             undecodable: Undecodable::default(),
             responder: Responder::default(),
             commit_when: |status| !status.is_server_error(),
+            commits: Arc::default(),
             on_gone: None,
         }))
     }
@@ -94,6 +96,16 @@ impl SessionLayer {
         self.with(|options| options.on_gone = Some(Arc::new(on_gone)))
     }
 
+    /// What a shutdown waits for: the commits of detached handles
+    /// ([`DetachedSession::commit`](crate::session::DetachedSession::commit)) that are under way.
+    ///
+    /// For [`LifecycleBuilder::manage`](crate::lifecycle::LifecycleBuilder::manage). Layers for
+    /// cookies of different names are different parts.
+    #[must_use]
+    pub fn commits(&self) -> SessionCommits {
+        SessionCommits::new(&self.0)
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
@@ -118,6 +130,7 @@ impl fmt::Debug for SessionLayer {
             undecodable,
             responder,
             commit_when: _,
+            commits: _,
             on_gone: _,
         } = &*self.0;
         f.debug_struct("SessionLayer")

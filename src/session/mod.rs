@@ -42,6 +42,7 @@ mod commit;
 pub mod contract;
 mod cookie;
 mod core;
+mod detached;
 mod error;
 mod expiry;
 #[cfg(feature = "axum")]
@@ -69,6 +70,7 @@ mod write;
 pub use codec::{Decode, Encode, Json, Raw};
 pub use commit::CommitOutcome;
 pub use cookie::{SessionCookie, SessionSameSite};
+pub use detached::{DetachedSession, SessionCommits};
 pub use error::{SessionError, SessionErrorKind, SessionLayerMissing, StoreError, StoreErrorKind};
 pub use expiry::SessionExpiry;
 pub use future::SessionFuture;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, response};
+use tokio::sync::RwLock;
 
 use crate::answer::Responder;
 use crate::session::cookie::SessionCookie;
@@ -24,5 +25,7 @@ pub(crate) struct Options {
     pub(crate) undecodable: Undecodable,
     pub(crate) responder: Responder,
     pub(crate) commit_when: fn(StatusCode) -> bool,
+    /// Read by every commit of a detached handle, written by the drain that waits for them.
+    pub(crate) commits: Arc<RwLock<()>>,
     pub(crate) on_gone: Option<Arc<OnGone>>,
 }

@@ -17,6 +17,8 @@ pub(crate) struct State {
     pub(crate) pending: ChangeSet,
     pub(crate) rotate: bool,
     pub(crate) sealed: bool,
+    /// No response will carry a token any more: the session is neither started nor rotated.
+    pub(crate) detached: bool,
     /// The request goes on where the store is away.
     pub(crate) optional: bool,
     pub(crate) announce: Announce,
@@ -61,6 +63,7 @@ impl State {
             pending: ChangeSet::default(),
             rotate: false,
             sealed: false,
+            detached: false,
             optional: false,
             announce: Announce::Nothing,
         }

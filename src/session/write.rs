@@ -42,6 +42,7 @@ impl Core {
             self.load_in_turn().await?;
         }
         let mut state = self.state();
+        let detached = state.detached;
         let target = match state.known(&self.options.cookie) {
             Known::Claimed(token) => Target::Session {
                 token: *token,
@@ -53,8 +54,8 @@ impl Core {
                 record: record.clone(),
                 was_live: true,
             },
-            Known::Nobody => Target::Nobody,
-            Known::Gone | Known::Unread(_) | Known::Several(_) => Target::Gone,
+            Known::Nobody if !detached => Target::Nobody,
+            Known::Nobody | Known::Gone | Known::Unread(_) | Known::Several(_) => Target::Gone,
         };
         Ok((target, state.pending.clone()))
     }

@@ -11,6 +11,7 @@ mod clocks;
 mod commit;
 mod concurrency;
 mod cookies;
+mod detached;
 mod faces;
 mod gone;
 mod hostile;
