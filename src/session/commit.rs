@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use tokio::sync::MutexGuard;
 
 use crate::session::change::ChangeSet;
@@ -137,14 +137,14 @@ impl Core {
         Ok(Some(CommitOutcome::Written))
     }
 
-    /// The `Set-Cookie` of the response, if it needs one.
-    pub(crate) fn take_set_cookie(&self) -> Option<HeaderValue> {
-        let cookie = &self.options.cookie;
+    /// What the response tells the client about its token, if anything.
+    pub(crate) fn take_announcement(&self) -> Option<(HeaderName, HeaderValue)> {
+        let transport = &self.options.transport;
         let announce = std::mem::replace(&mut self.state().announce, Announce::Nothing);
         match announce {
             Announce::Nothing => None,
-            Announce::Token(token, ms) => cookie.set(&token, Duration::from_millis(ms)),
-            Announce::Removal => cookie.remove(),
+            Announce::Token(token, ms) => transport.set(&token, Duration::from_millis(ms)),
+            Announce::Removal => transport.remove(),
         }
     }
 }

@@ -106,7 +106,7 @@ impl Core {
     }
 
     fn to_load(&self) -> Option<ToLoad> {
-        match self.state().known(&self.options.cookie) {
+        match self.state().known(&self.options.transport) {
             Known::Claimed(token) | Known::Live(token, None) => Some(ToLoad::One(*token)),
             Known::Several(_) => Some(ToLoad::Several),
             Known::Unread(_) | Known::Nobody | Known::Live(..) | Known::Gone => None,

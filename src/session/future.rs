@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 use tracing::{debug, warn};
@@ -135,9 +135,9 @@ fn finish<B>(core: &Core, response: Response<B>, result: CommitResult) -> Respon
             core.options.responder.respond(refusal)
         }
     };
-    if let Some(cookie) = core.take_set_cookie() {
+    if let Some((name, value)) = core.take_announcement() {
         let headers = response.headers_mut();
-        headers.append(SET_COOKIE, cookie);
+        headers.append(name, value);
         // A cache that kept this answer would hand one visitor's session to the next.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

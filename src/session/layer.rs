@@ -17,12 +17,13 @@ use crate::session::options::Options;
 use crate::session::policy::Undecodable;
 use crate::session::service::SessionService;
 use crate::session::store::SessionStore;
+use crate::session::transport::{SessionHeader, Transport};
 
 /// Gives every request a [`Session`](crate::session::Session) in its extensions, and writes it
 /// back before the response begins.
 ///
-/// A request that does not touch its session costs no round trip. Applied twice with cookies of
-/// the same name, the inner layer leaves the session to the outer one.
+/// A request that does not touch its session costs no round trip. Applied twice with a cookie
+/// or a header of the same name, the inner layer leaves the session to the outer one.
 ///
 /// Its own answers: 413 where the handler wrote more than the session may hold, 503 with
 /// `Retry-After` where the store was away at the commit, unless the handler can do without its
@@ -36,7 +37,7 @@ impl SessionLayer {
     pub fn new(store: impl SessionStore) -> Self {
         Self(Arc::new(Options {
             store: Arc::new(store),
-            cookie: SessionCookie::default(),
+            transport: Transport::Cookie(SessionCookie::default()),
             expiry: SessionExpiry::default(),
             limits: SessionLimits::default(),
             undecodable: Undecodable::default(),
@@ -50,7 +51,13 @@ impl SessionLayer {
     /// The cookie. Default: [`SessionCookie::default`], `__Host-session`, for HTTPS only.
     #[must_use]
     pub fn with_cookie(self, cookie: SessionCookie) -> Self {
-        self.with(|options| options.cookie = cookie)
+        self.with(|options| options.transport = Transport::Cookie(cookie))
+    }
+
+    /// A header in place of the cookie.
+    #[must_use]
+    pub fn with_header(self, header: SessionHeader) -> Self {
+        self.with(|options| options.transport = Transport::Header(header))
     }
 
     /// How long new sessions live. Default: an hour without use, a day in all.
@@ -124,7 +131,7 @@ impl fmt::Debug for SessionLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Options {
             store: _,
-            cookie,
+            transport,
             expiry,
             limits,
             undecodable,
@@ -134,7 +141,7 @@ impl fmt::Debug for SessionLayer {
             on_gone: _,
         } = &*self.0;
         f.debug_struct("SessionLayer")
-            .field("cookie", cookie)
+            .field("transport", transport)
             .field("expiry", expiry)
             .field("limits", limits)
             .field("undecodable", undecodable)

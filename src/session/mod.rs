@@ -65,6 +65,7 @@ mod service;
 mod state;
 mod store;
 mod token;
+mod transport;
 mod write;
 
 pub use codec::{Decode, Encode, Json, Raw};
@@ -88,3 +89,4 @@ pub use save::{NewSession, Save, SaveOutcome, Saved};
 pub use service::SessionService;
 pub use store::SessionStore;
 pub use token::VerifierHash;
+pub use transport::SessionHeader;

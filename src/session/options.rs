@@ -8,18 +8,18 @@ use http::{Response, StatusCode, response};
 use tokio::sync::RwLock;
 
 use crate::answer::Responder;
-use crate::session::cookie::SessionCookie;
 use crate::session::expiry::SessionExpiry;
 use crate::session::limits::SessionLimits;
 use crate::session::policy::Undecodable;
 use crate::session::store::DynStore;
+use crate::session::transport::Transport;
 
 pub(crate) type OnGone = dyn Fn(&response::Parts) -> Option<Response<Bytes>> + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) store: Arc<dyn DynStore>,
-    pub(crate) cookie: SessionCookie,
+    pub(crate) transport: Transport,
     pub(crate) expiry: SessionExpiry,
     pub(crate) limits: SessionLimits,
     pub(crate) undecodable: Undecodable,

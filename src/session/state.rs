@@ -6,10 +6,10 @@ use http::HeaderValue;
 
 use crate::session::candidates::Candidates;
 use crate::session::change::ChangeSet;
-use crate::session::cookie::SessionCookie;
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::record::SessionRecord;
 use crate::session::token::Token;
+use crate::session::transport::Transport;
 
 /// Everything about a request's session that changes. No lock on it is held across I/O.
 pub(crate) struct State {
@@ -40,7 +40,7 @@ pub(crate) enum Known {
     Gone,
 }
 
-/// `Cookie` headers as they came; parsed at the first touch. One is the rule, more are HTTP/2's.
+/// `Cookie` headers, or those of another transport, as they came; parsed at the first touch. One is the rule, more are HTTP/2's.
 #[derive(Default)]
 pub(crate) struct RawCookies {
     pub(crate) first: Option<HeaderValue>,
@@ -69,11 +69,11 @@ impl State {
         }
     }
 
-    /// Reads the cookie if nobody has yet. Costs no round trip.
-    pub(crate) fn known(&mut self, cookie: &SessionCookie) -> &mut Known {
+    /// Reads the token if nobody has yet. Costs no round trip.
+    pub(crate) fn known(&mut self, transport: &Transport) -> &mut Known {
         if let Known::Unread(raw) = &self.known {
             let headers = raw.first.iter().chain(&raw.others);
-            let mut found = Candidates::read(cookie.name(), headers);
+            let mut found = transport.candidates(headers);
             self.known = match (found.tokens.len(), found.newer) {
                 (0, false) => Known::Nobody,
                 (1, false) => found.tokens.pop().map_or(Known::Nobody, Known::Claimed),

@@ -37,13 +37,16 @@ pub(crate) enum Target {
 impl Core {
     /// The session to write to, and what the handle has not written yet. The caller has the turn.
     pub(crate) async fn target(&self) -> Result<(Target, ChangeSet), SessionError> {
-        let several = matches!(self.state().known(&self.options.cookie), Known::Several(_));
+        let several = matches!(
+            self.state().known(&self.options.transport),
+            Known::Several(_)
+        );
         if several {
             self.load_in_turn().await?;
         }
         let mut state = self.state();
         let detached = state.detached;
-        let target = match state.known(&self.options.cookie) {
+        let target = match state.known(&self.options.transport) {
             Known::Claimed(token) => Target::Session {
                 token: *token,
                 record: None,

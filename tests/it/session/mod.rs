@@ -18,4 +18,5 @@ mod hostile;
 mod operations;
 mod policy;
 mod store_contract;
+mod transport;
 mod typed;
