@@ -47,6 +47,8 @@ mod error;
 mod expiry;
 #[cfg(feature = "axum")]
 mod extract;
+#[cfg(feature = "testing")]
+mod faults;
 mod fields;
 mod future;
 mod handle;
@@ -74,6 +76,8 @@ pub use cookie::{SessionCookie, SessionSameSite};
 pub use detached::{DetachedSession, SessionCommits};
 pub use error::{SessionError, SessionErrorKind, SessionLayerMissing, StoreError, StoreErrorKind};
 pub use expiry::SessionExpiry;
+#[cfg(feature = "testing")]
+pub use faults::{Fault, FaultySessions};
 pub use future::SessionFuture;
 pub use handle::Session;
 pub use id::SessionId;

@@ -13,6 +13,7 @@ mod concurrency;
 mod cookies;
 mod detached;
 mod faces;
+mod faults;
 mod gone;
 mod hostile;
 mod operations;
