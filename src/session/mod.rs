@@ -50,6 +50,7 @@ mod extract;
 #[cfg(feature = "testing")]
 mod faults;
 mod fields;
+pub mod from_tower_sessions;
 mod future;
 mod handle;
 mod id;
