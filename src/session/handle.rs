@@ -83,25 +83,6 @@ impl Session {
         extensions.get().ok_or_else(SessionLayerMissing::new)
     }
 
-    /// The session, for a handler that can do without: `None` where the store cannot tell now
-    /// whether there is one. Never an empty session in its place.
-    ///
-    /// From then on the store does not fail this request: where it is away at the commit, the
-    /// handler's response stands, without a cookie
-    /// ([`CommitOutcome::Unavailable`](crate::session::CommitOutcome::Unavailable)). Without
-    /// this call the session is required: 503. In axum, a handler that takes an `Option<Session>`
-    /// has called it.
-    ///
-    /// Costs the read that the first `get` would have cost.
-    pub async fn optional(&self) -> Option<&Self> {
-        self.0.state().optional = true;
-        match self.0.load().await {
-            Err(error) if error.is_unavailable() => None,
-            // What is damaged, each operation says for itself.
-            _ => Some(self),
-        }
-    }
-
     /// A field's value, or `None` where there is no such field or no session.
     ///
     /// # Errors
@@ -126,40 +107,7 @@ impl Session {
         Ok(self.0.state().field(name))
     }
 
-    /// A field's value, which is removed with what else this handle writes: for messages that are
-    /// shown once. `None` where there is no such field or no session; nothing is written then.
-    ///
-    /// Of the clones of one handle, one gets the value. Of two requests that run at the same time
-    /// both may: the value goes when the response is ready and no 5xx, so that a page that was
-    /// never shown loses no message. Where only one request may have it, remove it with
-    /// [`update`](Self::update). A value that is no `T` is removed, too.
-    ///
-    /// Costs a read and, where there is something, a write at the commit.
-    ///
-    /// # Errors
-    /// [`SessionErrorKind::Decode`], [`SessionErrorKind::Sealed`]; see also [above](Self#errors).
-    pub async fn take<T>(&self, name: impl FieldOf<T>) -> Result<Option<T>, SessionError> {
-        let taken = self.take_raw(name.as_str()).await?;
-        self.decode(&name, taken)
-    }
-
-    async fn take_raw(&self, name: &str) -> Result<Option<Bytes>, SessionError> {
-        self.0.state().check_open()?;
-        if !is_name(name) {
-            return Ok(None);
-        }
-        self.0.load().await?;
-        // Under one lock, so that no other clone takes it in between.
-        let mut state = self.0.state();
-        state.check_open()?;
-        let value = state.field(name);
-        if value.is_some() {
-            state.pending.put(name, None);
-        }
-        Ok(value)
-    }
-
-    fn decode<T>(
+    pub(crate) fn decode<T>(
         &self,
         name: &impl FieldOf<T>,
         value: Option<Bytes>,

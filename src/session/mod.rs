@@ -29,6 +29,13 @@
 //! ([`CommitOutcome::Gone`]): a logout is never undone by a slower request. A token that names no
 //! session is never adopted: whoever writes under it gets a fresh session.
 //!
+//! # Three ways to go on from there
+//! - [`Key<T>`](Key) fixes the type of a field for all handlers; a string and JSON will do, too.
+//! - A handler that takes an `Option<Session>` is not failed by a store that is away
+//!   ([`Session::optional`]); one that takes a `Session` answers 503 then.
+//! - Streams, server-sent events and WebSockets go on after the response has begun, with a handle
+//!   of their own ([`Session::detach`]).
+//!
 //! # What is written where
 //! A cookie value begins with `1`, a stored record with the byte 1: their formats. What a newer
 //! version wrote is unavailable (503) to this one, and never discarded or overwritten, so old and
@@ -58,6 +65,7 @@ mod key;
 mod layer;
 mod limits;
 mod memory;
+mod optional;
 mod options;
 mod policy;
 mod record;
@@ -67,6 +75,7 @@ mod save;
 mod service;
 mod state;
 mod store;
+mod take;
 mod token;
 mod transport;
 mod write;
