@@ -54,7 +54,7 @@
 //! | --- | --- | --- |
 //! | `redis` | yes | `RedisHandle`, sessions and locks in Redis |
 //! | `axum` | yes | extractors, matched routes, path keys, the listener for `axum::serve`, `probes()` as a router |
-//! | `testing` | no | contract suites for stores and lock backends of your own |
+//! | `testing` | no | contract suites for stores and lock backends of your own, a session store that fails on demand |
 //!
 //! Features add; none changes what another one does. MSRV 1.88.
 #![forbid(unsafe_code)]

@@ -5,7 +5,7 @@ use http::HeaderValue;
 
 use crate::session::token::{Parsed, Token};
 
-/// More bytes of `Cookie` headers than this are not looked at: the request has no session.
+/// More bytes of headers than this are not looked at: the request has no session.
 pub(crate) const HEADERS_MAX: usize = 8 * 1024;
 /// Cookies of one name that are tried; a browser sends several where paths or domains overlap.
 const CANDIDATES_MAX: usize = 4;
@@ -23,19 +23,26 @@ impl Candidates {
     /// The tokens in the cookies of this name.
     ///
     /// Read as bytes, so that another cookie that is not ASCII does not cost the session.
-    pub(crate) fn read<'a>(name: &str, headers: impl Iterator<Item = &'a HeaderValue>) -> Self {
-        let mut found = Self::default();
+    pub(crate) fn in_cookies<'a>(
+        name: &str,
+        headers: impl Iterator<Item = &'a HeaderValue>,
+    ) -> Self {
         let pairs = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-        for pair in pairs {
-            let pair = pair.trim_ascii();
-            let value = pair
-                .strip_prefix(name.as_bytes())
-                .and_then(|rest| rest.strip_prefix(b"="));
-            match value.map(Token::parse) {
-                Some(Parsed::Token(token)) if found.tokens.len() < CANDIDATES_MAX => {
+        Self::of(pairs.filter_map(|pair| {
+            let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+            rest.strip_prefix(b"=")
+        }))
+    }
+
+    /// The tokens among these values.
+    pub(crate) fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut found = Self::default();
+        for value in values {
+            match Token::parse(value) {
+                Parsed::Token(token) if found.tokens.len() < CANDIDATES_MAX => {
                     found.tokens.push(token);
                 }
-                Some(Parsed::Newer) => found.newer = true,
+                Parsed::Newer => found.newer = true,
                 _ => {}
             }
         }
@@ -57,13 +64,13 @@ mod tests {
             a.expose()
         );
         let header = HeaderValue::from_bytes(header.as_bytes()).unwrap();
-        let found = Candidates::read("session", [&header].into_iter());
+        let found = Candidates::in_cookies("session", [&header].into_iter());
         let hashes: Vec<_> = found.tokens.iter().map(Token::hash).collect();
         assert_eq!(hashes, [a.hash(), b.hash()]);
         assert!(!found.newer);
         let many = HeaderValue::from_str(&format!("session={};", a.expose()).repeat(9)).unwrap();
         assert_eq!(
-            Candidates::read("session", [&many].into_iter())
+            Candidates::in_cookies("session", [&many].into_iter())
                 .tokens
                 .len(),
             4

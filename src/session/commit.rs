@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use tokio::sync::MutexGuard;
 
 use crate::session::change::ChangeSet;
@@ -32,6 +32,10 @@ pub enum CommitOutcome {
     Gone,
     /// Nothing is written, because of the response's status.
     Discarded,
+    /// The store was away or did not answer, and the handler can do without its session
+    /// ([`Session::optional`](crate::session::Session::optional)). The handler's response stands;
+    /// what it set may be written, and most likely is not.
+    Unavailable,
 }
 
 impl Core {
@@ -49,6 +53,26 @@ impl Core {
         if !self.state().is_dirty() {
             return Ok(None);
         }
+        self.commit_in_turn().await
+    }
+
+    /// Writes what is to be written now, through a handle that stays open.
+    ///
+    /// Dropped before the answer came: it may be written, and is written again with the next write.
+    pub(crate) async fn write_now(&self) -> Result<(), SessionError> {
+        let _turn = self.turn.lock().await;
+        let dirty = {
+            let state = self.state();
+            state.check_open()?;
+            state.is_dirty()
+        };
+        if dirty && self.commit_in_turn().await? == Some(CommitOutcome::Gone) {
+            return Err(SessionErrorKind::Gone.into());
+        }
+        Ok(())
+    }
+
+    async fn commit_in_turn(&self) -> Result<Option<CommitOutcome>, SessionError> {
         let (target, changes) = self.target().await?;
         let terms = self.state().terms.clone().resolved(self.options.expiry);
         let (token, record, was_live) = match target {
@@ -76,12 +100,18 @@ impl Core {
         let save = self.save_on(&terms, &token, &changes, version, plan, next.as_ref());
         match save.await? {
             SaveOutcome::Saved(saved) => {
+                let mut state = self.state();
+                state.pending.settle(&changes);
                 if next.is_some() || terms.change_cookie() {
                     let token = next.unwrap_or(token);
-                    let mut state = self.state();
-                    state.known = Known::Live(token, None);
                     state.announce = Announce::Token(token, saved.lifetime_ms, saved.persistent);
                 }
+                if next.is_some() {
+                    state.rotate = false;
+                }
+                state.terms = Terms::default();
+                // Others may have written between: whoever reads on reads again.
+                state.known = Known::Live(next.unwrap_or(token), None);
                 Ok(Some(CommitOutcome::Written))
             }
             SaveOutcome::Absent if !was_live => {
@@ -119,16 +149,16 @@ impl Core {
         Ok(Some(CommitOutcome::Written))
     }
 
-    /// The `Set-Cookie` of the response, if it needs one.
-    pub(crate) fn take_set_cookie(&self) -> Option<HeaderValue> {
-        let cookie = &self.options.cookie;
+    /// What the response tells the client about its token, if anything.
+    pub(crate) fn take_announcement(&self) -> Option<(HeaderName, HeaderValue)> {
+        let transport = &self.options.transport;
         let announce = std::mem::replace(&mut self.state().announce, Announce::Nothing);
         match announce {
             Announce::Nothing => None,
             Announce::Token(token, ms, persistent) => {
-                cookie.set(&token, Duration::from_millis(ms), persistent)
+                transport.set(&token, Duration::from_millis(ms), persistent)
             }
-            Announce::Removal => cookie.remove(),
+            Announce::Removal => transport.remove(),
         }
     }
 }

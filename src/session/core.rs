@@ -11,6 +11,7 @@ use crate::session::candidates::Candidates;
 use crate::session::error::{SessionError, StoreError, StoreErrorKind};
 use crate::session::expiry::renewal_window_ms;
 use crate::session::options::Options;
+use crate::session::policy::Undecodable;
 use crate::session::record::{SessionRecord, Verdict};
 use crate::session::state::{Known, RawCookies, State};
 use crate::session::store::DynStore;
@@ -35,6 +36,16 @@ impl Core {
         }
     }
 
+    /// The same session in a state of its own, for use after the response has begun.
+    pub(crate) fn detached(&self, token: Token, record: Option<SessionRecord>) -> Self {
+        let detached = Self::new(Arc::clone(&self.options), RawCookies::default());
+        let mut state = detached.state();
+        state.known = Known::Live(token, record);
+        state.detached = true;
+        drop(state);
+        detached
+    }
+
     /// Never held across an await. Nothing that runs under it panics half-way through a change.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -54,7 +65,10 @@ impl Core {
     /// As [`load`](Self::load), for whoever holds the turn.
     pub(crate) async fn load_in_turn(&self) -> Result<(), SessionError> {
         let store = &*self.options.store;
-        let mut found = Found::default();
+        let mut found = Found {
+            undecodable: self.options.undecodable,
+            ..Found::default()
+        };
         match self.to_load() {
             None => return Ok(()),
             Some(ToLoad::One(token)) => {
@@ -92,7 +106,7 @@ impl Core {
     }
 
     fn to_load(&self) -> Option<ToLoad> {
-        match self.state().known(&self.options.cookie) {
+        match self.state().known(&self.options.transport) {
             Known::Claimed(token) | Known::Live(token, None) => Some(ToLoad::One(*token)),
             Known::Several(_) => Some(ToLoad::Several),
             Known::Unread(_) | Known::Nobody | Known::Live(..) | Known::Gone => None,
@@ -139,6 +153,7 @@ struct Found {
     /// One token was valid until less than a minute ago.
     late: bool,
     failure: Option<StoreError>,
+    undecodable: Undecodable,
 }
 
 impl Found {
@@ -151,6 +166,7 @@ impl Found {
         let record = match record {
             Ok(Some(record)) => record,
             Ok(None) => return,
+            Err(error) if self.undecodable.passes_over(&error, token.id()) => return,
             Err(error) => {
                 self.failure.get_or_insert(error);
                 return;

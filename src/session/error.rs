@@ -98,13 +98,15 @@ pub enum SessionErrorKind {
     InvalidUser,
     /// The value could not be encoded. 500.
     Encode,
-    /// The stored value is not of the type asked for; it is left as it is. 500.
+    /// The stored value is not of the type asked for; it is left as it is. 409. Only with
+    /// [`Undecodable::Error`](crate::session::Undecodable::Error).
     Decode,
     /// The field holds no integer, or the sum leaves ±(2^53 - 1); nothing was written. 409.
     NotInteger,
     /// Others kept changing the session, and every try came too late; nothing was written. 409.
     Contended,
-    /// What is stored is no session; it is left as it is. 500.
+    /// What is stored is no session; it is left as it is. 409. Only with
+    /// [`Undecodable::Error`](crate::session::Undecodable::Error).
     Corrupt,
 }
 
@@ -120,6 +122,13 @@ impl SessionError {
     #[must_use]
     pub fn kind(&self) -> SessionErrorKind {
         self.kind
+    }
+
+    /// Whether the store, not the request, is to blame: the same may work a little later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        use SessionErrorKind::{OutcomeUnknown, Unavailable};
+        matches!(self.kind, Unavailable | OutcomeUnknown)
     }
 }
 

@@ -1,10 +1,8 @@
 //! Axum: `Session` as an argument of a handler, its errors as answers.
 //! Floor 7.
 
-use std::time::Duration;
-
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -14,12 +12,23 @@ use crate::answer::Refusal;
 use crate::reason::Reason;
 use crate::session::error::{SessionError, SessionErrorKind, SessionLayerMissing};
 use crate::session::handle::Session;
+use crate::session::policy::RETRY;
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = SessionLayerMissing;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Self::from_extensions(&parts.extensions).cloned()
+    }
+}
+
+/// `None` where the store is away: see [`Session::optional`]. A missing layer is an error all the same.
+impl<S: Sync> OptionalFromRequestParts<S> for Session {
+    type Rejection = SessionLayerMissing;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
+        let session = Self::from_extensions(&parts.extensions)?;
+        Ok(session.optional().await.cloned())
     }
 }
 
@@ -34,7 +43,7 @@ impl IntoResponse for SessionError {
         let (status, slug) = match self.kind() {
             SessionErrorKind::Unavailable | SessionErrorKind::OutcomeUnknown => {
                 let refusal = Refusal::new(Reason::SessionUnavailable);
-                return refused(refusal.retry_about(Duration::from_secs(1)));
+                return refused(refusal.retry_about(RETRY));
             }
             SessionErrorKind::TooLarge => return refused(Refusal::new(Reason::SessionTooLarge)),
             SessionErrorKind::Gone => (StatusCode::CONFLICT, "session-gone"),
@@ -44,8 +53,8 @@ impl IntoResponse for SessionError {
             SessionErrorKind::InvalidUser => (StatusCode::BAD_REQUEST, "session-invalid-user"),
             SessionErrorKind::Sealed => (StatusCode::INTERNAL_SERVER_ERROR, "session-sealed"),
             SessionErrorKind::Encode => (StatusCode::INTERNAL_SERVER_ERROR, "session-encode"),
-            SessionErrorKind::Decode => (StatusCode::INTERNAL_SERVER_ERROR, "session-decode"),
-            SessionErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "session-corrupt"),
+            SessionErrorKind::Decode => (StatusCode::CONFLICT, "session-decode"),
+            SessionErrorKind::Corrupt => (StatusCode::CONFLICT, "session-corrupt"),
         };
         let body = format!(
             r#"{{"type":"urn:tower-handoff:{slug}","title":"{}","status":{}}}"#,

@@ -6,9 +6,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 use tracing::{debug, warn};
@@ -18,9 +17,7 @@ use crate::reason::Reason;
 use crate::session::commit::CommitOutcome;
 use crate::session::core::Core;
 use crate::session::error::{SessionError, SessionErrorKind};
-
-/// When to come back after the store was away.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::session::policy::RETRY;
 
 type Commit = Pin<Box<dyn Future<Output = CommitResult> + Send>>;
 type CommitResult = Result<Option<CommitOutcome>, SessionError>;
@@ -106,6 +103,16 @@ where
 
 /// The response with what the session has to say: the outcome, the cookie.
 fn finish<B>(core: &Core, response: Response<B>, result: CommitResult) -> Response<AnswerBody<B>> {
+    let result = match result {
+        Err(error) if error.is_unavailable() && core.state().optional => {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "optional session not written"
+            );
+            Ok(Some(CommitOutcome::Unavailable))
+        }
+        result => result,
+    };
     let mut response = match result {
         Ok(None) => response.map(AnswerBody::inner),
         Ok(Some(outcome)) => {
@@ -132,9 +139,9 @@ fn finish<B>(core: &Core, response: Response<B>, result: CommitResult) -> Respon
             core.options.responder.respond(refusal)
         }
     };
-    if let Some(cookie) = core.take_set_cookie() {
+    if let Some((name, value)) = core.take_announcement() {
         let headers = response.headers_mut();
-        headers.append(SET_COOKIE, cookie);
+        headers.append(name, value);
         // A cache that kept this answer would hand one visitor's session to the next.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

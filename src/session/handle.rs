@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Extensions;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use tracing::warn;
 
-use crate::session::codec::{decode, encode};
 use crate::session::core::Core;
 use crate::session::error::{SessionError, SessionErrorKind, SessionLayerMissing};
 use crate::session::fields;
 use crate::session::id::SessionId;
+use crate::session::key::{FieldFor, FieldName, FieldOf};
 use crate::session::limits::{check_name, is_name, is_reserved};
+use crate::session::policy::Undecodable;
 use crate::session::state::Known;
 
 /// The session of one request. Cheap to clone; the clones are one session.
@@ -26,7 +26,9 @@ use crate::session::state::Known;
 /// [`increment`](Self::increment) and [`destroy`](Self::destroy) act at their await; where a clone
 /// in another task has begun one of these, the response waits for it, ten seconds at most.
 ///
-/// Values are JSON; the `_raw` methods take any bytes.
+/// A field is named by a string, and its value is JSON; or by a [`Key`](crate::session::Key),
+/// which fixes the type and may name another format. The `_raw` methods take any bytes. Values
+/// are decoded when they are asked for, and only those.
 ///
 /// # Cost
 /// In round trips to the store: a request that does not touch its session 0, reads 1 however
@@ -38,7 +40,8 @@ use crate::session::state::Known;
 /// # Errors
 /// Every method that reaches the store fails with [`SessionErrorKind::Unavailable`] or
 /// [`SessionErrorKind::OutcomeUnknown`] where the store is away or silent, and
-/// [`SessionErrorKind::Corrupt`] where what is stored is no session. No method that writes works
+/// with [`Undecodable::Error`] as [`SessionErrorKind::Corrupt`] where what is stored is no session,
+/// or [`SessionErrorKind::Decode`] where a value is not what was asked for. No method that writes works
 /// after the response has begun: [`SessionErrorKind::Sealed`].
 ///
 /// # Cancel safety
@@ -85,15 +88,16 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionErrorKind::Decode`] where the value is not a `T`; see also [above](Self#errors).
-    pub async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SessionError> {
-        decode(self.get_raw(name).await?)
+    pub async fn get<T>(&self, name: impl FieldOf<T>) -> Result<Option<T>, SessionError> {
+        self.decode(&name, self.get_raw(name.as_str()).await?)
     }
 
     /// A field's bytes as they are stored.
     ///
     /// # Errors
     /// See [above](Self#errors).
-    pub async fn get_raw(&self, name: &str) -> Result<Option<Bytes>, SessionError> {
+    pub async fn get_raw(&self, name: impl FieldName) -> Result<Option<Bytes>, SessionError> {
+        let name = name.as_str();
         if !is_name(name) {
             return Ok(None);
         }
@@ -101,10 +105,27 @@ impl Session {
             return Ok(value.cloned());
         }
         self.0.load().await?;
-        Ok(match &self.0.state().known {
-            Known::Live(_, Some(record)) => record.field(name),
-            _ => None,
-        })
+        Ok(self.0.state().field(name))
+    }
+
+    pub(crate) fn decode<T>(
+        &self,
+        name: &impl FieldOf<T>,
+        value: Option<Bytes>,
+    ) -> Result<Option<T>, SessionError> {
+        match value.map(|value| name.decode(&value)).transpose() {
+            Ok(value) => Ok(value),
+            Err(_) if self.0.options.undecodable == Undecodable::Discard => {
+                warn!(field = name.as_str(), "undecodable field passed over");
+                Ok(None)
+            }
+            Err(error) => Err(SessionError::with_source(SessionErrorKind::Decode, error)),
+        }
+    }
+
+    fn encode<T: ?Sized>(&self, name: &impl FieldFor<T>, value: &T) -> Result<Bytes, SessionError> {
+        let encoded = name.encode(value);
+        encoded.map_err(|error| SessionError::with_source(SessionErrorKind::Encode, error))
     }
 
     /// All fields with their bytes as they are stored, those included that this handle set.
@@ -159,25 +180,30 @@ impl Session {
     /// [`SessionErrorKind::TooLarge`] where the value is over the field's limit (that of the
     /// session is found out at the commit, which then answers 413), or
     /// [`SessionErrorKind::Sealed`].
-    pub fn set<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), SessionError> {
-        check_name(name)?;
-        self.put(name, Some(encode(value)?))
+    pub fn set<T: ?Sized>(&self, name: impl FieldFor<T>, value: &T) -> Result<(), SessionError> {
+        check_name(name.as_str())?;
+        self.put(name.as_str(), Some(self.encode(&name, value)?))
     }
 
     /// Sets a field to bytes that are stored as they are.
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub fn set_raw(&self, name: &str, value: impl Into<Bytes>) -> Result<(), SessionError> {
-        check_name(name)?;
-        self.put(name, Some(value.into()))
+    pub fn set_raw(
+        &self,
+        name: impl FieldName,
+        value: impl Into<Bytes>,
+    ) -> Result<(), SessionError> {
+        check_name(name.as_str())?;
+        self.put(name.as_str(), Some(value.into()))
     }
 
     /// Removes a field. Never reads, and creates no session.
     ///
     /// # Errors
     /// [`SessionErrorKind::Sealed`].
-    pub fn remove(&self, name: &str) -> Result<(), SessionError> {
+    pub fn remove(&self, name: impl FieldName) -> Result<(), SessionError> {
+        let name = name.as_str();
         if is_name(name) {
             self.put(name, None)
         } else {
@@ -208,37 +234,50 @@ impl Session {
     /// [`SessionErrorKind::Gone`], [`SessionErrorKind::Contended`] after 64 tries,
     /// [`SessionErrorKind::Decode`], and those of [`set`](Self::set); see also
     /// [above](Self#errors). Nothing is written then.
-    pub async fn update<T, F>(&self, name: &str, mut change: F) -> Result<Option<T>, SessionError>
+    pub async fn update<T, F>(
+        &self,
+        name: impl FieldOf<T> + FieldFor<T>,
+        mut change: F,
+    ) -> Result<Option<T>, SessionError>
     where
-        T: Serialize + DeserializeOwned + Send,
+        T: Send,
         F: FnMut(Option<T>) -> Option<T> + Send,
     {
-        check_name(name)?;
+        check_name(name.as_str())?;
         let limits = self.0.options.limits;
         let mut last = None;
         let mut compute = |old: Option<Bytes>| {
-            last = change(decode(old)?);
-            let new = last.as_ref().map(encode).transpose()?;
+            let value = self.decode(&name, old.clone())?;
+            let unreadable = value.is_none();
+            last = change(value);
+            if last.is_none() && unreadable {
+                // Nothing to remove, or nothing that the closure has seen.
+                return Ok(old);
+            }
+            let new = last.as_ref().map(|new| self.encode(&name, new));
+            let new = new.transpose()?;
             if let Some(new) = &new {
                 limits.check_value(new)?;
             }
             Ok(new)
         };
-        self.0.update(name, &mut compute).await?;
+        self.0.update(name.as_str(), &mut compute).await?;
         Ok(last)
     }
 
     /// Adds to a whole number, which starts at zero, and returns the sum: exact under any
     /// concurrency. Writes what was set earlier along. A later 5xx does not undo it.
     ///
-    /// Never reads first; one command.
+    /// Never reads first; one command. The number is stored as decimal text, which JSON reads, so a
+    /// key for it is a `Key<i64>` of the default format.
     ///
     /// # Errors
     /// [`SessionErrorKind::NotInteger`] where the field holds something else, or `by` or the sum
     /// is beyond ±(2^53 - 1); [`SessionErrorKind::Gone`], [`SessionErrorKind::TooLarge`],
     /// [`SessionErrorKind::InvalidName`]; see also [above](Self#errors). Nothing is written then,
     /// but after [`SessionErrorKind::OutcomeUnknown`] it may have been.
-    pub async fn increment(&self, name: &str, by: i64) -> Result<i64, SessionError> {
+    pub async fn increment(&self, name: impl FieldOf<i64>, by: i64) -> Result<i64, SessionError> {
+        let name = name.as_str();
         check_name(name)?;
         if !fields::in_range(by) {
             return Err(SessionErrorKind::NotInteger.into());
@@ -257,9 +296,21 @@ impl Session {
     /// [`SessionErrorKind::Sealed`].
     pub fn rotate(&self) -> Result<(), SessionError> {
         let mut state = self.0.state();
-        state.check_open()?;
+        state.check_cookie_open()?;
         state.rotate = true;
         Ok(())
+    }
+
+    /// Writes now what would be written when the handler has answered, a rotation included. A
+    /// later 5xx does not undo it. Costs one command, none where there is nothing to write.
+    ///
+    /// Dropped before the store has answered a rotation, it may leave the browser with an old
+    /// cookie, which is useless.
+    ///
+    /// # Errors
+    /// [`SessionErrorKind::Gone`], [`SessionErrorKind::TooLarge`]; see also [above](Self#errors).
+    pub async fn save(&self) -> Result<(), SessionError> {
+        self.0.write_now().await
     }
 
     /// Ends the session now, everywhere, and forgets what was set and not written. The response

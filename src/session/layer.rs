@@ -10,24 +10,28 @@ use tower_layer::Layer;
 
 use crate::answer::Responder;
 use crate::session::cookie::SessionCookie;
+use crate::session::detached::SessionCommits;
 use crate::session::expiry::SessionExpiry;
 use crate::session::limits::SessionLimits;
 use crate::session::options::Options;
+use crate::session::policy::Undecodable;
 use crate::session::service::SessionService;
 use crate::session::store::SessionStore;
+use crate::session::transport::{SessionHeader, Transport};
 
 /// Gives every request a [`Session`](crate::session::Session) in its extensions, and writes it
 /// back before the response begins.
 ///
-/// A request that does not touch its session costs no round trip. Applied twice with cookies of
-/// the same name, the inner layer leaves the session to the outer one; with different names, the
-/// handler has the inner one's.
+/// A request that does not touch its session costs no round trip. Applied twice with a cookie
+/// or a header of the same name, the inner layer leaves the session to the outer one; with
+/// different names, the handler has the inner one's.
 ///
 /// Up to four cookies of the name are tried. A request whose `Cookie` headers hold more than 8 KiB
 /// in all is taken for one without a session.
 ///
 /// Its own answers: 413 where the handler wrote more than the session may hold, 503 with
-/// `Retry-After` where the store was away at the commit. Nothing is written then.
+/// `Retry-After` where the store was away at the commit, unless the handler can do without its
+/// session ([`Session::optional`](crate::session::Session::optional)). Nothing is written then.
 #[derive(Clone)]
 pub struct SessionLayer(Arc<Options>);
 
@@ -37,11 +41,13 @@ impl SessionLayer {
     pub fn new(store: impl SessionStore) -> Self {
         Self(Arc::new(Options {
             store: Arc::new(store),
-            cookie: SessionCookie::default(),
+            transport: Transport::Cookie(SessionCookie::default()),
             expiry: SessionExpiry::default(),
             limits: SessionLimits::default(),
+            undecodable: Undecodable::default(),
             responder: Responder::default(),
             commit_when: |status| !status.is_server_error(),
+            commits: Arc::default(),
             on_gone: None,
         }))
     }
@@ -49,7 +55,13 @@ impl SessionLayer {
     /// The cookie. Default: [`SessionCookie::default`], `__Host-session`, for HTTPS only.
     #[must_use]
     pub fn with_cookie(self, cookie: SessionCookie) -> Self {
-        self.with(|options| options.cookie = cookie)
+        self.with(|options| options.transport = Transport::Cookie(cookie))
+    }
+
+    /// A header in place of the cookie.
+    #[must_use]
+    pub fn with_header(self, header: SessionHeader) -> Self {
+        self.with(|options| options.transport = Transport::Header(header))
     }
 
     /// How long new sessions live. Default: an hour without use, a day in all.
@@ -62,6 +74,12 @@ impl SessionLayer {
     #[must_use]
     pub fn with_limits(self, limits: SessionLimits) -> Self {
         self.with(|options| options.limits = limits)
+    }
+
+    /// What becomes of stored bytes that cannot be read. Default: [`Undecodable::Discard`].
+    #[must_use]
+    pub fn with_undecodable(self, undecodable: Undecodable) -> Self {
+        self.with(|options| options.undecodable = undecodable)
     }
 
     /// Makes the layer's own answers. Default: problem+json.
@@ -89,6 +107,16 @@ impl SessionLayer {
         self.with(|options| options.on_gone = Some(Arc::new(on_gone)))
     }
 
+    /// What a shutdown waits for: the commits of detached handles
+    /// ([`DetachedSession::commit`](crate::session::DetachedSession::commit)) that are under way.
+    ///
+    /// For [`LifecycleBuilder::manage`](crate::lifecycle::LifecycleBuilder::manage). Layers for
+    /// cookies of different names are different parts.
+    #[must_use]
+    pub fn commits(&self) -> SessionCommits {
+        SessionCommits::new(&self.0)
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
@@ -107,17 +135,20 @@ impl fmt::Debug for SessionLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Options {
             store: _,
-            cookie,
+            transport,
             expiry,
             limits,
+            undecodable,
             responder,
             commit_when: _,
+            commits: _,
             on_gone: _,
         } = &*self.0;
         f.debug_struct("SessionLayer")
-            .field("cookie", cookie)
+            .field("transport", transport)
             .field("expiry", expiry)
             .field("limits", limits)
+            .field("undecodable", undecodable)
             .field("responder", responder)
             .finish_non_exhaustive()
     }

@@ -66,8 +66,9 @@ impl Default for SessionLimits {
 }
 
 /// Whether a field may be called this: 1 to 128 bytes. A leading zero byte is the crate's own.
-pub(crate) fn is_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len()) && !is_reserved(name.as_bytes())
+pub(crate) const fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    !bytes.is_empty() && bytes.len() <= NAME_MAX && bytes[0] != 0
 }
 
 pub(crate) fn is_reserved(name: &[u8]) -> bool {

@@ -57,7 +57,7 @@ impl Session {
 
     fn belong_to(&self, user: &str) -> Result<(), SessionError> {
         let mut state = self.core().state();
-        state.check_open()?;
+        state.check_cookie_open()?;
         state.terms.user = Some(user.into());
         state.rotate = true;
         Ok(())
@@ -114,7 +114,7 @@ impl Session {
 
     fn on(&self, change: impl FnOnce(&mut Terms)) -> Result<(), SessionError> {
         let mut state = self.core().state();
-        state.check_open()?;
+        state.check_cookie_open()?;
         change(&mut state.terms);
         Ok(())
     }

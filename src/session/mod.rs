@@ -33,6 +33,13 @@
 //! [`Session::bind`] logs a user in; [`Users`] lists and ends the sessions of a user, from wherever
 //! it is called.
 //!
+//! # Three ways to go on from there
+//! - [`Key<T>`](Key) fixes the type of a field for all handlers; a string and JSON will do, too.
+//! - A handler that takes an `Option<Session>` is not failed by a store that is away
+//!   ([`Session::optional`]); one that takes a `Session` answers 503 then.
+//! - Streams, server-sent events and WebSockets go on after the response has begun, with a handle
+//!   of their own ([`Session::detach`]).
+//!
 //! # What is written where
 //! A cookie value begins with `1`, a stored record with the byte 1: their formats. What a newer
 //! version wrote is unavailable (503) to this one, and never discarded or overwritten, so old and
@@ -46,19 +53,26 @@ mod commit;
 pub mod contract;
 mod cookie;
 mod core;
+mod detached;
 mod error;
 mod expiry;
 #[cfg(feature = "axum")]
 mod extract;
+#[cfg(feature = "testing")]
+mod faults;
 mod fields;
+pub mod from_tower_sessions;
 mod future;
 mod handle;
 mod id;
+mod key;
 mod layer;
 mod limits;
 mod login;
 mod memory;
+mod optional;
 mod options;
+mod policy;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -66,22 +80,30 @@ mod save;
 mod service;
 mod state;
 mod store;
+mod take;
 mod terms;
 mod token;
+mod transport;
 mod user_session;
 mod users;
 mod write;
 
+pub use codec::{Decode, Encode, Json, Raw};
 pub use commit::CommitOutcome;
 pub use cookie::{SessionCookie, SessionSameSite};
+pub use detached::{DetachedSession, SessionCommits};
 pub use error::{SessionError, SessionErrorKind, SessionLayerMissing, StoreError, StoreErrorKind};
 pub use expiry::SessionExpiry;
+#[cfg(feature = "testing")]
+pub use faults::{Fault, FaultySessions};
 pub use future::SessionFuture;
 pub use handle::Session;
 pub use id::{ParseSessionIdError, SessionId};
+pub use key::{FieldFor, FieldName, FieldOf, Key};
 pub use layer::SessionLayer;
 pub use limits::SessionLimits;
 pub use memory::MemorySessions;
+pub use policy::Undecodable;
 pub use record::{SessionRecord, Verdict};
 #[cfg(feature = "redis")]
 pub use redis::RedisSessions;
@@ -89,5 +111,6 @@ pub use save::{NewSession, Save, SaveOutcome, Saved};
 pub use service::SessionService;
 pub use store::SessionStore;
 pub use token::VerifierHash;
+pub use transport::SessionHeader;
 pub use user_session::{Revoke, UserSession};
 pub use users::Users;

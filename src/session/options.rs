@@ -5,22 +5,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, response};
+use tokio::sync::RwLock;
 
 use crate::answer::Responder;
-use crate::session::cookie::SessionCookie;
 use crate::session::expiry::SessionExpiry;
 use crate::session::limits::SessionLimits;
+use crate::session::policy::Undecodable;
 use crate::session::store::DynStore;
+use crate::session::transport::Transport;
 
 pub(crate) type OnGone = dyn Fn(&response::Parts) -> Option<Response<Bytes>> + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) store: Arc<dyn DynStore>,
-    pub(crate) cookie: SessionCookie,
+    pub(crate) transport: Transport,
     pub(crate) expiry: SessionExpiry,
     pub(crate) limits: SessionLimits,
+    pub(crate) undecodable: Undecodable,
     pub(crate) responder: Responder,
     pub(crate) commit_when: fn(StatusCode) -> bool,
+    /// Read by every commit of a detached handle, written by the drain that waits for them.
+    pub(crate) commits: Arc<RwLock<()>>,
     pub(crate) on_gone: Option<Arc<OnGone>>,
 }

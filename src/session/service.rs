@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::COOKIE;
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tower_service::Service;
 
@@ -47,7 +47,7 @@ where
         if outer.is_some_and(|session| self.is_same(session)) {
             return SessionFuture::new(self.inner.call(request), None);
         }
-        let cookies = raw_cookies(request.headers());
+        let cookies = raw_cookies(request.headers(), self.options.transport.request_header());
         let core = Arc::new(Core::new(Arc::clone(&self.options), cookies));
         let session = Session::new(Arc::clone(&core));
         request.extensions_mut().insert(session);
@@ -56,15 +56,16 @@ where
 }
 
 impl<S> SessionService<S> {
-    /// Whether a layer further out already serves this cookie: two would both write it.
+    /// Whether a layer further out already serves this cookie or header: two would both write it.
     fn is_same(&self, session: &Session) -> bool {
-        session.core().options.cookie.name() == self.options.cookie.name()
+        let outer = &session.core().options.transport;
+        outer.is_same(&self.options.transport)
     }
 }
 
 /// Keeps the headers for whoever touches the session; copies no bytes.
-fn raw_cookies(headers: &HeaderMap) -> RawCookies {
-    let values = headers.get_all(COOKIE);
+fn raw_cookies(headers: &HeaderMap, name: &HeaderName) -> RawCookies {
+    let values = headers.get_all(name);
     if values.iter().map(HeaderValue::len).sum::<usize>() > HEADERS_MAX {
         return RawCookies::default();
     }

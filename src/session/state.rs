@@ -1,15 +1,16 @@
 //! What one request knows of its session, and what it has yet to write.
 //! Floor 5.
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::session::candidates::Candidates;
 use crate::session::change::ChangeSet;
-use crate::session::cookie::SessionCookie;
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::record::SessionRecord;
 use crate::session::terms::Terms;
 use crate::session::token::Token;
+use crate::session::transport::Transport;
 
 /// Everything about a request's session that changes. No lock on it is held across I/O.
 pub(crate) struct State {
@@ -21,6 +22,10 @@ pub(crate) struct State {
     pub(crate) sealed: bool,
     /// An operation that writes at its await is under way; the response may need its cookie.
     pub(crate) writing: bool,
+    /// No response will carry a token any more: the session is neither started nor rotated.
+    pub(crate) detached: bool,
+    /// The request goes on where the store is away.
+    pub(crate) optional: bool,
     pub(crate) announce: Announce,
 }
 
@@ -40,7 +45,7 @@ pub(crate) enum Known {
     Gone,
 }
 
-/// `Cookie` headers as they came; parsed at the first touch. One is the rule, more are HTTP/2's.
+/// `Cookie` headers, or those of another transport, as they came; parsed at the first touch. One is the rule, more are HTTP/2's.
 #[derive(Default)]
 pub(crate) struct RawCookies {
     pub(crate) first: Option<HeaderValue>,
@@ -66,15 +71,17 @@ impl State {
             terms: Terms::default(),
             sealed: false,
             writing: false,
+            detached: false,
+            optional: false,
             announce: Announce::Nothing,
         }
     }
 
-    /// Reads the cookie if nobody has yet. Costs no round trip.
-    pub(crate) fn known(&mut self, cookie: &SessionCookie) -> &mut Known {
+    /// Reads the token if nobody has yet. Costs no round trip.
+    pub(crate) fn known(&mut self, transport: &Transport) -> &mut Known {
         if let Known::Unread(raw) = &self.known {
             let headers = raw.first.iter().chain(&raw.others);
-            let mut found = Candidates::read(cookie.name(), headers);
+            let mut found = transport.candidates(headers);
             self.known = match (found.tokens.len(), found.newer) {
                 (0, false) => Known::Nobody,
                 (1, false) => found.tokens.pop().map_or(Known::Nobody, Known::Claimed),
@@ -89,6 +96,24 @@ impl State {
             return Err(SessionErrorKind::Sealed.into());
         }
         Ok(())
+    }
+
+    /// Whether what the browser has to hear of can still be said: a detached handle has no response.
+    pub(crate) fn check_cookie_open(&self) -> Result<(), SessionError> {
+        self.check_open()?;
+        if self.detached {
+            return Err(SessionErrorKind::Sealed.into());
+        }
+        Ok(())
+    }
+
+    /// A field as this handle sees it: what it said last, else what is stored.
+    pub(crate) fn field(&self, name: &str) -> Option<Bytes> {
+        match (self.pending.get(name), &self.known) {
+            (Some(value), _) => value.cloned(),
+            (None, Known::Live(_, Some(record))) => record.field(name),
+            _ => None,
+        }
     }
 
     /// Whether a commit would have anything to do.

@@ -62,12 +62,16 @@ impl Core {
 
     /// The session to write to, and what the handle has not written yet. The caller has the turn.
     pub(crate) async fn target(&self) -> Result<(Target, ChangeSet), SessionError> {
-        let several = matches!(self.state().known(&self.options.cookie), Known::Several(_));
+        let several = matches!(
+            self.state().known(&self.options.transport),
+            Known::Several(_)
+        );
         if several {
             self.load_in_turn().await?;
         }
         let mut state = self.state();
-        let target = match state.known(&self.options.cookie) {
+        let detached = state.detached;
+        let target = match state.known(&self.options.transport) {
             Known::Claimed(token) => Target::Session {
                 token: *token,
                 record: None,
@@ -78,8 +82,8 @@ impl Core {
                 record: record.clone(),
                 was_live: true,
             },
-            Known::Nobody => Target::Nobody,
-            Known::Gone | Known::Unread(_) | Known::Several(_) => Target::Gone,
+            Known::Nobody if !detached => Target::Nobody,
+            Known::Nobody | Known::Gone | Known::Unread(_) | Known::Several(_) => Target::Gone,
         };
         Ok((target, state.pending.clone()))
     }
@@ -156,7 +160,12 @@ impl Core {
             terms,
             limit: self.options.limits.session(),
         };
-        Ok(self.options.store.save(token.id(), &save).await?)
+        match self.options.store.save(token.id(), &save).await {
+            Err(error) if self.options.undecodable.passes_over(&error, token.id()) => {
+                Ok(SaveOutcome::Absent)
+            }
+            result => Ok(result?),
+        }
     }
 
     /// The session that was there is not any more.
@@ -279,7 +288,10 @@ impl Core {
         let destroyed = match &target {
             Target::Session { token, .. } => {
                 let store = &self.options.store;
-                store.destroy(token.id(), &token.hash()).await?
+                match store.destroy(token.id(), &token.hash()).await {
+                    Err(error) if self.options.undecodable.passes_over(&error, token.id()) => false,
+                    result => result?,
+                }
             }
             Target::Nobody | Target::Gone => false,
         };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::join_all;
 use http::StatusCode;
 use tower_handoff::redis::RedisHandle;
-use tower_handoff::session::{CommitOutcome, Session, SessionLayer};
+use tower_handoff::session::{CommitOutcome, Session, SessionLayer, Undecodable};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::support::{Store, on_both, request, visit};
@@ -103,7 +103,8 @@ async fn the_log_holds_no_token_no_value_and_no_password_at_any_level() {
     let server = RedisServer::start();
     server.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
     let url = format!("redis://:hunter2@127.0.0.1:{}", server.port());
-    let layer = SessionLayer::new(RedisHandle::connect(&url).unwrap().sessions());
+    let layer = SessionLayer::new(RedisHandle::connect(&url).unwrap().sessions())
+        .with_undecodable(Undecodable::Error);
     let first = visit(&layer, "", "user", "the-field's-own-value").await;
     let answer = request(&layer, &first, async |session: Session| {
         assert!(session.get::<u8>("user").await.is_err());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use redis::Value;
 use tower_handoff::redis::RedisHandle;
-use tower_handoff::session::{Session, SessionErrorKind, SessionLayer};
+use tower_handoff::session::{Session, SessionErrorKind, SessionLayer, Undecodable};
 
 use super::support::{read, request, visit};
 use crate::support::redis_server::RedisServer;
@@ -23,7 +23,7 @@ impl World {
     async fn new() -> Self {
         let server = RedisServer::start();
         let redis = RedisHandle::connect(&server.url()).unwrap();
-        let layer = SessionLayer::new(redis.sessions());
+        let layer = SessionLayer::new(redis.sessions()).with_undecodable(Undecodable::Error);
         let cookie = visit(&layer, "", "user", "ada").await;
         let Value::Array(keys) = server.command(&["KEYS", "*"]) else {
             panic!("no keys");
@@ -86,6 +86,55 @@ async fn truncated_and_hostile_records_are_errors_and_stay() {
         world.server.command(&["SET", &world.key, record]);
         world.everything_fails(SessionErrorKind::Corrupt).await;
     }
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_passed_over_and_stays() {
+    let world = World::new().await;
+    let layer = world.layer.clone().with_undecodable(Undecodable::Discard);
+    world.server.command(&["SET", &world.key, "\u{1}hello"]);
+    let before = world.dump();
+    for reads_first in [true, false] {
+        let answer = request(&layer, &world.cookie, async |session: Session| {
+            if reads_first {
+                assert_eq!(session.get::<String>("user").await.unwrap(), None);
+                assert_eq!(session.id().await.unwrap(), None);
+            }
+            assert!(!session.destroy().await.unwrap());
+            session.set("user", "eve").unwrap();
+            OK
+        })
+        .await;
+        let fresh = answer.token();
+        assert_eq!(read(&layer, &fresh, "user").await.as_deref(), Some("eve"));
+        assert_eq!(world.dump(), before, "overwritten");
+    }
+    let answer = request(&layer, &world.cookie, async |session: Session| {
+        session.set("user", "eve").unwrap();
+        OK
+    })
+    .await;
+    assert_ne!(answer.token()[..30], world.cookie[..30], "a blind write");
+    let answer = request(&layer, &world.cookie, async |session: Session| {
+        assert_eq!(session.increment("n", 1).await.unwrap(), 1);
+        OK
+    })
+    .await;
+    assert_ne!(
+        answer.token()[..30],
+        world.cookie[..30],
+        "a blind increment"
+    );
+    assert_eq!(world.dump(), before, "overwritten");
+    // A newer version's record is not passed over.
+    world.server.command(&["SET", &world.key, "\u{3}newer"]);
+    let answer = request(&layer, &world.cookie, async |session: Session| {
+        let error = session.get::<String>("user").await.unwrap_err();
+        assert_eq!(error.kind(), SessionErrorKind::Unavailable);
+        OK
+    })
+    .await;
+    assert_eq!(answer.set_cookie(), None);
 }
 
 #[tokio::test]
@@ -235,7 +284,8 @@ async fn a_user_with_no_more_than_the_rights_that_are_documented_is_enough() {
     let server = RedisServer::start();
     let connection = "+hello +ping +time";
     let sessions = "+eval +evalsha +get +set +getrange +setrange +exists +pexpire +del";
-    let rights = format!("ACL SETUSER shop on >hunter2 ~shop:s1:* {connection} {sessions}");
+    let users = "~shop:u1:* +zadd +zrem +zrange +zremrangebyscore +pexpireat";
+    let rights = format!("ACL SETUSER shop on >hunter2 ~shop:s1:* {connection} {sessions} {users}");
     server.command(&rights.split(' ').collect::<Vec<_>>());
     let url = format!("redis://shop:hunter2@127.0.0.1:{}", server.port());
     let redis = RedisHandle::builder(url).prefix("shop").connect().unwrap();

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 use tower_handoff::session::{
-    CommitOutcome, SessionErrorKind, SessionLayer, SessionLimits, SessionStore,
+    CommitOutcome, SessionErrorKind, SessionLayer, SessionLimits, SessionStore, Undecodable,
 };
 
 use super::support::{Store, on_both, read, request, visit};
@@ -263,7 +263,7 @@ async fn names_and_values_that_cannot_be_are_refused_at_once() {
 #[tokio::test]
 async fn a_value_of_another_type_is_an_error_and_stays() {
     on_both(async |store: Store| {
-        let layer = SessionLayer::new(store);
+        let layer = SessionLayer::new(store).with_undecodable(Undecodable::Error);
         let cookie = visit(&layer, "", "a", "text").await;
         request(&layer, &cookie, async |session| {
             let error = session.get::<u64>("a").await.unwrap_err();
