@@ -3,14 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
 use futures_util::FutureExt;
-use http::StatusCode;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 use tower_handoff::lifecycle::{Lifecycle, Managed};
 use tower_handoff::session::{
-    CommitOutcome, DetachedSession, MemorySessions, NewSession, Revoke, Save, SaveOutcome, Session,
-    SessionErrorKind, SessionId, SessionLayer, SessionRecord, SessionStore, StoreError,
-    UserSession, VerifierHash,
+    CommitOutcome, DetachedSession, Fault, FaultySessions, MemorySessions, NewSession, Revoke,
+    Save, SaveOutcome, Session, SessionError, SessionErrorKind, SessionId, SessionLayer,
+    SessionRecord, SessionStore, StoreError, UserSession, VerifierHash,
 };
 
 use super::support::{Store, on_both, read, request, visit};
@@ -207,6 +212,57 @@ async fn a_shutdown_waits_for_a_commit_that_nobody_waits_for() {
     assert_eq!(report.exit_status(), 0, "{report:?}");
     let heard = read(&layer, &cookie, "heard").await;
     assert_eq!(heard.as_deref(), Some("everything"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_committed_is_committed_later() {
+    let store = FaultySessions::new(MemorySessions::new());
+    let layer = SessionLayer::new(store.clone());
+    let cookie = visit(&layer, "", "user", "ada").await;
+    let session = detach(&layer, &cookie).await;
+    session.set("heard", "one").unwrap();
+    for fault in [Fault::Down, Fault::ReplyLost] {
+        store.fail(fault);
+        assert!(session.commit().await.unwrap_err().is_unavailable());
+        store.heal();
+        session.refresh();
+        let heard = session.get::<String>("heard").await.unwrap();
+        assert_eq!(heard.as_deref(), Some("one"), "still its own word");
+    }
+    session.set("more", "two").unwrap();
+    session.commit().await.unwrap();
+    assert_eq!(read(&layer, &cookie, "heard").await.as_deref(), Some("one"));
+    assert_eq!(read(&layer, &cookie, "more").await.as_deref(), Some("two"));
+}
+
+#[tokio::test]
+async fn a_stream_writes_after_its_head_has_gone_out() {
+    on_both(async |store: Store| {
+        let layer = SessionLayer::new(store);
+        let stream = async |session: Session| {
+            let detached = session.detach().await?;
+            let events = futures_util::stream::once(async move {
+                let late = session.set("late", "1").unwrap_err();
+                assert_eq!(late.kind(), SessionErrorKind::Sealed);
+                if let Some(session) = detached {
+                    session.set("heard", "one")?;
+                    session.commit().await?;
+                }
+                Ok::<_, SessionError>("event")
+            });
+            Ok::<_, SessionError>(Body::from_stream(events))
+        };
+        let app = Router::new().route("/", get(stream)).layer(layer.clone());
+        let cookie = visit(&layer, "", "user", "ada").await;
+        let request = Request::builder().header("cookie", &cookie);
+        let request = request.body(Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), OK);
+        assert_eq!(read(&layer, &cookie, "heard").await, None, "not yet");
+        response.into_body().collect().await.unwrap();
+        assert_eq!(read(&layer, &cookie, "heard").await.as_deref(), Some("one"));
+    })
+    .await;
 }
 
 #[tokio::test]

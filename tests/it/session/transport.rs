@@ -65,8 +65,8 @@ async fn a_header_carries_the_session_both_ways() {
             // Neither a cookie nor another scheme is the token.
             let cookie = format!("__Host-session={}", &old[scheme.len()..]);
             assert_eq!(user(&layer, ("cookie", &cookie)).await, None);
-            let basic = format!("Basic {}", &old[scheme.len()..]);
-            assert_eq!(user(&layer, (name, &basic)).await, None);
+            let digest = format!("Digest {}", &old[scheme.len()..]);
+            assert_eq!(user(&layer, (name, &digest)).await, None);
             let headers = ask(&layer, (name, &old), write).await;
             assert!(headers.is_empty(), "known already: {headers:?}");
             let rotate = async |session: Session| {
