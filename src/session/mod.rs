@@ -53,6 +53,7 @@ mod extract;
 mod fields;
 mod future;
 mod handle;
+mod head;
 mod id;
 mod layer;
 mod limits;
