@@ -18,7 +18,9 @@ use crate::session::token::VerifierHash;
 use crate::session::user_session::{Revoke, UserSession};
 
 static CREATE: Script = script!("index.lua", "create.lua");
-static SAVE: Script = script!("index.lua", "save.lua");
+static SAVE: Script = script!("save.lua");
+/// For saves that may touch the list of a user: the others are spared its functions.
+static SAVE_AND_LIST: Script = script!("index.lua", "save.lua");
 static RENEW: Script = script!("index.lua", "renew.lua");
 static DESTROY: Script = script!("index.lua", "destroy.lua");
 
@@ -155,7 +157,11 @@ impl SessionStore for RedisSessions {
             label.as_bytes(),
             flags.as_bytes(),
         ];
-        let Value::Array(reply) = self.run(&SAVE, id, &arguments).await? else {
+        let script = match terms.is_empty() {
+            true => &SAVE,
+            false => &SAVE_AND_LIST,
+        };
+        let Value::Array(reply) = self.run(script, id, &arguments).await? else {
             return Err(surprise());
         };
         outcome(reply)
