@@ -32,7 +32,7 @@ use crate::session::state::Known;
 ///
 /// # Cost
 /// In round trips to the store: a request that does not touch its session 0, reads 1 however
-/// many, writes without reading 1, reads then writes 2, a new session 1, `destroy` 1. Without
+/// many, writes without reading 1, reads then writes 2, a new session 1, a login with it 1, `destroy` 1. Without
 /// a cookie that could be a token, reads cost 0. A request with several such cookies loads them
 /// at once before anything else, 1; a write without a read under a cookie that names no session
 /// any more costs one more.

@@ -36,7 +36,9 @@ impl Session {
     /// otherwise in the same request. A session that was another user's leaves their list.
     ///
     /// A login under a session that ended meanwhile, and that the handler had looked at, is
-    /// [`CommitOutcome::Gone`](crate::session::CommitOutcome::Gone): nobody is logged in.
+    /// [`CommitOutcome::Gone`](crate::session::CommitOutcome::Gone): nobody is logged in. Should the
+    /// store not answer at the commit (503), the user may be logged in with a cookie that nobody
+    /// has; the list shows it.
     ///
     /// # Errors
     /// [`InvalidUser`](crate::session::SessionErrorKind::InvalidUser) where the name has not 1 to

@@ -64,6 +64,7 @@ mod fields;
 pub mod from_tower_sessions;
 mod future;
 mod handle;
+mod head;
 mod id;
 mod key;
 mod layer;

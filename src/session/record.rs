@@ -12,10 +12,7 @@
 //!     89     8  when it was last used, exact to a renewal window
 //!     97     8  idle time-out
 //!    105     8  absolute deadline
-//!    113     1  flags; unknown ones are kept. The lowest two: 1 the browser keeps the cookie when
-//!               it closes, 2 it does not, 0 as the layer says
-//!    114     2  length of the user's name, at most 256; zero where it is nobody's
-//!    116     1  length of the label
+//!    113     4  flags, lengths of what follows
 //!    117        the user's name, the label, the fields
 //! ```
 //!
@@ -30,7 +27,8 @@ use crate::random;
 use crate::session::error::{StoreError, StoreErrorKind};
 use crate::session::expiry::SessionExpiry;
 use crate::session::fields;
-use crate::session::terms::{AS_THEY_ARE, Terms, USER_MAX};
+use crate::session::head::{self, HEADER};
+use crate::session::terms::{AS_THEY_ARE, Terms};
 use crate::session::token::VerifierHash;
 
 pub(crate) const FORMAT: u8 = 1;
@@ -42,12 +40,6 @@ pub(crate) const CREATED: usize = 81;
 pub(crate) const SEEN: usize = 89;
 pub(crate) const IDLE: usize = 97;
 pub(crate) const DEADLINE: usize = 105;
-pub(crate) const FLAGS: usize = 113;
-const USER: usize = 114;
-const LABEL: usize = 116;
-pub(crate) const HEADER: usize = 117;
-/// The flags that say whether the browser keeps the cookie.
-const KEEPING: u8 = 3;
 
 /// How long a request that still presents the verifier before a rotation is told that its session
 /// is gone, instead of being given a new one.
@@ -98,8 +90,7 @@ impl SessionRecord {
                 let record = Self(bytes);
                 let times = [ROTATED, CREATED, SEEN, IDLE, DEADLINE];
                 let sane = times.iter().all(|at| record.number(*at) <= TIME_MAX);
-                let whole = record.0.len() >= record.fields_at();
-                if sane && whole && record.owner_is_sound() && fields::is_sound(record.fields()) {
+                if sane && head::is_sound(&record.0) && fields::is_sound(record.fields()) {
                     return Ok(record);
                 }
                 StoreErrorKind::Corrupt
@@ -119,19 +110,19 @@ impl SessionRecord {
     /// The user whom the session belongs to.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
-        Some(self.owner().0).filter(|user| !user.is_empty())
+        Some(head::owner(&self.0).0).filter(|user| !user.is_empty())
     }
 
     /// What lists of the user's sessions call this one; may be empty.
     #[must_use]
     pub fn label(&self) -> &str {
-        self.owner().1
+        head::owner(&self.0).1
     }
 
     /// Whether the browser keeps the cookie when it closes; `None` leaves it to the layer.
     #[must_use]
     pub fn persistent(&self) -> Option<bool> {
-        persistent_of(self.0[FLAGS])
+        head::persistent(&self.0)
     }
 
     /// When the session began, in Unix milliseconds of the store's clock: when it was created, or
@@ -208,23 +199,10 @@ impl SessionRecord {
 
     /// As [`with`](Self::with), and on other terms. Their time-outs are the caller's to edit in.
     pub(crate) fn on(&self, terms: &Terms, edits: &[(usize, &[u8])], fields: &[u8]) -> Self {
-        let (user, label) = self.owner();
-        let user = terms.user.as_deref().unwrap_or(user);
-        let label = terms.label.as_deref().unwrap_or(label);
-        let room = HEADER + user.len() + label.len() + fields.len();
-        let mut bytes = Vec::with_capacity(room);
-        bytes.extend_from_slice(&self.0[..HEADER]);
+        let mut bytes = head::rebuilt(&self.0, terms, fields);
         for (at, edit) in edits {
             put(&mut bytes, *at, edit);
         }
-        if let Some(persistent) = terms.persistent {
-            bytes[FLAGS] = bytes[FLAGS] & !KEEPING | flags_of(persistent);
-        }
-        put(&mut bytes, USER, &(user.len() as u16).to_be_bytes());
-        put(&mut bytes, LABEL, &[label.len() as u8]);
-        bytes.extend_from_slice(user.as_bytes());
-        bytes.extend_from_slice(label.as_bytes());
-        bytes.extend_from_slice(fields);
         Self(bytes.into())
     }
 
@@ -233,7 +211,7 @@ impl SessionRecord {
     pub(crate) fn decode_head(bytes: impl Into<Bytes>) -> Result<Self, StoreError> {
         let mut bytes = bytes.into();
         if bytes.len() >= HEADER {
-            bytes.truncate(Self(bytes.clone()).fields_at());
+            bytes.truncate(head::fields_at(&bytes));
         }
         Self::decode(bytes)
     }
@@ -255,30 +233,7 @@ impl SessionRecord {
     }
 
     pub(crate) fn fields(&self) -> &[u8] {
-        &self.0[self.fields_at()..]
-    }
-
-    fn fields_at(&self) -> usize {
-        HEADER + self.user_length() + usize::from(self.0[LABEL])
-    }
-
-    fn user_length(&self) -> usize {
-        usize::from(u16::from_be_bytes(self.array(USER)))
-    }
-
-    /// User and label, where they were checked.
-    fn owner(&self) -> (&str, &str) {
-        let owner = &self.0[HEADER..self.fields_at()];
-        let (user, label) = owner.split_at(self.user_length());
-        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
-        (text(user), text(label))
-    }
-
-    fn owner_is_sound(&self) -> bool {
-        let owner = &self.0[HEADER..self.fields_at()];
-        let (user, label) = owner.split_at(self.user_length());
-        let is_text = |bytes| std::str::from_utf8(bytes).is_ok();
-        user.len() <= USER_MAX && is_text(user) && is_text(label)
+        &self.0[head::fields_at(&self.0)..]
     }
 
     /// A field's value, without copying it.
@@ -294,23 +249,6 @@ impl SessionRecord {
         let mut array = [0; N];
         array.copy_from_slice(&self.0[at..at + N]);
         array
-    }
-}
-
-/// What the flags say about the cookie.
-pub(crate) fn persistent_of(flags: u8) -> Option<bool> {
-    match flags & KEEPING {
-        1 => Some(true),
-        2 => Some(false),
-        _ => None,
-    }
-}
-
-pub(crate) fn flags_of(persistent: Option<bool>) -> u8 {
-    match persistent {
-        None => 0,
-        Some(true) => 1,
-        Some(false) => 2,
     }
 }
 

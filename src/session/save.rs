@@ -4,9 +4,10 @@
 use crate::session::change::ChangeSet;
 use crate::session::expiry::SessionExpiry;
 use crate::session::fields;
+use crate::session::head::HEADER;
 use crate::session::record::{
-    CREATED, CURRENT, DEADLINE, HEADER, IDLE, PREVIOUS, ROTATED, SEEN, SessionRecord, VERSION,
-    Verdict, Version,
+    CREATED, CURRENT, DEADLINE, IDLE, PREVIOUS, ROTATED, SEEN, SessionRecord, VERSION, Verdict,
+    Version,
 };
 use crate::session::terms::Terms;
 use crate::session::token::VerifierHash;

@@ -26,7 +26,7 @@ use crate::session::user_session::{Revoke, UserSession};
 ///
 /// # Cost
 /// One round trip up to 500 sessions of the user's, one more for each 500 further. In Redis, one
-/// script each: about 2 µs of its time a session.
+/// script each: about 3 µs of its time a session.
 ///
 /// # Cancel safety
 /// Dropped before it is ready, a method that ends sessions may have ended all, some or none.

@@ -203,6 +203,15 @@ async fn what_expires_leaves_the_list_and_what_lives_does_not<S: SessionStore>(s
     }
     let listed = ids(store, &user).await;
     assert_eq!(listed, [*remembered.id()], "the living, and only they");
+    // Neither does whoever comes next cost it its place, nor a second login.
+    let next = log_in(store, &user, &expiry(60_000, 60_000)).await;
+    assert_eq!(list(store, &user).await.len(), 2, "a living one is lost");
+    let created_ms = load(store, &remembered).await.created_ms();
+    change(store, &remembered, &bound_to(&user)).await;
+    let again_ms = load(store, &remembered).await.created_ms();
+    assert!(again_ms > created_ms, "a login begins the session anew");
+    assert_eq!(list(store, &user).await.len(), 2);
+    assert_eq!(revoke(store, &user, Revoke::One(*next.id())).await, 1);
     let ended = revoke(store, &user, Revoke::One(*idle.id())).await;
     assert_eq!(ended, 0, "an expired session is ended");
     assert_eq!(revoke(store, &user, Revoke::All).await, 1);

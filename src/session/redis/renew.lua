@@ -1,6 +1,7 @@
 -- KEYS[1] the session; ARGV: 1 verifier's hash. Marks it as used now and moves its expiry.
+-- Enters it into its user's list again, should Redis have evicted that.
 -- Replies 0 done, 2 absent, 6 newer format, 7 corrupt.
-local header = redis.call('GETRANGE', KEYS[1], 0, 116)
+local header = redis.call('GETRANGE', KEYS[1], 0, 372)
 if header == '' then return redis.call('EXISTS', KEYS[1]) == 1 and 7 or 2 end
 local format = string.byte(header, 1)
 if format > 1 then return 6 end
@@ -13,4 +14,6 @@ local life = math.min(idle, deadline - now)
 if life < 1 then return 2 end
 redis.call('SETRANGE', KEYS[1], 89, struct.pack('>I8', now))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', life))
+local user = string.sub(header, 118, 117 + struct.unpack('>I2', header, 115))
+if user ~= '' then pcall(enter, user, deadline, now) end
 return 0

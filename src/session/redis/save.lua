@@ -93,7 +93,8 @@ if ARGV[15] ~= '' then label = string.sub(ARGV[15], 2) end
 if ARGV[16] ~= '' then flags = flags - flags % 4 + ARGV[16] end
 local life = math.min(idle, deadline - now)
 if life < 1 then return {2} end
--- The list first: a session that is somebody's is in it, whatever fails.
+-- The list first: a session that is somebody's is in it, whatever fails. `enter` and `leave` are there
+-- where 10, 14, 15 or 16 say anything.
 if user ~= '' and (user ~= old or ARGV[10] ~= '') then enter(user, deadline, now) end
 if old ~= '' and old ~= user then leave(old) end
 redis.call('SET', KEYS[1],

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use crate::redis::handle::RedisHandle;
 use crate::redis::script::{Script, script};
 use crate::session::error::StoreError;
+use crate::session::head::{flags_of, persistent_of};
 use crate::session::id::SessionId;
-use crate::session::record::{SessionRecord, flags_of, persistent_of};
+use crate::session::record::SessionRecord;
 use crate::session::redis::reply::{refused, store_error, surprise};
 use crate::session::redis::walk::walk;
 use crate::session::save::{NewSession, Plan, Save, SaveOutcome, Saved};
@@ -17,8 +18,10 @@ use crate::session::token::VerifierHash;
 use crate::session::user_session::{Revoke, UserSession};
 
 static CREATE: Script = script!("index.lua", "create.lua");
-static SAVE: Script = script!("index.lua", "save.lua");
-static RENEW: Script = script!("renew.lua");
+static SAVE: Script = script!("save.lua");
+/// For saves that may touch the list of a user: the others are spared its functions.
+static SAVE_AND_LIST: Script = script!("index.lua", "save.lua");
+static RENEW: Script = script!("index.lua", "renew.lua");
 static DESTROY: Script = script!("index.lua", "destroy.lua");
 
 /// Sessions in Redis, shared by all instances that use the same key prefix; cheap to clone.
@@ -28,7 +31,8 @@ static DESTROY: Script = script!("index.lua", "destroy.lua");
 ///
 /// The sessions of a user are listed in a sorted set under `{prefix}:u1:{{user}}`, the name
 /// percent-encoded. The scripts that log a user in and out write it along. It expires with the last
-/// session that was in it.
+/// session that was in it. Should Redis have evicted it, the renewals of the sessions enter them again;
+/// better is a `maxmemory-policy` that evicts nothing.
 ///
 /// A Redis user with restricted rights needs `EVAL`, `EVALSHA`, `TIME`, `GET`, `SET`, `GETRANGE`,
 /// `SETRANGE`, `EXISTS`, `PEXPIRE` and `DEL` on these keys; with users also `ZADD`, `ZREM`,
@@ -157,7 +161,11 @@ impl SessionStore for RedisSessions {
             label.as_bytes(),
             flags.as_bytes(),
         ];
-        let Value::Array(reply) = self.run(&SAVE, id, &arguments).await? else {
+        let script = match terms.is_empty() {
+            true => &SAVE,
+            false => &SAVE_AND_LIST,
+        };
+        let Value::Array(reply) = self.run(script, id, &arguments).await? else {
             return Err(surprise());
         };
         if let Some(Value::Int(now)) = reply.get(4) {

@@ -19,7 +19,7 @@ use crate::session::user_session::{Revoke, UserSession};
 
 static USERS: Script = script!("users.lua");
 
-/// Sessions that one run of the script looks at: about a millisecond of Redis's time.
+/// Sessions that one run of the script looks at: less than two milliseconds of Redis's time.
 const PAGE: usize = 500;
 
 /// What a walk comes to.

@@ -176,6 +176,11 @@ async fn logins_lists_and_revocations_keep_their_budget() {
     warm_up(layer).await;
     users.revoke_all("nobody").await.unwrap();
     let anonymous = visit(layer, "", "cart", "full").await;
+    request(layer, &anonymous, async |session| {
+        session.set_label("learn the script").unwrap();
+        OK
+    })
+    .await;
     let mut monitor = Monitor::start(&server).await;
 
     let login = async |cookie: &str, user: &str| {

@@ -460,6 +460,10 @@ async fn a_list_lives_as_long_as_its_last_session_and_goes_with_it() {
     .await;
     assert!(world.number(&["PTTL", ADA]) > 49_000_000);
     assert_eq!(world.number(&["ZCARD", ADA]), 4);
+    for cookie in &mut cookies {
+        *cookie = log_in(&world.layer, cookie, "eve").await.token();
+    }
+    assert_eq!(world.number(&["EXISTS", ADA]), 0, "all have moved");
     for cookie in &cookies {
         request(&world.layer, cookie, async |session| {
             assert!(session.destroy().await.unwrap());
@@ -468,6 +472,41 @@ async fn a_list_lives_as_long_as_its_last_session_and_goes_with_it() {
         .await;
     }
     assert_eq!(world.number(&["DBSIZE"]), 0);
+}
+
+#[tokio::test]
+async fn a_list_that_redis_lost_is_whole_again_with_the_next_renewals() {
+    let world = World::new();
+    let second = std::time::Duration::from_secs(1);
+    let expiry = tower_handoff::session::SessionExpiry::new(10 * second, 60 * second).unwrap();
+    let layer = world.layer.clone().with_expiry(expiry);
+    let cookie = log_in(&layer, "", "ada").await.token();
+    let id = id_of(&layer, &cookie).await.unwrap();
+    // As an eviction does it; the renewal window is a second.
+    world.server.command(&["DEL", ADA]);
+    for _ in 0..300 {
+        assert_eq!(id_of(&layer, &cookie).await, Some(id));
+        if listed(&world.users, "ada").await.contains(&id) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("a live session stays out of the list");
+}
+
+#[tokio::test]
+async fn a_broken_list_costs_no_session_its_renewal() {
+    let world = World::new();
+    let second = std::time::Duration::from_secs(1);
+    let expiry = tower_handoff::session::SessionExpiry::new(2 * second, 60 * second).unwrap();
+    let layer = world.layer.clone().with_expiry(expiry);
+    let cookie = log_in(&layer, "", "ada").await.token();
+    world.server.command(&["SET", ADA, "something else"]);
+    let until = tokio::time::Instant::now() + 3 * second;
+    while tokio::time::Instant::now() < until {
+        assert!(id_of(&layer, &cookie).await.is_some());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
