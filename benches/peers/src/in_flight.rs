@@ -58,7 +58,8 @@ pub fn run() -> Result<(), Error> {
     });
     let names = [
         "nothing",
-        "tower-handoff",
+        "tower-handoff, list of requests",
+        "tower-handoff, count only",
         "tower-http",
         "tokio-util TaskTracker token",
     ];
@@ -85,9 +86,11 @@ pub fn run() -> Result<(), Error> {
             let handoff = tower_handoff::InFlightLayer::new(tower_handoff::InFlight::new());
             let (tower_http, _counter) = tower_http::metrics::InFlightRequestsLayer::pair();
             series[0].push(nanoseconds(threads, bare));
+            let counting = handoff.clone().with_list(false);
             series[1].push(nanoseconds(threads, handoff.layer(bare)));
-            series[2].push(nanoseconds(threads, tower_http.layer(bare)));
-            series[3].push(nanoseconds(threads, tracked));
+            series[2].push(nanoseconds(threads, counting.layer(bare)));
+            series[3].push(nanoseconds(threads, tower_http.layer(bare)));
+            series[4].push(nanoseconds(threads, tracked));
         }
         for (name, one) in names.iter().zip(&series) {
             row(&[
@@ -99,8 +102,6 @@ pub fn run() -> Result<(), Error> {
             ]);
         }
     }
-    println!(
-        "\nOnly tower-handoff's can be waited for at zero and names what is stuck; pinned to one core, 2 threads take turns."
-    );
+    println!("\nOnly tower-handoff's can be waited for at zero and names what is stuck.");
     Ok(())
 }

@@ -32,14 +32,15 @@ fn main() -> Result<(), Error> {
         );
     }
     let slice = Duration::from_secs(seconds.max(1));
+    // Before the cores are told apart: it needs both.
+    if what == "all" || what == "in-flight" {
+        in_flight::run()?;
+    }
     server::pin_to_first_core();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
-    if what == "all" || what == "in-flight" {
-        in_flight::run()?;
-    }
     if what == "all" || what == "sessions" {
         runtime.block_on(sessions::run(slice))?;
     }
