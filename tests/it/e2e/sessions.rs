@@ -205,3 +205,25 @@ async fn the_cookie_is_as_strict_as_the_way_there_allows() {
         "{cookie}"
     );
 }
+
+#[tokio::test]
+async fn an_untouched_request_through_all_layers_costs_redis_nothing() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    for server in SERVERS {
+        let testbed = Testbed::start(&[("SERVER", server), ("REDIS_URL", &url)]).await;
+        testbed.until("/ready", 200).await;
+        let mut client = testbed.client();
+        client.put("/session/name", "\"Ada\"").await;
+        redis.command(&["CONFIG", "RESETSTAT"]);
+        for _ in 0..20 {
+            assert_eq!(client.get("/untouched").await.status, 200);
+        }
+        let counts = redis.command_counts();
+        for command in ["get", "getex", "set", "evalsha", "eval", "publish"] {
+            assert_eq!(counts.get(command), None, "{counts:?}");
+        }
+        client.get("/session/name").await;
+        assert_eq!(redis.command_counts().get("get"), Some(&1));
+    }
+}
