@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_handoff::session::{
-    CommitOutcome, Session, SessionErrorKind, SessionExpiry, SessionHeader, SessionLayer, Users,
+    CommitOutcome, Fault, FaultySessions, Session, SessionErrorKind, SessionExpiry, SessionHeader,
+    SessionLayer, Users,
 };
 
 use super::support::{Store, on_both, request, visit};
@@ -102,6 +103,34 @@ async fn a_write_at_its_await_goes_before_the_login_and_stays_without_it() {
         }
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_is_said_during_a_save_is_not_lost() {
+    let store = FaultySessions::new(Store::memory());
+    let layer = SessionLayer::new(store.clone());
+    for begun in [false, true] {
+        let cookie = match begun {
+            true => visit(&layer, "", "cart", "1").await,
+            false => String::new(),
+        };
+        let answer = request(&layer, &cookie, async |session: Session| {
+            session.set("cart", "2").unwrap();
+            store.fail(Fault::Slow(Duration::from_secs(1)));
+            let (saved, bound) = tokio::join!(session.save(), async { session.bind("ada") });
+            store.heal();
+            saved.unwrap();
+            bound.unwrap();
+            OK
+        })
+        .await;
+        assert_eq!(answer.outcome, Some(CommitOutcome::Written));
+        request(&layer, &answer.token(), async |session| {
+            assert_eq!(session.user().await.unwrap().as_deref(), Some("ada"));
+            OK
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
