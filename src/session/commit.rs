@@ -74,7 +74,13 @@ impl Core {
 
     async fn commit_in_turn(&self) -> Result<Option<CommitOutcome>, SessionError> {
         let (target, changes) = self.target().await?;
-        let terms = self.state().terms.clone().resolved(self.options.expiry);
+        let (terms, rotate) = {
+            let state = self.state();
+            let terms = state.terms.clone().resolved(self.options.expiry);
+            // Whoever logs in gets a new secret, also where a clone says so during another rotation.
+            let rotate = state.rotate || terms.user.is_some();
+            (terms, rotate)
+        };
         let (token, record, was_live) = match target {
             Target::Nobody => return self.commit_new(&terms, &changes).await,
             Target::Gone => return Ok(Some(CommitOutcome::Gone)),
@@ -84,7 +90,7 @@ impl Core {
                 was_live,
             } => (token, record, was_live),
         };
-        let next = self.state().rotate.then(|| token.rotated());
+        let next = rotate.then(|| token.rotated());
         let whole;
         let plan = match &record {
             Some(record) => {
@@ -102,14 +108,15 @@ impl Core {
             SaveOutcome::Saved(saved) => {
                 let mut state = self.state();
                 state.pending.settle(&changes);
-                if next.is_some() || terms.change_cookie() {
+                let tells = terms.change_cookie() && self.options.transport.tells_lifetime();
+                if next.is_some() || tells {
                     let token = next.unwrap_or(token);
                     state.announce = Announce::Token(token, saved.lifetime_ms, saved.persistent);
                 }
                 if next.is_some() {
                     state.rotate = false;
                 }
-                state.terms = Terms::default();
+                state.terms.settle(&terms);
                 // Others may have written between: whoever reads on reads again.
                 state.known = Known::Live(next.unwrap_or(token), None);
                 Ok(Some(CommitOutcome::Written))
@@ -146,6 +153,10 @@ impl Core {
         }
         let fields = changes.merge_into(&[]);
         self.create_on(terms, &fields, changes).await?;
+        let mut state = self.state();
+        state.terms.settle(terms);
+        // Its secret is fresh: another one would shut out a handle that was detached meanwhile.
+        state.rotate = false;
         Ok(Some(CommitOutcome::Written))
     }
 

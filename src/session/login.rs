@@ -94,7 +94,7 @@ impl Session {
     /// session, so later writes and renewals go by them. The absolute one starts anew: call it
     /// where somebody logs in or makes a choice, not with every request. Creates no session.
     ///
-    /// The response sets the cookie again, for as long.
+    /// The response sets the cookie again, for as long; a header in its place is left alone.
     ///
     /// # Errors
     /// [`Sealed`](crate::session::SessionErrorKind::Sealed).
@@ -106,7 +106,7 @@ impl Session {
     /// [`SessionCookie`](crate::session::SessionCookie) says. Kept in the session, so a later
     /// rotation goes by it. Creates no session.
     ///
-    /// The response sets the cookie again.
+    /// The response sets the cookie again; a header in its place is left alone.
     ///
     /// # Errors
     /// [`Sealed`](crate::session::SessionErrorKind::Sealed).

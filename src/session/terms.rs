@@ -56,6 +56,26 @@ impl Terms {
         }
         self
     }
+
+    /// Forgets what was written, and keeps what a clone of the handle said meanwhile.
+    pub(crate) fn settle(&mut self, written: &Self) {
+        let same = |one: &Option<Arc<str>>, other: &Option<Arc<str>>| match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        if same(&self.user, &written.user) {
+            self.user = None;
+        }
+        if same(&self.label, &written.label) {
+            self.label = None;
+        }
+        if self.expiry == written.expiry {
+            self.expiry = None;
+        }
+        if self.persistent == written.persistent {
+            self.persistent = None;
+        }
+    }
 }
 
 /// Refuses what is no user's name.

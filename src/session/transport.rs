@@ -141,6 +141,11 @@ impl Transport {
         }
     }
 
+    /// Whether the token goes out with its lifetime, so that a new one has to be told.
+    pub(crate) fn tells_lifetime(&self) -> bool {
+        matches!(self, Self::Cookie(_))
+    }
+
     /// The header of an answer that hands a token out.
     pub(crate) fn set(
         &self,

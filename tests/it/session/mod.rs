@@ -21,6 +21,7 @@ mod operations;
 mod policy;
 mod remembered;
 mod revoked;
+mod seams;
 mod store_contract;
 mod transport;
 mod typed;
