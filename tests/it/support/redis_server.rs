@@ -62,7 +62,9 @@ impl RedisServer {
         let mut lines = BufReader::new(watcher.stdout.take().expect("stdout is piped"));
         let mut pid = 0;
         let mut log = String::new();
-        loop {
+        let mut ready = false;
+        // The shell and the server write to the same pipe: their lines come in any order.
+        while pid == 0 || !ready {
             let mut line = String::new();
             if lines.read_line(&mut line).unwrap_or(0) == 0 {
                 panic!("redis-server did not start:\n{log}");
@@ -71,9 +73,7 @@ impl RedisServer {
                 pid = id.trim().parse().expect("the shell prints a process id");
             }
             log.push_str(&line);
-            if line.contains("Ready to accept connections") {
-                break;
-            }
+            ready |= line.contains("Ready to accept connections");
         }
         // Somebody must read on, or the server blocks on a full pipe.
         std::thread::spawn(move || {
@@ -149,6 +149,7 @@ impl Drop for RedisServer {
 
 /// Sends a signal to one process, by its id.
 pub(crate) fn signal(pid: u32, name: &str) {
+    assert_ne!(pid, 0, "that would be every process of this group");
     let status = Command::new("kill")
         .args([&format!("-{name}"), &pid.to_string()])
         .status()

@@ -89,7 +89,8 @@ impl Testbed {
         let mut lines = BufReader::new(shell.stdout.take().expect("stdout is piped")).lines();
         let (mut pid, mut addr, mut probes) = (0, None, None);
         let wants_probes = variables.iter().any(|(name, _)| *name == "PROBE_LISTEN");
-        while addr.is_none() || (wants_probes && probes.is_none()) {
+        // The shell and the program write to the same pipe: their lines come in any order.
+        while pid == 0 || addr.is_none() || (wants_probes && probes.is_none()) {
             let line = timeout(PATIENCE, lines.next_line())
                 .await
                 .expect("a line in time")
