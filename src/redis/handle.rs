@@ -92,10 +92,6 @@ impl RedisHandle {
 }
 
 /// For the rest of the crate.
-#[allow(
-    dead_code,
-    reason = "sessions and locks use these, each under its own feature"
-)]
 impl RedisHandle {
     /// The names of keys.
     pub(crate) fn keyspace(&self) -> &Keyspace {
@@ -156,16 +152,6 @@ impl RedisHandle {
             .await
     }
 
-    /// Sends one command without waiting for anything; what goes wrong is logged at debug level.
-    pub(crate) fn post(&self, command: Cmd) {
-        self.enqueue_posted(command, None);
-    }
-
-    /// Runs a script without waiting for anything. As [`post`](Self::post).
-    pub(crate) fn post_script(&self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) {
-        self.enqueue_posted(script.by_digest(keys, args), Some(script.text()));
-    }
-
     /// Wants the inbox's subscription, on this connection and all later ones.
     pub(crate) fn subscribe(&self) -> Result<(), RedisError> {
         self.enqueue(Item::Subscribe)
@@ -184,12 +170,6 @@ impl RedisHandle {
         })
     }
 
-    fn enqueue_posted(&self, command: Cmd, script: Option<&'static str>) {
-        if let Err(error) = self.enqueue(item(command, script, None)) {
-            tracing::debug!(%error, "a command that nobody waits for failed");
-        }
-    }
-
     fn enqueue(&self, item: Item) -> Result<(), RedisError> {
         self.0.shared.breaker.admit()?;
         self.0.queue.try_send(item).map_err(|error| match error {
@@ -199,6 +179,27 @@ impl RedisHandle {
             ),
             mpsc::error::TrySendError::Closed(_) => closed(),
         })
+    }
+}
+
+/// For commands that nobody waits for. Sessions and locks have none yet: renewals and releases
+/// want to know how they went.
+#[cfg_attr(not(feature = "testing"), allow(dead_code))]
+impl RedisHandle {
+    /// Sends one command without waiting for anything; what goes wrong is logged at debug level.
+    pub(crate) fn post(&self, command: Cmd) {
+        self.enqueue_posted(command, None);
+    }
+
+    /// Runs a script without waiting for anything. As [`post`](Self::post).
+    pub(crate) fn post_script(&self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) {
+        self.enqueue_posted(script.by_digest(keys, args), Some(script.text()));
+    }
+
+    fn enqueue_posted(&self, command: Cmd, script: Option<&'static str>) {
+        if let Err(error) = self.enqueue(item(command, script, None)) {
+            tracing::debug!(%error, "a command that nobody waits for failed");
+        }
     }
 }
 

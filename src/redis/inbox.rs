@@ -16,7 +16,6 @@ pub(crate) struct Inbox {
     handle: RedisHandle,
 }
 
-#[allow(dead_code, reason = "locks use it")]
 impl RedisHandle {
     /// The channel on which other processes reach this one.
     pub(crate) fn inbox(&self) -> Inbox {
@@ -26,7 +25,6 @@ impl RedisHandle {
     }
 }
 
-#[allow(dead_code, reason = "locks use it")]
 impl Inbox {
     /// What others publish to: `{prefix}:inbox1:{random}`.
     pub(crate) fn channel(&self) -> &str {

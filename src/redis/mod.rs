@@ -64,8 +64,6 @@ mod wire;
 pub use builder::RedisBuilder;
 pub use error::{RedisError, RedisErrorKind};
 pub use handle::RedisHandle;
-#[allow(unused_imports, reason = "sessions and locks use these")]
-pub(crate) use script::{Script, script};
 pub use status::RedisStatus;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

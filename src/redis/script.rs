@@ -51,7 +51,6 @@ pub(crate) fn by_text(by_digest: &redis::Cmd, text: &str) -> redis::Cmd {
 }
 
 /// `script!("save.lua")`: the files beside the caller, compiled in, one after the other.
-#[allow(unused_macros, reason = "sessions and locks use it")]
 macro_rules! script {
     ($($path:literal),+) => {
         $crate::redis::script::Script::new(|| {
@@ -60,5 +59,4 @@ macro_rules! script {
         })
     };
 }
-#[allow(unused_imports, reason = "sessions and locks use it")]
 pub(crate) use script;

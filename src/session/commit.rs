@@ -103,7 +103,7 @@ impl Core {
             None => Plan::Merge,
         };
         let version = Version::random();
-        let save = self.save_on(&terms, &token, &changes, version, plan, next.as_ref());
+        let save = self.save(&terms, &token, &changes, version, plan, next.as_ref());
         match save.await? {
             SaveOutcome::Saved(saved) => {
                 let mut state = self.state();
@@ -152,7 +152,7 @@ impl Core {
             return Ok(None);
         }
         let fields = changes.merge_into(&[]);
-        self.create_on(terms, &fields, changes).await?;
+        self.create(terms, &fields, changes).await?;
         let mut state = self.state();
         state.terms.settle(terms);
         // Its secret is fresh: another one would shut out a handle that was detached meanwhile.

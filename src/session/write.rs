@@ -91,15 +91,6 @@ impl Core {
     /// Stores a new session under a new token, which the response will hand out.
     pub(crate) async fn create(
         &self,
-        fields: &[u8],
-        written: &ChangeSet,
-    ) -> Result<(), SessionError> {
-        self.create_on(&AS_THEY_ARE, fields, written).await
-    }
-
-    /// As [`create`](Self::create), on terms of its own.
-    pub(crate) async fn create_on(
-        &self,
         terms: &Terms,
         fields: &[u8],
         written: &ChangeSet,
@@ -130,19 +121,6 @@ impl Core {
     }
 
     pub(crate) async fn save(
-        &self,
-        token: &Token,
-        changes: &ChangeSet,
-        version: Version,
-        plan: Plan<'_>,
-        rotate_to: Option<&Token>,
-    ) -> Result<SaveOutcome, SessionError> {
-        self.save_on(&AS_THEY_ARE, token, changes, version, plan, rotate_to)
-            .await
-    }
-
-    /// As [`save`](Self::save), on other terms.
-    pub(crate) async fn save_on(
         &self,
         terms: &Terms,
         token: &Token,
@@ -189,7 +167,14 @@ impl Core {
         } = target
         {
             let plan = Plan::Add { name, by };
-            let saved = self.save(&token, &changes, Version::random(), plan, None);
+            let saved = self.save(
+                &AS_THEY_ARE,
+                &token,
+                &changes,
+                Version::random(),
+                plan,
+                None,
+            );
             match saved.await? {
                 SaveOutcome::Saved(saved) => {
                     let sum = saved.sum.ok_or(SessionErrorKind::OutcomeUnknown)?;
@@ -207,7 +192,7 @@ impl Core {
         }
         let fields = changes.merge_into(&[]);
         let (fields, sum) = fields::add(&fields, name, by).ok_or(SessionErrorKind::NotInteger)?;
-        self.create(&fields, &changes).await?;
+        self.create(&AS_THEY_ARE, &fields, &changes).await?;
         Ok(sum)
     }
 
@@ -244,7 +229,10 @@ impl Core {
                 whole: &whole,
             };
             let version = Version::random();
-            match self.save(&token, &next, version, plan, None).await? {
+            match self
+                .save(&AS_THEY_ARE, &token, &next, version, plan, None)
+                .await?
+            {
                 SaveOutcome::Saved(_) => {
                     let record = record.with(&[(VERSION, version.as_bytes())], &whole);
                     let mut state = self.state();
@@ -276,7 +264,8 @@ impl Core {
         if !next.sets_any() {
             return Ok(());
         }
-        self.create(&next.merge_into(&[]), changes).await
+        self.create(&AS_THEY_ARE, &next.merge_into(&[]), changes)
+            .await
     }
 
     /// Deletes the session and forgets what was to be written to it.
