@@ -1,6 +1,6 @@
 //! The routes behind the lock layer.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -81,8 +81,21 @@ async fn hold(
     State(instance): State<String>,
     Query(times): Query<Times>,
 ) -> Json<Value> {
+    let from = now_us();
     sleep(Duration::from_millis(times.hold_ms)).await;
-    Json(json!({ "fence": guard.fence().get(), "instance": instance }))
+    Json(json!({
+        "fence": guard.fence().get(),
+        "instance": instance,
+        "from_us": from,
+        "to_us": now_us(),
+    }))
+}
+
+/// The machine's clock: all instances of a test run on one machine, so their uses of a lock can be
+/// laid side by side.
+fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as u64)
 }
 
 async fn panics(_guard: LockGuard) -> Json<Value> {

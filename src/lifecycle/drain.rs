@@ -73,6 +73,9 @@ where
     // Settling → Draining. Without a server there is nothing to settle.
     let settled = signal.at + budget.settle();
     server.until(sleep_until(settled)).await;
+    // The sockets close while everything is still served. In the other order, whoever connects
+    // last of all is told 503 for nothing: one refused connect, and it had gone elsewhere.
+    server.until(handle.shut_listeners()).await;
     let draining_since = Instant::now();
     handle.advance(Phase::Draining);
     for part in managed {
@@ -81,8 +84,8 @@ where
         }
     }
 
-    // Draining: listeners empty their queues, and what is in flight goes on. The time is the
-    // budget's, also where the settle was cut short or the phase was noticed late.
+    // Draining: what is in flight goes on. The time is the budget's, also where the settle was cut
+    // short or closing the sockets took a while.
     let deadline = settled + budget.drain();
     let quiet = timeout_at(deadline, handle.quiet());
     let in_time = server.alongside(quiet).await.is_ok();

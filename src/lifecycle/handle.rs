@@ -36,6 +36,9 @@ struct Shared {
     tasks: Tasks,
     /// Listeners that still take in, and connections on which nothing was written yet.
     intake: Tracker<()>,
+    /// Listeners close their sockets.
+    shut: Stop,
+    /// The server lets go of its connections.
     stop: Stop,
     at_signal: OnceLock<AtSignal>,
 }
@@ -63,8 +66,8 @@ pub struct Status {
     pub tasks: Vec<Unfinished>,
 }
 
-/// How long a drain waits for connections on which nothing has been answered yet: for a first
-/// request that is on the way. A client that opened a connection in reserve sends none.
+/// How long the gate stays open for connections on which nothing has been answered yet: for a
+/// first request that is on the way. A client that opened a connection in reserve sends none.
 const INTAKE_WAIT: Duration = Duration::from_millis(500);
 
 impl LifecycleHandle {
@@ -76,6 +79,7 @@ impl LifecycleHandle {
             in_flight: InFlight::new(),
             tasks: Tasks::new(),
             intake: Tracker::new(),
+            shut: Stop::new(),
             stop: Stop::new(),
             at_signal: OnceLock::new(),
         };
@@ -181,11 +185,14 @@ impl LifecycleHandle {
 
     /// A listener that lets go without losing anybody, for a server with an accept loop.
     ///
-    /// A drain waits, up to 500 ms, until every listener made here has closed its socket.
+    /// At the end of the settle the instance waits, up to 500 ms, until every listener made here
+    /// has closed its socket and what it took in has been answered once; draining begins then.
     #[must_use]
     pub fn tcp_listener(&self, tcp: TcpListener) -> TrackedListener {
-        let Shared { stop, intake, .. } = &*self.shared;
-        TrackedListener::new(tcp, self.watch(), stop.clone(), *intake)
+        let Shared {
+            shut, stop, intake, ..
+        } = &*self.shared;
+        TrackedListener::new(tcp, self.watch(), shut.clone(), stop.clone(), *intake)
     }
 
     /// True once all start-up gates were open.
@@ -205,6 +212,19 @@ impl LifecycleHandle {
         }
     }
 
+    /// Closes the listeners and waits for what they have taken in: a client whose connect was
+    /// not refused cannot know that it came last, and a load balancer must not repeat a `POST`
+    /// that was answered, 503 or not. May be dropped at any time.
+    pub(crate) async fn shut_listeners(&self) {
+        self.shut();
+        let _ = timeout(INTAKE_WAIT, self.shared.intake.idle()).await;
+    }
+
+    /// Listeners close their sockets.
+    pub(crate) fn shut(&self) {
+        self.shared.shut.now();
+    }
+
     pub(crate) fn stop(&self) {
         self.shared.stop.now();
     }
@@ -216,14 +236,10 @@ impl LifecycleHandle {
     /// Waits until nothing is under way. May be dropped at any time.
     pub(crate) async fn quiet(&self) {
         let Shared {
-            in_flight,
-            tasks,
-            intake,
-            ..
+            in_flight, tasks, ..
         } = &*self.shared;
-        // First, because a connection turns into a request, never the other way round; and a
-        // request into a task. So nothing is missed between two looks.
-        let _ = timeout(INTAKE_WAIT, intake.idle()).await;
+        // In this order, because a request turns into a task, never the other way round: nothing
+        // is missed between two looks.
         loop {
             in_flight.idle().await;
             tasks.idle().await;

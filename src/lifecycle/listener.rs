@@ -10,15 +10,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::in_flight::tracker::{Token, Tracker};
-use crate::lifecycle::phase::Phase;
 use crate::lifecycle::stop::Stop;
 use crate::lifecycle::stream::TrackedStream;
 use crate::lifecycle::watch::PhaseWatch;
 
-/// Takes connections in until the instance drains.
+/// Takes connections in until the settle is over.
 ///
-/// When draining begins it takes in every connection that the kernel has accepted (16384 at
-/// most), closes the socket, hands those connections out and then ends. A listener that is
+/// Then it takes in every connection that the kernel has accepted (16384 at most), closes the
+/// socket, hands those connections out and ends; draining begins when they have been served once. A listener that is
 /// merely dropped resets them all: their clients had been told that they are connected.
 ///
 /// This happens inside [`accept`](Self::accept), so somebody must be in it: any accept loop is.
@@ -27,6 +26,7 @@ pub struct TrackedListener {
     socket: Socket,
     address: SocketAddr,
     watch: PhaseWatch,
+    shut: Stop,
     stop: Stop,
     intake: Tracker<()>,
     /// The drain waits until every listener has closed its socket and emptied its queue.
@@ -46,6 +46,7 @@ impl TrackedListener {
     pub(crate) fn new(
         tcp: TcpListener,
         watch: PhaseWatch,
+        shut: Stop,
         stop: Stop,
         intake: Tracker<()>,
     ) -> Self {
@@ -54,6 +55,7 @@ impl TrackedListener {
             address: tcp.local_addr().unwrap_or(unknown),
             socket: Socket::Open(tcp),
             watch,
+            shut,
             stop,
             intake,
             open: Some(intake.enter()),
@@ -69,7 +71,7 @@ impl TrackedListener {
             let accepted = match &mut self.socket {
                 Socket::Open(tcp) => tokio::select! {
                     biased;
-                    () = self.watch.reached(Phase::Draining) => {
+                    () = self.shut.reached() => {
                         self.close();
                         continue;
                     }
@@ -95,7 +97,7 @@ impl TrackedListener {
                     let pause = tokio::time::sleep(Duration::from_millis(250));
                     tokio::select! {
                         () = pause => {}
-                        () = self.watch.reached(Phase::Draining) => {}
+                        () = self.shut.reached() => {}
                     }
                 }
             }

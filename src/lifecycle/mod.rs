@@ -48,7 +48,11 @@
 //! A server that stops accepting at the signal resets the connections that wait in its queue,
 //! is still sent requests by load balancers that have not heard of it, and loses those under
 //! way on idle keep-alive connections. So: first readiness, then the hint to close, then the
-//! queue, then the socket, then what is in flight, and the idle connections at last.
+//! queue, then the socket, then the gate, then what is in flight, and the idle connections at
+//! last. Socket before gate: a load balancer sends a refused connect elsewhere, but hands a 503 on
+//! to its client. Where it stands in front, the settle has to be longer than it needs to look
+//! away; `deploy/` in the repository has configurations of nginx and HAProxy under which rolling
+//! restarts lose no request.
 //!
 //! # HTTP/2
 //! `axum::serve` can tell its clients only when accepting stops: until then new streams get 503,

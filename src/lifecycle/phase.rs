@@ -18,8 +18,9 @@ pub enum Phase {
     Ready,
     /// Shutdown was asked for. Everything is still served, new connections too, while load
     /// balancers learn from `/ready` to send no more; HTTP/1 answers carry `Connection: close`.
+    /// In the end the socket closes, and what it had taken in is served.
     Settling,
-    /// No new work: the socket is closed, requests that still come in over open connections
+    /// No new work: requests that still come in over open connections
     /// get 503, and what is in flight goes on to its end.
     Draining,
     /// The drain's time is over. What is left has been named and is cut off.

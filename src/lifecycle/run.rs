@@ -178,6 +178,7 @@ struct StoppedOnDrop<'a>(&'a LifecycleHandle);
 impl Drop for StoppedOnDrop<'_> {
     fn drop(&mut self) {
         self.0.advance(Phase::Stopped);
+        self.0.shut();
         self.0.stop();
     }
 }

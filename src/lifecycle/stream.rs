@@ -20,12 +20,15 @@ use crate::lifecycle::watch::PhaseWatch;
 
 /// A TCP connection that a [`TrackedListener`](crate::lifecycle::TrackedListener) took in.
 ///
-/// Until the server writes to it for the first time, a drain that has just begun waits for it a
-/// little: its first request may be on the way, or read and not yet counted.
+/// Until its first request has reached the service, the gate stays open for it a little when the
+/// settle is over: the request may be on the way, or read and not yet counted.
 pub struct TrackedStream {
     io: TcpStream,
-    /// Given up at the first byte written. By then the request that is answered was counted.
+    /// Given up once the first request was counted: at the first byte written, or at the first
+    /// flush after its head was read, which hyper does right after it has called the service.
     fresh: Option<Token<()>>,
+    /// How much of the blank line behind the first head has been read.
+    blank_line: usize,
     /// Set by the connection's first bytes, read by `goodbye`.
     http2: Arc<AtomicBool>,
     looked: bool,
@@ -38,6 +41,7 @@ impl TrackedStream {
         Self {
             io,
             fresh: Some(fresh),
+            blank_line: 0,
             http2: Arc::default(),
             looked: false,
             watch,
@@ -74,7 +78,24 @@ impl TrackedStream {
             // HTTP/2's preface; no HTTP/1 method that is in use begins with it.
             self.http2.store(bytes.starts_with(b"PRI"), SeqCst);
         }
+        if self.fresh.is_some() {
+            self.blank_line = blank_line_read(self.blank_line, bytes);
+        }
     }
+}
+
+/// Ends the head of an HTTP/1 request, and the first line of HTTP/2's preface.
+const BLANK_LINE: &[u8] = b"\r\n\r\n";
+
+/// How much of the blank line has been read, with `bytes` after the `read` before.
+fn blank_line_read(read: usize, bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .fold(read, |read, byte| match BLANK_LINE.get(read) {
+            None => read,
+            Some(expected) if expected == byte => read + 1,
+            Some(_) => usize::from(*byte == b'\r'),
+        })
 }
 
 impl AsyncRead for TrackedStream {
@@ -116,6 +137,9 @@ impl AsyncWrite for TrackedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.blank_line == BLANK_LINE.len() {
+            self.fresh = None;
+        }
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
@@ -129,5 +153,29 @@ impl fmt::Debug for TrackedStream {
         f.debug_struct("TrackedStream")
             .field("io", &self.io)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BLANK_LINE, blank_line_read};
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_is_cut() {
+        let head = b"GET / HTTP/1.1\r\nhost: x\r\n\r\nbody";
+        for cut in 0..=head.len() {
+            let (a, b) = head.split_at(cut);
+            let read = blank_line_read(blank_line_read(0, a), b);
+            assert_eq!(read, BLANK_LINE.len(), "cut at {cut}");
+        }
+        for open in [
+            &b"GET / HTTP/1.1\r\nhost: x\r\n"[..],
+            b"\r\n\n",
+            b"\r\r\n",
+            b"\n\n",
+        ] {
+            assert_ne!(blank_line_read(0, open), BLANK_LINE.len(), "{open:?}");
+        }
+        assert_eq!(blank_line_read(0, b"\r\r\n\r\n"), BLANK_LINE.len());
     }
 }

@@ -3,6 +3,7 @@
 mod support;
 
 mod e2e;
+mod fleet;
 mod floors;
 mod lifecycle;
 mod lock;

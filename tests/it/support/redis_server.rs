@@ -177,7 +177,8 @@ fn binary() -> PathBuf {
     PathBuf::from(name)
 }
 
-fn scratch_dir() -> PathBuf {
+/// A fresh directory for one server.
+pub(crate) fn scratch_dir() -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!(

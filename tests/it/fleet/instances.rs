@@ -1,0 +1,76 @@
+//! Three instances at fixed addresses, restarted one at a time.
+
+use std::time::Duration;
+
+use crate::support::balancer::LOOKS_AWAY;
+use crate::support::redis_server::free_port;
+use crate::support::testbed::{Exit, Testbed};
+
+/// How long an instance is back before the next one leaves: the time for which nginx leaves it
+/// out after a refused connect, and a little.
+const MIN_READY: Duration = Duration::from_millis(1200);
+
+/// A fleet on one Redis.
+pub(super) struct Fleet {
+    addrs: [String; 3],
+    server: &'static str,
+    redis: String,
+    instances: [Option<Testbed>; 3],
+}
+
+impl Fleet {
+    pub(super) async fn start(server: &'static str, redis: String) -> Self {
+        let addrs = [(); 3].map(|()| format!("127.0.0.1:{}", free_port()));
+        let mut fleet = Self {
+            addrs,
+            server,
+            redis,
+            instances: [None, None, None],
+        };
+        for index in 0..fleet.instances.len() {
+            fleet.come_up(index).await;
+        }
+        fleet
+    }
+
+    pub(super) fn addrs(&self) -> &[String; 3] {
+        &self.addrs
+    }
+
+    async fn come_up(&mut self, index: usize) {
+        let settle = (2 * LOOKS_AWAY).as_millis().to_string();
+        let instance = Testbed::start(&[
+            ("LISTEN", &self.addrs[index]),
+            ("SERVER", self.server),
+            ("REDIS_URL", &self.redis),
+            ("SETTLE_MS", &settle),
+            ("GRACE_MS", "20000"),
+            ("LEASE_MS", "2000"),
+        ])
+        .await;
+        instance.until("/ready", 200).await;
+        self.instances[index] = Some(instance);
+    }
+
+    /// SIGTERM, the whole drain, and a new process at the same address.
+    pub(super) async fn restart(&mut self, index: usize) -> Exit {
+        let exit = self.end(index, "TERM").await;
+        self.come_up(index).await;
+        tokio::time::sleep(MIN_READY).await;
+        exit
+    }
+
+    /// SIGKILL, and a new process at the same address.
+    pub(super) async fn kill(&mut self, index: usize) -> Exit {
+        let exit = self.end(index, "KILL").await;
+        self.come_up(index).await;
+        tokio::time::sleep(MIN_READY).await;
+        exit
+    }
+
+    async fn end(&mut self, index: usize, signal: &str) -> Exit {
+        let instance = self.instances[index].take().expect("it runs");
+        instance.signal(signal);
+        instance.exit().await
+    }
+}

@@ -1,0 +1,57 @@
+//! SIGKILL under load: what is lost are the requests that the killed instance was working on.
+
+use super::instances::Fleet;
+use super::load::{Load, VISITORS};
+use crate::support::balancer::{Balancer, Kind};
+use crate::support::redis_server::RedisServer;
+
+async fn a_kill_costs_what_was_in_flight(kind: Kind, server: &'static str) {
+    let redis = RedisServer::start();
+    let mut fleet = Fleet::start(server, redis.url()).await;
+    let balancer = Balancer::start(kind, fleet.addrs()).await;
+    let load = Load::start(balancer.addr());
+    let kills = 3;
+    for instance in 0..kills {
+        let before = load.requests();
+        fleet.kill(instance).await;
+        assert!(load.requests() > before, "the others went on");
+    }
+    let mut seen = load.stop().await;
+    // A visitor has one request in flight, so a kill costs each of them one at most.
+    assert!(
+        seen.failures.len() <= kills * VISITORS,
+        "{:#?}",
+        seen.failures
+    );
+    // 502, or a connection that broke: the outcome is unknown, and nobody says otherwise.
+    for failure in &seen.failures {
+        assert!(
+            !failure.contains(": 500") && !failure.contains(": 409"),
+            "{failure}"
+        );
+    }
+    assert_eq!(seen.wrong, [""; 0], "values that had been answered");
+    assert!(
+        (seen.counted..=seen.counted + seen.unknown).contains(&seen.total),
+        "{} counted, {} unknown, {} in the end",
+        seen.counted,
+        seen.unknown,
+        seen.total
+    );
+    assert_eq!(seen.uses.overlaps(), [""; 0]);
+    println!(
+        "{kind:?}, {server}: {} of {} requests failed in {kills} kills",
+        seen.failures.len(),
+        seen.requests
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_nginx_a_kill_costs_what_was_in_flight() {
+    a_kill_costs_what_was_in_flight(Kind::Nginx, "hyper").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_haproxy_a_kill_costs_what_was_in_flight() {
+    a_kill_costs_what_was_in_flight(Kind::Haproxy, "axum").await;
+}
