@@ -32,4 +32,5 @@ mod seams;
 mod store_contract;
 mod transport;
 mod typed;
+mod upgrades;
 mod users;
