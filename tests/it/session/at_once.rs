@@ -135,52 +135,62 @@ async fn an_end_that_races_a_request_is_final() {
     assert!(ended * 2 > rounds(), "only {ended} ended");
 }
 
-/// The session's own time-out runs out around the time of the write: whoever is told that it is
-/// gone finds nothing, and nothing is left once nobody uses it.
+/// The session's own time-out runs out around the time of the write. Says whether there was a race,
+/// and whether the request was told that its session is gone.
+async fn race_expiry(world: &World, idle: Duration, round: u64) -> (bool, bool) {
+    let expiry = SessionExpiry::new(idle, 4 * idle).unwrap();
+    let layer = SessionLayer::new(world.store.clone()).with_expiry(expiry);
+    let mut dice = Dice::of(round);
+    let all = [
+        Late::Write,
+        Late::Rotate,
+        Late::Save,
+        Late::Increment,
+        Late::Update,
+    ];
+    let late = all[dice.below(5) as usize];
+    let cell = format!("round {round}: {late:?}");
+    let mut id = None;
+    let cookie = visit(&layer, "", "cart", "full").await;
+    let answer = request(&layer, &cookie, async |session: Session| {
+        id = session.id().await.unwrap();
+        let around = idle.mul_f64(0.8 + dice.below(40) as f64 / 100.0);
+        tokio::time::sleep(around).await;
+        late.act(&session, "nobody").await;
+        StatusCode::OK
+    })
+    .await;
+    let Some(id) = id else {
+        return (false, false); // this machine was too slow for this round
+    };
+    // Whoever is told that it is gone finds nothing, and nothing is left once nobody uses it.
+    let gone = !world.is_there(&id).await;
+    let told = answer.outcome == Some(CommitOutcome::Gone);
+    assert!(gone || !told, "told that it is gone, {cell}");
+    if told {
+        assert_eq!(answer.set_cookie(), None, "{cell}");
+    }
+    eventually("nothing is left", async || !world.is_there(&id).await).await;
+    let token = answer.set_cookie().unwrap_or(cookie);
+    assert_eq!(id_of(&layer, &token).await, None, "{cell}");
+    (true, told)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expiry_that_races_a_request_is_final() {
     let world = &World::redis();
-    let idle = Duration::from_millis(60);
-    let short = SessionExpiry::new(idle, 4 * idle).unwrap();
-    let layer = &SessionLayer::new(world.store.clone()).with_expiry(short);
-    let races = (0..rounds() / 20).map(|round| async move {
-        let mut dice = Dice::of(round);
-        let late = [
-            Late::Write,
-            Late::Rotate,
-            Late::Save,
-            Late::Increment,
-            Late::Update,
-        ];
-        let late = late[dice.below(5) as usize];
-        let cell = format!("round {round}: {late:?}");
-        let (mut id, mut looked) = (None, false);
-        let cookie = visit(layer, "", "cart", "full").await;
-        let answer = request(layer, &cookie, async |session: Session| {
-            id = session.id().await.unwrap();
-            looked = id.is_some();
-            let around = idle.mul_f64(0.8 + dice.below(40) as f64 / 100.0);
-            tokio::time::sleep(around).await;
-            late.act(&session, "nobody").await;
-            StatusCode::OK
-        })
-        .await;
-        let Some(id) = id.filter(|_| looked) else {
-            return (0, 0); // this machine was too slow for this round
-        };
-        let gone = !world.is_there(&id).await;
-        let told = answer.outcome == Some(CommitOutcome::Gone);
-        assert!(gone || !told, "told that it is gone, {cell}");
-        if told {
-            assert_eq!(answer.set_cookie(), None, "{cell}");
+    let idle = Duration::from_millis(250);
+    let racers = (0..AT_ONCE).map(|racer| async move {
+        let (mut raced, mut told) = (0, 0);
+        for round in (racer..rounds() / 40).step_by(AT_ONCE as usize) {
+            let (was_race, was_told) = race_expiry(world, idle, round).await;
+            raced += u32::from(was_race);
+            told += u32::from(was_told);
         }
-        eventually("nothing is left", async || !world.is_there(&id).await).await;
-        let token = answer.set_cookie().unwrap_or(cookie);
-        assert_eq!(id_of(layer, &token).await, None, "{cell}");
-        (u64::from(told), 1)
+        (raced, told)
     });
-    let told = join_all(races).await;
-    let (told, raced) = told.iter().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    let all = join_all(racers).await;
+    let raced: u32 = all.iter().map(|(raced, _)| raced).sum();
     assert!(raced > 0, "no session lived long enough to be looked at");
-    eprintln!("{told} of {raced} were told that their session is gone");
+    eprintln!("{all:?}: raced, and were told that their session is gone");
 }

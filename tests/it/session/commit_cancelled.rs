@@ -89,15 +89,16 @@ async fn seen(
         None => None,
     };
     let bytes = record.as_ref().map(|record| record.as_bytes().clone());
-    let holds = |text: &str| {
+    let holds = |name: &str, value: &str| {
+        // As a field lies in the record: the lengths keep random bytes from looking like one.
+        let mut field = vec![name.len() as u8, 0, 0, 0, value.len() as u8];
+        field.extend_from_slice([name, value].concat().as_bytes());
         let bytes = bytes.as_deref().unwrap_or_default();
-        bytes
-            .windows(text.len())
-            .any(|window| window == text.as_bytes())
+        bytes.windows(field.len()).any(|window| window == field)
     };
     let carts = ["old", "saved", "new"]
         .into_iter()
-        .filter(|cart| holds(&format!("\"{cart}\"")));
+        .filter(|cart| holds("cart", &format!("\"{cart}\"")));
     let carts: Vec<_> = carts.collect();
     assert!(carts.len() <= 1, "two carts: {carts:?}");
     let listed = listed(&Users::new(world.store.clone()), user).await;
@@ -106,7 +107,7 @@ async fn seen(
         .is_some_and(|record| record.user() == Some(user));
     Seen {
         cart: carts.first().copied(),
-        counted: bytes.is_some() && holds("n1"),
+        counted: holds("n", "1"),
         opens: id_of(layer, before).await.is_some(),
         bound,
         listed: id.is_some_and(|id| listed.contains(id)),

@@ -159,8 +159,13 @@ async fn cell(world: &World, face: Face, (what, how): (What, How)) {
         _ => visit(&layer, "", "cart", "old").await,
     };
     let id = id_of(&layer, &before).await;
+    world.store.asked();
     let (response, session) = send(face, &layer, &before, (what, how), &user).await;
     assert_eq!(response.is_some(), how.answers());
+    // Where nothing acts at its await and nothing is committed, the store hears of nothing.
+    if !how.commits() && what.is_lazy() {
+        assert_eq!(world.store.asked(), 0, "operations");
+    }
     let mut expected = what.expected(how.commits(), how.answers());
     if how == How::DetachedStream {
         expected.outcome = None; // written before

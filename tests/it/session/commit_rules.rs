@@ -94,6 +94,14 @@ impl What {
         session.set("cart", "new")
     }
 
+    /// Whether it asks the store for nothing before the commit.
+    pub(super) fn is_lazy(self) -> bool {
+        matches!(
+            self,
+            Self::BlindWrite | Self::Rotate | Self::LogIn | Self::Begin
+        )
+    }
+
     /// What the commit rules say, where the request's changes are committed or discarded, and the
     /// response is there to tell or is not.
     pub(super) fn expected(self, commits: bool, answers: bool) -> Expected {
@@ -130,7 +138,7 @@ impl What {
             },
             // What acts at its await stays, whatever comes of the request.
             (Self::Logout, _) => ended(told(Told::Removal), None),
-            (Self::LogoutAndWrite, true) => ended(Told::Fresh, old.outcome),
+            (Self::LogoutAndWrite | Self::Begin, true) => ended(Told::Fresh, old.outcome),
             (Self::LogoutAndWrite, false) => ended(told(Told::Removal), old.outcome),
             (Self::SaveAndWrite, false) => Expected {
                 cart: Some("saved"),
@@ -142,7 +150,6 @@ impl What {
                 told: told(Told::Rotated),
                 ..old
             },
-            (Self::Begin, true) => ended(Told::Fresh, old.outcome),
             (Self::Begin, false) => ended(Told::Nothing, old.outcome),
             (_, false) => old,
             (Self::Write | Self::BlindWrite | Self::SaveAndWrite, true) => new(Told::Nothing),

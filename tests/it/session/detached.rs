@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::routing::get;
 use futures_util::FutureExt;
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
-use tower::ServiceExt;
+use http::StatusCode;
 use tower_handoff::lifecycle::{Lifecycle, Managed};
 use tower_handoff::session::{
-    CommitOutcome, DetachedSession, Fault, FaultySessions, MemorySessions, Session, SessionError,
+    CommitOutcome, DetachedSession, Fault, FaultySessions, MemorySessions, Session,
     SessionErrorKind, SessionLayer,
 };
 
@@ -193,36 +188,6 @@ async fn what_could_not_be_committed_is_committed_later() {
     session.commit().await.unwrap();
     assert_eq!(read(&layer, &cookie, "heard").await.as_deref(), Some("one"));
     assert_eq!(read(&layer, &cookie, "more").await.as_deref(), Some("two"));
-}
-
-#[tokio::test]
-async fn a_stream_writes_after_its_head_has_gone_out() {
-    on_both(async |store: Store| {
-        let layer = SessionLayer::new(store);
-        let stream = async |session: Session| {
-            let detached = session.detach().await?;
-            let events = futures_util::stream::once(async move {
-                let late = session.set("late", "1").unwrap_err();
-                assert_eq!(late.kind(), SessionErrorKind::Sealed);
-                if let Some(session) = detached {
-                    session.set("heard", "one")?;
-                    session.commit().await?;
-                }
-                Ok::<_, SessionError>("event")
-            });
-            Ok::<_, SessionError>(Body::from_stream(events))
-        };
-        let app = Router::new().route("/", get(stream)).layer(layer.clone());
-        let cookie = visit(&layer, "", "user", "ada").await;
-        let request = Request::builder().header("cookie", &cookie);
-        let request = request.body(Body::empty()).unwrap();
-        let response = app.oneshot(request).await.unwrap();
-        assert_eq!(response.status(), OK);
-        assert_eq!(read(&layer, &cookie, "heard").await, None, "not yet");
-        response.into_body().collect().await.unwrap();
-        assert_eq!(read(&layer, &cookie, "heard").await.as_deref(), Some("one"));
-    })
-    .await;
 }
 
 #[tokio::test]
