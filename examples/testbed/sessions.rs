@@ -17,6 +17,7 @@ pub(crate) fn routes() -> Router {
         .route("/session/{key}", get(read).put(write).delete(remove))
         .route("/session/", put(empty_key))
         .route("/counter/{key}", post(count))
+        .route("/update/{key}", post(update))
         .route("/slow/{key}", put(slow))
         .route("/broken/{key}", put(broken))
         .route("/untouched", get(|| async { "untouched" }))
@@ -83,6 +84,13 @@ async fn rotate(session: Session) -> Result<StatusCode, SessionError> {
 
 async fn count(session: Session, Path(key): Path<String>) -> Result<Response, SessionError> {
     Ok(json(session.increment(&key, 1).await?.to_string().into()))
+}
+
+/// As `count`, by comparing and setting.
+async fn update(session: Session, Path(key): Path<String>) -> Result<Response, SessionError> {
+    let next = session.update(&key, |n: Option<i64>| Some(n.unwrap_or(0) + 1));
+    let next = next.await?.unwrap_or_default();
+    Ok(json(next.to_string().into()))
 }
 
 #[derive(Deserialize)]

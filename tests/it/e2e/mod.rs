@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod formats;
+mod increments;
 mod lifecycle;
 mod locks;
 mod logins;
@@ -9,6 +10,7 @@ mod probes;
 mod redis_away;
 mod sessions;
 mod signals;
+mod skew;
 
 /// Both servers that the testbed can run on.
 const SERVERS: [&str; 2] = ["axum", "hyper"];

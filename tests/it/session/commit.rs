@@ -1,12 +1,6 @@
 //! When what a handler set is written, and when it is not.
 
-use std::convert::Infallible;
-use std::pin::pin;
-
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use tower::{Layer, ServiceExt, service_fn};
+use http::StatusCode;
 use tower_handoff::Reason;
 use tower_handoff::session::{
     CommitOutcome, Session, SessionErrorKind, SessionLayer, SessionLimits,
@@ -72,59 +66,6 @@ async fn a_4xx_commits_unless_the_predicate_says_otherwise() {
     assert_eq!(read(&layer, &cookie, "user").await.as_deref(), Some("eve"));
 }
 
-/// Runs a handler that sets a field, hands its session out, and then never answers.
-async fn hold_and<T>(
-    layer: &SessionLayer,
-    cookie: &str,
-    end: impl AsyncFnOnce(&Session) -> T,
-) -> (Session, T) {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-    let service = layer.layer(service_fn(move |request: Request<()>| {
-        let session = Session::from_extensions(request.extensions())
-            .unwrap()
-            .clone();
-        let sender = sender.clone();
-        async move {
-            session.set("user", "eve").unwrap();
-            session.rotate().unwrap();
-            sender.send(session).await.unwrap();
-            std::future::pending::<()>().await;
-            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-        }
-    }));
-    let request = Request::builder()
-        .header("cookie", cookie)
-        .body(())
-        .unwrap();
-    let mut future = pin!(service.oneshot(request));
-    let session = tokio::select! {
-        _ = &mut future => panic!("the handler never answers"),
-        session = receiver.recv() => session.unwrap(),
-    };
-    let result = end(&session).await;
-    (session, result)
-}
-
-#[tokio::test]
-async fn a_cancelled_request_writes_nothing_and_seals_its_handle() {
-    on_both(async |store: Store| {
-        let layer = SessionLayer::new(store.clone());
-        let cookie = visit(&layer, "", "user", "ada").await;
-        store.asked();
-        let (session, ()) = hold_and(&layer, &cookie, async |session| {
-            assert!(session.set("open", "still").is_ok());
-        })
-        .await;
-        assert_eq!(store.asked(), 0);
-        assert_eq!(
-            session.set("a", "1").unwrap_err().kind(),
-            SessionErrorKind::Sealed
-        );
-        assert_eq!(read(&layer, &cookie, "user").await.as_deref(), Some("ada"));
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_panic_writes_nothing_and_seals_the_handle() {
     on_both(async |store: Store| {
@@ -152,20 +93,6 @@ async fn a_panic_writes_nothing_and_seals_the_handle() {
         assert_eq!(read(&layer, &cookie, "user").await.as_deref(), Some("eve"));
     })
     .await;
-}
-
-#[tokio::test]
-async fn an_error_of_the_inner_service_writes_nothing() {
-    let store = Store::memory();
-    let layer = SessionLayer::new(store.clone());
-    let service = layer.layer(service_fn(async |request: Request<()>| {
-        let session = Session::from_extensions(request.extensions()).unwrap();
-        session.set("user", "eve").unwrap();
-        Err::<Response<Full<Bytes>>, _>("the inner service's own error")
-    }));
-    let error = service.oneshot(Request::new(())).await.unwrap_err();
-    assert_eq!(error, "the inner service's own error");
-    assert_eq!(store.asked(), 0);
 }
 
 #[tokio::test]

@@ -1,23 +1,16 @@
 //! Handles that outlive their response.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::routing::get;
 use futures_util::FutureExt;
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
-use tokio::sync::Semaphore;
-use tower::ServiceExt;
+use http::StatusCode;
 use tower_handoff::lifecycle::{Lifecycle, Managed};
 use tower_handoff::session::{
-    CommitOutcome, DetachedSession, Fault, FaultySessions, MemorySessions, NewSession, Revoke,
-    Save, SaveOutcome, Session, SessionError, SessionErrorKind, SessionId, SessionLayer,
-    SessionRecord, SessionStore, StoreError, UserSession, VerifierHash,
+    CommitOutcome, DetachedSession, Fault, FaultySessions, MemorySessions, Session,
+    SessionErrorKind, SessionLayer,
 };
 
+use super::stage::{Op, Staged};
 use super::support::{Store, on_both, read, request, visit};
 
 const OK: StatusCode = StatusCode::OK;
@@ -150,49 +143,11 @@ async fn a_sealed_handle_cannot_be_detached() {
     assert_eq!(error.kind(), SessionErrorKind::Sealed);
 }
 
-/// Saves only as often as it is let.
-struct Gated(MemorySessions, Arc<Semaphore>);
-
-impl SessionStore for Gated {
-    fn now_ms(&self) -> u64 {
-        self.0.now_ms()
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        self.0.load(id).await
-    }
-
-    async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
-        self.0.create(id, new).await
-    }
-
-    async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
-        self.1.acquire().await.unwrap().forget();
-        self.0.save(id, save).await
-    }
-
-    async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.0.renew(id, verifier).await
-    }
-
-    async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.0.destroy(id, verifier).await
-    }
-
-    async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
-        self.0.sessions_of(user).await
-    }
-
-    async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
-        self.0.revoke(user, which).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_a_commit_that_nobody_waits_for() {
-    let gate = Arc::new(Semaphore::new(0));
-    let store = Gated(MemorySessions::new(), Arc::clone(&gate));
-    let layer = SessionLayer::new(store);
+    let store = Staged::new(MemorySessions::new());
+    store.hold(Op::Save);
+    let layer = SessionLayer::new(store.clone());
     let cookie = visit(&layer, "", "user", "ada").await;
     let session = detach(&layer, &cookie).await;
     session.set("heard", "everything").unwrap();
@@ -205,7 +160,7 @@ async fn a_shutdown_waits_for_a_commit_that_nobody_waits_for() {
     lifecycle.shutdown();
     let open = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        gate.add_permits(1);
+        store.cue();
     };
     let server = std::future::ready(Ok::<(), std::io::Error>(()));
     let (report, ()) = tokio::join!(lifecycle.run(server), open);
@@ -233,36 +188,6 @@ async fn what_could_not_be_committed_is_committed_later() {
     session.commit().await.unwrap();
     assert_eq!(read(&layer, &cookie, "heard").await.as_deref(), Some("one"));
     assert_eq!(read(&layer, &cookie, "more").await.as_deref(), Some("two"));
-}
-
-#[tokio::test]
-async fn a_stream_writes_after_its_head_has_gone_out() {
-    on_both(async |store: Store| {
-        let layer = SessionLayer::new(store);
-        let stream = async |session: Session| {
-            let detached = session.detach().await?;
-            let events = futures_util::stream::once(async move {
-                let late = session.set("late", "1").unwrap_err();
-                assert_eq!(late.kind(), SessionErrorKind::Sealed);
-                if let Some(session) = detached {
-                    session.set("heard", "one")?;
-                    session.commit().await?;
-                }
-                Ok::<_, SessionError>("event")
-            });
-            Ok::<_, SessionError>(Body::from_stream(events))
-        };
-        let app = Router::new().route("/", get(stream)).layer(layer.clone());
-        let cookie = visit(&layer, "", "user", "ada").await;
-        let request = Request::builder().header("cookie", &cookie);
-        let request = request.body(Body::empty()).unwrap();
-        let response = app.oneshot(request).await.unwrap();
-        assert_eq!(response.status(), OK);
-        assert_eq!(read(&layer, &cookie, "heard").await, None, "not yet");
-        response.into_body().collect().await.unwrap();
-        assert_eq!(read(&layer, &cookie, "heard").await.as_deref(), Some("one"));
-    })
-    .await;
 }
 
 #[tokio::test]

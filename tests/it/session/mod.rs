@@ -4,12 +4,17 @@
     reason = "clippy knows tests by their attribute, and not their helpers"
 )]
 
+mod stage;
 mod support;
 
+mod at_once;
 mod budget;
 mod clocks;
 mod clones;
 mod commit;
+mod commit_cancelled;
+mod commit_matrix;
+mod commit_rules;
 mod concurrency;
 mod cookies;
 mod detached;
@@ -17,6 +22,8 @@ mod faces;
 mod faults;
 mod gone;
 mod hostile;
+mod interleavings;
+mod late;
 mod operations;
 mod policy;
 mod remembered;
@@ -25,4 +32,5 @@ mod seams;
 mod store_contract;
 mod transport;
 mod typed;
+mod upgrades;
 mod users;

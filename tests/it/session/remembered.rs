@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use tower_handoff::session::{
-    NewSession, Revoke, Save, SaveOutcome, Session, SessionCookie, SessionExpiry, SessionId,
-    SessionLayer, SessionRecord, SessionStore, StoreError, UserSession, Users, VerifierHash,
+    Session, SessionCookie, SessionExpiry, SessionLayer, SessionStore, Users,
 };
 
+use super::stage::Staged;
 use super::support::{Answer, Store, on_both, read, request, visit};
 use super::users::{id_of, listed, log_in};
 
@@ -183,41 +183,10 @@ async fn a_login_starts_the_clocks_anew_as_it_says_or_as_the_layer_says() {
 }
 
 /// A store as an instance sees it whose own clock is wrong.
-#[derive(Clone)]
-struct Skewed(Store, i64);
-
-impl SessionStore for Skewed {
-    fn now_ms(&self) -> u64 {
-        self.0.now_ms().saturating_add_signed(self.1)
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        self.0.load(id).await
-    }
-
-    async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
-        self.0.create(id, new).await
-    }
-
-    async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
-        self.0.save(id, save).await
-    }
-
-    async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.0.renew(id, verifier).await
-    }
-
-    async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.0.destroy(id, verifier).await
-    }
-
-    async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
-        self.0.sessions_of(user).await
-    }
-
-    async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
-        self.0.revoke(user, which).await
-    }
+fn skewed(store: &Store, ms: i64) -> Staged<Store> {
+    let staged = Staged::new(store.clone());
+    staged.ahead(ms);
+    staged
 }
 
 const SKEWS: [i64; 2] = [-5 * 60_000, 5 * 60_000];
@@ -226,7 +195,7 @@ const SKEWS: [i64; 2] = [-5 * 60_000, 5 * 60_000];
 async fn a_wrong_clock_of_an_instance_moves_no_deadline() {
     for skew in SKEWS {
         let store = Store::memory();
-        let layer = layer(Skewed(store.clone(), skew));
+        let layer = layer(skewed(&store, skew));
         let answer = log_in(&layer, "", "ada").await;
         assert_eq!(max_age(&answer), Some(60));
         let cookie = answer.token();
@@ -263,7 +232,7 @@ async fn the_stores_clock_counts_also_where_the_instance_is_wrong() {
             let users = Users::new(store.clone());
             let ms = Duration::from_millis;
             let short = SessionExpiry::new(ms(600), min(60)).unwrap();
-            let layer = layer(Skewed(store.clone(), skew)).with_expiry(short);
+            let layer = layer(skewed(&store, skew)).with_expiry(short);
             let began = store.now_ms();
             let cookie = log_in(&layer, "", "ada").await.token();
             let session = users.sessions("ada").await.unwrap().remove(0);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_handoff::Refusal;
 use tower_handoff::redis::RedisHandle;
@@ -51,6 +51,14 @@ impl Store {
             asked: Arc::default(),
             renewed: Arc::default(),
             away: Arc::default(),
+        }
+    }
+
+    /// Sessions in memory.
+    pub(super) fn len(&self) -> usize {
+        match &self.kind {
+            Kind::Memory(store) => store.len(),
+            Kind::Redis(_) => panic!("Redis counts its keys"),
         }
     }
 
@@ -131,16 +139,30 @@ pub(super) async fn on_both(test: impl AsyncFn(Store)) {
     test(Store::redis(&server)).await;
 }
 
+/// What every handler's response says.
+pub(super) const BODY: &str = "the handler's own words";
+
 /// What came back.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    pub(super) body: Bytes,
     pub(super) headers: HeaderMap,
     pub(super) outcome: Option<CommitOutcome>,
     pub(super) refusal: Option<Refusal>,
 }
 
 impl Answer {
+    pub(super) fn of(parts: http::response::Parts, body: Bytes) -> Self {
+        Self {
+            status: parts.status,
+            body,
+            outcome: parts.extensions.get().copied(),
+            refusal: parts.extensions.get().copied(),
+            headers: parts.headers,
+        }
+    }
+
     /// `name=value` of the one cookie that was set, or nothing; checks what browsers check.
     pub(super) fn set_cookie(&self) -> Option<String> {
         let mut all = self.headers.get_all(SET_COOKIE).iter();
@@ -201,7 +223,7 @@ where
         let session = Session::from_extensions(request.extensions()).unwrap();
         let answer = (handler.take().unwrap())(session.clone());
         async move {
-            let mut response = Response::new(Full::<Bytes>::default());
+            let mut response = Response::new(Full::<Bytes>::from(BODY));
             *response.status_mut() = answer.await;
             Ok::<_, Infallible>(response)
         }
@@ -210,13 +232,8 @@ where
     for cookie in cookies {
         request.headers_mut().append(COOKIE, cookie.clone());
     }
-    let (parts, _) = service.oneshot(request).await.unwrap().into_parts();
-    Answer {
-        status: parts.status,
-        outcome: parts.extensions.get().copied(),
-        refusal: parts.extensions.get().copied(),
-        headers: parts.headers,
-    }
+    let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
+    Answer::of(parts, body.collect().await.unwrap().to_bytes())
 }
 
 /// Sets a field in a request of its own and returns the cookie to go on with.
