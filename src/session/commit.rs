@@ -38,34 +38,57 @@ pub enum CommitOutcome {
     Unavailable,
 }
 
+/// What a request has left to do when its handler has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Nothing,
+    /// What was set and not written.
+    ToWrite,
+    /// An operation that a clone has begun, or a rotation that the store has not answered;
+    /// perhaps something to write besides.
+    UnderWay,
+}
+
 impl Core {
-    /// Ends writing through the handle. Returns whether there is anything to commit, or a write
-    /// under way that a clone has begun.
-    pub(crate) fn seal(&self) -> bool {
+    /// Ends writing through the handle, and says what is left to do.
+    pub(crate) fn seal(&self) -> Left {
         let mut state = self.state();
         state.sealed = true;
-        state.is_dirty() || state.writing
+        match (state.is_under_way(), state.is_dirty()) {
+            (true, _) => Left::UnderWay,
+            (false, true) => Left::ToWrite,
+            (false, false) => Left::Nothing,
+        }
     }
 
     /// Writes what the handler left to be written. The handle is sealed.
     pub(crate) async fn commit(&self) -> Result<Option<CommitOutcome>, SessionError> {
         let _turn = self.turn_to_commit().await?;
         if !self.state().is_dirty() {
-            return Ok(None);
+            return self.settle_rotation().await.map(|()| None);
         }
-        self.commit_in_turn().await
+        match self.commit_in_turn().await {
+            // Once more: nobody else will ever tell the browser which of its tokens is good.
+            Err(_) if self.state().is_rotating() => self.commit_in_turn().await,
+            result => result,
+        }
+    }
+
+    /// Waits for what is under way, whose cookie the response needs, and writes nothing more. The
+    /// handle is sealed, and the response is a failure already: it stands.
+    pub(crate) async fn discard(&self) -> Option<CommitOutcome> {
+        if let Ok(_turn) = self.turn_to_commit().await {
+            let _ = self.settle_rotation().await;
+        }
+        self.state().is_dirty().then_some(CommitOutcome::Discarded)
     }
 
     /// Writes what is to be written now, through a handle that stays open.
     ///
     /// Dropped before the answer came: it may be written, and is written again with the next write.
     pub(crate) async fn write_now(&self) -> Result<(), SessionError> {
-        let _turn = self.turn.lock().await;
-        let dirty = {
-            let state = self.state();
-            state.check_open()?;
-            state.is_dirty()
-        };
+        let _turn = self.turn_to_write().await?;
+        let dirty = self.state().is_dirty();
         if dirty && self.commit_in_turn().await? == Some(CommitOutcome::Gone) {
             return Err(SessionErrorKind::Gone.into());
         }
@@ -104,7 +127,11 @@ impl Core {
         };
         let version = Version::random();
         let save = self.save(&terms, &token, &changes, version, plan, next.as_ref());
-        match save.await? {
+        let outcome = match next {
+            Some(next) => self.rotating(token, next, save).await?,
+            None => save.await?,
+        };
+        match outcome {
             SaveOutcome::Saved(saved) => {
                 let mut state = self.state();
                 state.pending.settle(&changes);

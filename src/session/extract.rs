@@ -28,7 +28,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
         let session = Self::from_extensions(&parts.extensions)?;
-        Ok(session.optional().await.cloned())
+        Ok(session.optional().await)
     }
 }
 

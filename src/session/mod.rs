@@ -46,6 +46,7 @@
 //! new instances may run side by side.
 
 mod candidates;
+mod carry;
 mod change;
 mod codec;
 mod commit;
@@ -53,7 +54,9 @@ mod commit;
 pub mod contract;
 mod cookie;
 mod core;
+mod destroy;
 mod detached;
+mod edit;
 mod error;
 mod expiry;
 #[cfg(feature = "axum")]
@@ -74,15 +77,18 @@ mod memory;
 mod optional;
 mod options;
 mod policy;
+mod read;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod rotation;
 mod save;
 mod service;
 mod state;
 mod store;
 mod take;
 mod terms;
+mod through;
 mod token;
 mod transport;
 mod user_session;

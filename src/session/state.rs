@@ -20,14 +20,18 @@ pub(crate) struct State {
     /// What the commit is to change of the session itself.
     pub(crate) terms: Terms,
     pub(crate) sealed: bool,
-    /// An operation that writes at its await is under way; the response may need its cookie.
-    pub(crate) writing: bool,
+    /// How many operations that write at their await are under way; the response may need their
+    /// cookie.
+    pub(crate) writing: u32,
     /// No response will carry a token any more: the session is neither started nor rotated.
     pub(crate) detached: bool,
-    /// The request goes on where the store is away.
-    pub(crate) optional: bool,
+    /// Something was said that the request cannot do without: see `Session::optional`.
+    pub(crate) required: bool,
     pub(crate) announce: Announce,
 }
+
+/// A session as it was read, and the token that opened it.
+pub(crate) type Stored = (Token, SessionRecord);
 
 /// Which session the request has, as far as anybody has looked.
 pub(crate) enum Known {
@@ -37,6 +41,14 @@ pub(crate) enum Known {
     Several(Candidates),
     /// One token that nobody has verified.
     Claimed(Token),
+    /// A rotation was sent and not answered: the token after it opens the session, or still the
+    /// one before.
+    Rotating {
+        after: Token,
+        before: Token,
+        /// It was there when we looked.
+        was_live: bool,
+    },
     /// The request has no session.
     Nobody,
     /// The session was there when we looked, so if it is not any more, it is gone.
@@ -45,7 +57,8 @@ pub(crate) enum Known {
     Gone,
 }
 
-/// `Cookie` headers, or those of another transport, as they came; parsed at the first touch. One is the rule, more are HTTP/2's.
+/// `Cookie` headers, or those of another transport, as they came; parsed at the first touch. One
+/// is the rule, more are HTTP/2's.
 #[derive(Default)]
 pub(crate) struct RawCookies {
     pub(crate) first: Option<HeaderValue>,
@@ -70,9 +83,9 @@ impl State {
             rotate: false,
             terms: Terms::default(),
             sealed: false,
-            writing: false,
+            writing: 0,
             detached: false,
-            optional: false,
+            required: false,
             announce: Announce::Nothing,
         }
     }
@@ -108,12 +121,15 @@ impl State {
     }
 
     /// A field as this handle sees it: what it said last, else what is stored.
-    pub(crate) fn field(&self, name: &str) -> Option<Bytes> {
-        match (self.pending.get(name), &self.known) {
-            (Some(value), _) => value.cloned(),
-            (None, Known::Live(_, Some(record))) => record.field(name),
-            _ => None,
+    pub(crate) fn field(&self, name: &str, stored: Option<&Stored>) -> Option<Bytes> {
+        match self.pending.get(name) {
+            Some(value) => value.cloned(),
+            None => stored?.1.field(name),
         }
+    }
+
+    pub(crate) fn is_rotating(&self) -> bool {
+        matches!(self.known, Known::Rotating { .. })
     }
 
     /// Whether a commit would have anything to do.
@@ -121,10 +137,16 @@ impl State {
         self.rotate || !self.pending.is_empty() || !self.terms.is_empty()
     }
 
+    /// Whether something was sent whose answer the response has to wait for.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.writing > 0 || self.is_rotating()
+    }
+
     /// Forgets what is not written yet.
     pub(crate) fn discard(&mut self) {
         self.pending.clear();
         self.rotate = false;
         self.terms = Terms::default();
+        self.required = false;
     }
 }

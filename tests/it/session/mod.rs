@@ -22,6 +22,7 @@ mod policy;
 mod remembered;
 mod revoked;
 mod seams;
+mod settled;
 mod store_contract;
 mod transport;
 mod typed;
