@@ -64,23 +64,38 @@ impl Core {
     /// Writes what the handler left to be written. The handle is sealed.
     pub(crate) async fn commit(&self) -> Result<Option<CommitOutcome>, SessionError> {
         let _turn = self.turn_to_commit().await?;
-        if !self.state().is_dirty() {
-            return self.settle_rotation().await.map(|()| None);
-        }
-        match self.commit_in_turn().await {
-            // Once more: nobody else will ever tell the browser which of its tokens is good.
-            Err(_) if self.state().is_rotating() => self.commit_in_turn().await,
-            result => result,
-        }
+        self.commit_or_again().await
     }
 
     /// Waits for what is under way, whose cookie the response needs, and writes nothing more. The
     /// handle is sealed, and the response is a failure already: it stands.
     pub(crate) async fn discard(&self) -> Option<CommitOutcome> {
-        if let Ok(_turn) = self.turn_to_commit().await {
-            let _ = self.settle_rotation().await;
+        let turn = self.turn_to_commit().await;
+        let outcome = {
+            let mut state = self.state();
+            let outcome = state.is_dirty().then_some(CommitOutcome::Discarded);
+            state.discard();
+            outcome
+        };
+        // A rotation that was to be saved and may have been.
+        if turn.is_ok() {
+            let _ = self.commit_or_again().await;
         }
-        self.state().is_dirty().then_some(CommitOutcome::Discarded)
+        outcome
+    }
+
+    async fn commit_or_again(&self) -> Result<Option<CommitOutcome>, SessionError> {
+        {
+            let state = self.state();
+            if !state.is_dirty() && state.unanswered.is_none() {
+                return Ok(None);
+            }
+        }
+        match self.commit_in_turn().await {
+            // Nobody else will ever tell the browser which of its tokens is good.
+            Err(_) if self.state().unanswered.is_some() => self.commit_in_turn().await,
+            result => result,
+        }
     }
 
     /// Writes what is to be written now, through a handle that stays open.
@@ -101,7 +116,7 @@ impl Core {
             let state = self.state();
             let terms = state.terms.clone().resolved(self.options.expiry);
             // Whoever logs in gets a new secret, also where a clone says so during another rotation.
-            let rotate = state.rotate || terms.user.is_some();
+            let rotate = state.rotate || terms.user.is_some() || state.unanswered.is_some();
             (terms, rotate)
         };
         let (token, record, was_live) = match target {
@@ -113,7 +128,7 @@ impl Core {
                 was_live,
             } => (token, record, was_live),
         };
-        let next = rotate.then(|| token.rotated());
+        let next = rotate.then(|| self.next(&token));
         let whole;
         let plan = match &record {
             Some(record) => {

@@ -92,8 +92,9 @@ impl Core {
             let now_ms = store.now_ms();
             self.renew_if_due(&token, &record, now_ms);
             let mut state = self.state();
-            if matches!(&state.known, Known::Rotating { after, .. } if after.hash() == token.hash())
-            {
+            let rotated = state.unanswered.map(|sent| sent.after.hash());
+            if rotated == Some(token.hash()) {
+                state.unanswered = None;
                 let lifetime_ms = record.deadline_ms().saturating_sub(now_ms);
                 state.announce = Announce::Token(token, lifetime_ms, record.persistent());
             }
@@ -105,9 +106,9 @@ impl Core {
             return Err(error.into());
         }
         let mut state = self.state();
-        let was_live = match state.known {
-            Known::Rotating { was_live, .. } => was_live,
-            _ => matches!(state.known, Known::Live(..)),
+        let was_live = match state.unanswered.take() {
+            Some(rotation) => rotation.was_live,
+            None => matches!(state.known, Known::Live(..)),
         };
         state.known = match found.late || was_live {
             true => Known::Gone,
@@ -119,17 +120,18 @@ impl Core {
     fn to_load(&self) -> ToLoad {
         match self.state().known(&self.options.transport) {
             Known::Claimed(token) | Known::Live(token, None) => ToLoad::One(*token),
-            Known::Several(_) | Known::Rotating { .. } => ToLoad::Several,
+            Known::Several(_) | Known::Rotating => ToLoad::Several,
             Known::Live(token, Some(record)) => ToLoad::Nothing(Some((*token, record.clone()))),
             Known::Unread(_) | Known::Nobody | Known::Gone => ToLoad::Nothing(None),
         }
     }
 
     fn candidates(&self) -> Candidates {
-        match &self.state().known {
-            Known::Several(candidates) => candidates.clone(),
-            Known::Rotating { after, before, .. } => Candidates {
-                tokens: vec![*after, *before],
+        let state = self.state();
+        match (&state.known, &state.unanswered) {
+            (Known::Several(candidates), _) => candidates.clone(),
+            (Known::Rotating, Some(sent)) => Candidates {
+                tokens: vec![sent.after, sent.before],
                 newer: false,
             },
             _ => Candidates::default(),

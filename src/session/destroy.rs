@@ -29,6 +29,7 @@ impl Core {
         let mut state = self.state();
         match target {
             _ if destroyed => {
+                state.unanswered = None;
                 state.known = Known::Nobody;
                 state.announce = Announce::Removal;
             }

@@ -27,7 +27,18 @@ pub(crate) struct State {
     pub(crate) detached: bool,
     /// Something was said that the request cannot do without: see `Session::optional`.
     pub(crate) required: bool,
+    /// Kept until a rotation is answered: a command that was sent may come late.
+    pub(crate) unanswered: Option<Rotation>,
     pub(crate) announce: Announce,
+}
+
+/// A rotation that was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Rotation {
+    pub(crate) before: Token,
+    pub(crate) after: Token,
+    /// The session was there when we looked.
+    pub(crate) was_live: bool,
 }
 
 /// A session as it was read, and the token that opened it.
@@ -41,14 +52,8 @@ pub(crate) enum Known {
     Several(Candidates),
     /// One token that nobody has verified.
     Claimed(Token),
-    /// A rotation was sent and not answered: the token after it opens the session, or still the
-    /// one before.
-    Rotating {
-        after: Token,
-        before: Token,
-        /// It was there when we looked.
-        was_live: bool,
-    },
+    /// A rotation was sent and not answered: the store must tell which token opens the session.
+    Rotating,
     /// The request has no session.
     Nobody,
     /// The session was there when we looked, so if it is not any more, it is gone.
@@ -86,6 +91,7 @@ impl State {
             writing: 0,
             detached: false,
             required: false,
+            unanswered: None,
             announce: Announce::Nothing,
         }
     }
@@ -128,10 +134,6 @@ impl State {
         }
     }
 
-    pub(crate) fn is_rotating(&self) -> bool {
-        matches!(self.known, Known::Rotating { .. })
-    }
-
     /// Whether a commit would have anything to do.
     pub(crate) fn is_dirty(&self) -> bool {
         self.rotate || !self.pending.is_empty() || !self.terms.is_empty()
@@ -139,7 +141,7 @@ impl State {
 
     /// Whether something was sent whose answer the response has to wait for.
     pub(crate) fn is_under_way(&self) -> bool {
-        self.writing > 0 || self.is_rotating()
+        self.writing > 0 || self.unanswered.is_some()
     }
 
     /// Forgets what is not written yet.

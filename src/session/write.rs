@@ -54,7 +54,7 @@ impl Core {
     pub(crate) async fn target(&self) -> Result<(Target, ChangeSet), SessionError> {
         let unsure = matches!(
             self.state().known(&self.options.transport),
-            Known::Several(_) | Known::Rotating { .. }
+            Known::Several(_) | Known::Rotating
         );
         if unsure {
             self.load_in_turn().await?;
@@ -77,7 +77,7 @@ impl Core {
             | Known::Gone
             | Known::Unread(_)
             | Known::Several(_)
-            | Known::Rotating { .. } => Target::Gone,
+            | Known::Rotating => Target::Gone,
         };
         Ok((target, state.pending.clone()))
     }
@@ -140,9 +140,14 @@ impl Core {
         }
     }
 
-    /// The session that was there is not any more.
+    /// The session that was there is not any more; not under this token, at least.
     pub(crate) fn gone(&self) -> SessionErrorKind {
         let mut state = self.state();
+        if state.unanswered.is_some() {
+            // The rotation came late.
+            state.known = Known::Rotating;
+            return SessionErrorKind::Unavailable;
+        }
         state.known = Known::Gone;
         state.announce = Announce::Nothing;
         SessionErrorKind::Gone

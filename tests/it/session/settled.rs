@@ -317,7 +317,7 @@ async fn a_rotation_that_nobody_waits_for_leaves_the_browser_a_cookie_that_works
             })
             .await;
             assert_eq!(answer.status, status);
-            let why = format!("{status} {sets}");
+            let why = format!("{status} {sets} {answer:?}");
             still_opens(&layer, &cookie, answer.set_cookie(), &why).await;
         }
     }
