@@ -35,6 +35,7 @@
 //!
 //! # Three ways to go on from there
 //! - [`Key<T>`](Key) fixes the type of a field for all handlers; a string and JSON will do, too.
+//!   A type that is a field is an argument of the handler: [`Section<T>`](Section).
 //! - A handler that takes an `Option<Session>` is not failed by a store that is away
 //!   ([`Session::optional`]); one that takes a `Session` answers 503 then.
 //! - Streams, server-sent events and WebSockets go on after the response has begun, with a handle
@@ -83,6 +84,7 @@ mod record;
 mod redis;
 mod rotation;
 mod save;
+mod section;
 mod service;
 mod state;
 mod store;
@@ -101,6 +103,8 @@ pub use cookie::{SessionCookie, SessionSameSite};
 pub use detached::{DetachedSession, SessionCommits};
 pub use error::{SessionError, SessionErrorKind, SessionLayerMissing, StoreError, StoreErrorKind};
 pub use expiry::SessionExpiry;
+#[cfg(feature = "axum")]
+pub use extract::SectionRejection;
 #[cfg(feature = "testing")]
 pub use faults::{Fault, FaultySessions};
 pub use future::SessionFuture;
@@ -115,6 +119,7 @@ pub use record::{SessionRecord, Verdict};
 #[cfg(feature = "redis")]
 pub use redis::RedisSessions;
 pub use save::{NewSession, Save, SaveOutcome, Saved};
+pub use section::{Section, SectionValue, SessionSection};
 pub use service::SessionService;
 pub use store::SessionStore;
 pub use token::VerifierHash;
