@@ -38,34 +38,72 @@ pub enum CommitOutcome {
     Unavailable,
 }
 
+/// What a request has left to do when its handler has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Nothing,
+    /// What was set and not written.
+    ToWrite,
+    /// An operation that a clone has begun, or a rotation that the store has not answered;
+    /// perhaps something to write besides.
+    UnderWay,
+}
+
 impl Core {
-    /// Ends writing through the handle. Returns whether there is anything to commit, or a write
-    /// under way that a clone has begun.
-    pub(crate) fn seal(&self) -> bool {
+    /// Ends writing through the handle, and says what is left to do.
+    pub(crate) fn seal(&self) -> Left {
         let mut state = self.state();
         state.sealed = true;
-        state.is_dirty() || state.writing
+        match (state.is_under_way(), state.is_dirty()) {
+            (true, _) => Left::UnderWay,
+            (false, true) => Left::ToWrite,
+            (false, false) => Left::Nothing,
+        }
     }
 
     /// Writes what the handler left to be written. The handle is sealed.
     pub(crate) async fn commit(&self) -> Result<Option<CommitOutcome>, SessionError> {
         let _turn = self.turn_to_commit().await?;
-        if !self.state().is_dirty() {
-            return Ok(None);
+        self.commit_or_again().await
+    }
+
+    /// Waits for what is under way, whose cookie the response needs, and writes nothing more. The
+    /// handle is sealed, and the response is a failure already: it stands.
+    pub(crate) async fn discard(&self) -> Option<CommitOutcome> {
+        let turn = self.turn_to_commit().await;
+        let outcome = {
+            let mut state = self.state();
+            let outcome = state.is_dirty().then_some(CommitOutcome::Discarded);
+            state.discard();
+            outcome
+        };
+        // A rotation that was to be saved and may have been.
+        if turn.is_ok() {
+            let _ = self.commit_or_again().await;
         }
-        self.commit_in_turn().await
+        outcome
+    }
+
+    async fn commit_or_again(&self) -> Result<Option<CommitOutcome>, SessionError> {
+        {
+            let state = self.state();
+            if !state.is_dirty() && state.unanswered.is_none() {
+                return Ok(None);
+            }
+        }
+        match self.commit_in_turn().await {
+            // Nobody else will ever tell the browser which of its tokens is good.
+            Err(_) if self.state().unanswered.is_some() => self.commit_in_turn().await,
+            result => result,
+        }
     }
 
     /// Writes what is to be written now, through a handle that stays open.
     ///
     /// Dropped before the answer came: it may be written, and is written again with the next write.
     pub(crate) async fn write_now(&self) -> Result<(), SessionError> {
-        let _turn = self.turn.lock().await;
-        let dirty = {
-            let state = self.state();
-            state.check_open()?;
-            state.is_dirty()
-        };
+        let _turn = self.turn_to_write().await?;
+        let dirty = self.state().is_dirty();
         if dirty && self.commit_in_turn().await? == Some(CommitOutcome::Gone) {
             return Err(SessionErrorKind::Gone.into());
         }
@@ -78,7 +116,7 @@ impl Core {
             let state = self.state();
             let terms = state.terms.clone().resolved(self.options.expiry);
             // Whoever logs in gets a new secret, also where a clone says so during another rotation.
-            let rotate = state.rotate || terms.user.is_some();
+            let rotate = state.rotate || terms.user.is_some() || state.unanswered.is_some();
             (terms, rotate)
         };
         let (token, record, was_live) = match target {
@@ -90,7 +128,7 @@ impl Core {
                 was_live,
             } => (token, record, was_live),
         };
-        let next = rotate.then(|| token.rotated());
+        let next = rotate.then(|| self.next(&token));
         let whole;
         let plan = match &record {
             Some(record) => {
@@ -104,7 +142,11 @@ impl Core {
         };
         let version = Version::random();
         let save = self.save(&terms, &token, &changes, version, plan, next.as_ref());
-        match save.await? {
+        let outcome = match next {
+            Some(next) => self.rotating(token, next, save).await?,
+            None => save.await?,
+        };
+        match outcome {
             SaveOutcome::Saved(saved) => {
                 let mut state = self.state();
                 state.pending.settle(&changes);

@@ -13,7 +13,7 @@ use crate::session::expiry::renewal_window_ms;
 use crate::session::options::Options;
 use crate::session::policy::Undecodable;
 use crate::session::record::{SessionRecord, Verdict};
-use crate::session::state::{Known, RawCookies, State};
+use crate::session::state::{Announce, Known, RawCookies, State, Stored};
 use crate::session::store::DynStore;
 use crate::session::token::Token;
 
@@ -51,31 +51,32 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds out which session this is, and reads it, unless that is known.
+    /// Finds out which session this is, and reads it, unless that is known; `None` where the
+    /// request has none. What is returned stands, whatever a clone does meanwhile.
     ///
     /// No round trip where the request presents nothing that could be a token.
-    pub(crate) async fn load(&self) -> Result<(), SessionError> {
-        if self.to_load().is_none() {
-            return Ok(());
+    pub(crate) async fn load(&self) -> Result<Option<Stored>, SessionError> {
+        if let ToLoad::Nothing(stored) = self.to_load() {
+            return Ok(stored);
         }
         let _turn = self.turn.lock().await;
         self.load_in_turn().await
     }
 
     /// As [`load`](Self::load), for whoever holds the turn.
-    pub(crate) async fn load_in_turn(&self) -> Result<(), SessionError> {
+    pub(crate) async fn load_in_turn(&self) -> Result<Option<Stored>, SessionError> {
         let store = &*self.options.store;
         let mut found = Found {
             undecodable: self.options.undecodable,
             ..Found::default()
         };
         match self.to_load() {
-            None => return Ok(()),
-            Some(ToLoad::One(token)) => {
+            ToLoad::Nothing(stored) => return Ok(stored),
+            ToLoad::One(token) => {
                 let record = store.load(token.id()).await;
                 found.add(&token, record, store.now_ms());
             }
-            Some(ToLoad::Several) => {
+            ToLoad::Several => {
                 let candidates = self.candidates();
                 let records = load_all(store, &candidates.tokens).await;
                 for (token, record) in candidates.tokens.iter().zip(records) {
@@ -88,34 +89,51 @@ impl Core {
             }
         }
         if let Some((token, record)) = found.live {
-            self.renew_if_due(&token, &record, store.now_ms());
-            self.state().known = Known::Live(token, Some(record));
-            return Ok(());
+            let now_ms = store.now_ms();
+            self.renew_if_due(&token, &record, now_ms);
+            let mut state = self.state();
+            let rotated = state.unanswered.map(|sent| sent.after.hash());
+            if rotated == Some(token.hash()) {
+                state.unanswered = None;
+                let lifetime_ms = record.deadline_ms().saturating_sub(now_ms);
+                state.announce = Announce::Token(token, lifetime_ms, record.persistent());
+            }
+            state.known = Known::Live(token, Some(record.clone()));
+            return Ok(Some((token, record)));
         }
         // What we could not read may be the session: not knowing is not "no session".
         if let Some(error) = found.failure {
             return Err(error.into());
         }
         let mut state = self.state();
-        let was_live = matches!(state.known, Known::Live(..));
+        let was_live = match state.unanswered.take() {
+            Some(rotation) => rotation.was_live,
+            None => matches!(state.known, Known::Live(..)),
+        };
         state.known = match found.late || was_live {
             true => Known::Gone,
             false => Known::Nobody,
         };
-        Ok(())
+        Ok(None)
     }
 
-    fn to_load(&self) -> Option<ToLoad> {
+    fn to_load(&self) -> ToLoad {
         match self.state().known(&self.options.transport) {
-            Known::Claimed(token) | Known::Live(token, None) => Some(ToLoad::One(*token)),
-            Known::Several(_) => Some(ToLoad::Several),
-            Known::Unread(_) | Known::Nobody | Known::Live(..) | Known::Gone => None,
+            Known::Claimed(token) | Known::Live(token, None) => ToLoad::One(*token),
+            Known::Several(_) | Known::Rotating => ToLoad::Several,
+            Known::Live(token, Some(record)) => ToLoad::Nothing(Some((*token, record.clone()))),
+            Known::Unread(_) | Known::Nobody | Known::Gone => ToLoad::Nothing(None),
         }
     }
 
     fn candidates(&self) -> Candidates {
-        match &self.state().known {
-            Known::Several(candidates) => candidates.clone(),
+        let state = self.state();
+        match (&state.known, &state.unanswered) {
+            (Known::Several(candidates), _) => candidates.clone(),
+            (Known::Rotating, Some(sent)) => Candidates {
+                tokens: vec![sent.after, sent.before],
+                newer: false,
+            },
             _ => Candidates::default(),
         }
     }
@@ -141,6 +159,8 @@ impl Core {
 
 /// What the store is to be asked for.
 enum ToLoad {
+    /// What is known already.
+    Nothing(Option<Stored>),
     One(Token),
     Several,
 }
@@ -149,7 +169,7 @@ enum ToLoad {
 #[derive(Default)]
 struct Found {
     /// The first session that its token opens.
-    live: Option<(Token, SessionRecord)>,
+    live: Option<Stored>,
     /// One token was valid until less than a minute ago.
     late: bool,
     failure: Option<StoreError>,

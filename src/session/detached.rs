@@ -10,7 +10,8 @@ use tokio::sync::RwLock;
 use crate::BoxError;
 use crate::lifecycle::check::BoxFuture;
 use crate::lifecycle::managed::Managed;
-use crate::session::error::{SessionError, SessionErrorKind};
+use crate::session::carry::CarriedOut;
+use crate::session::error::SessionError;
 use crate::session::handle::Session;
 use crate::session::options::Options;
 use crate::session::state::Known;
@@ -24,8 +25,8 @@ use crate::session::state::Known;
 /// as a request's does, at most once a renewal window.
 ///
 /// No response can carry a cookie for it, so it never starts a session, and
-/// [`rotate`](Session::rotate) is [`SessionErrorKind::Sealed`]. Once the session is destroyed,
-/// expired or rotated, by whomever, every write is [`SessionErrorKind::Gone`] and
+/// [`rotate`](Session::rotate) is [`Sealed`](crate::session::SessionErrorKind::Sealed). Once the session is destroyed,
+/// expired or rotated, by whomever, every write is [`Gone`](crate::session::SessionErrorKind::Gone) and
 /// [`exists`](Session::exists) says no, at the latest after a refresh: time to close the socket.
 ///
 /// # Shutdown
@@ -72,11 +73,17 @@ impl Session {
     /// As [`save`](Self::save).
     pub async fn detach(&self) -> Result<Option<DetachedSession>, SessionError> {
         self.save().await?;
-        self.id().await?;
         let core = self.core();
-        let known = match &core.state().known {
+        let written = match &core.state().known {
             Known::Live(token, record) => Some((*token, record.clone())),
             _ => None,
+        };
+        let known = match written {
+            None => core
+                .load()
+                .await?
+                .map(|(token, record)| (token, Some(record))),
+            written => written,
         };
         Ok(known.map(|(token, record)| {
             let core = Arc::new(core.detached(token, record));
@@ -94,21 +101,18 @@ impl DetachedSession {
     /// not be written is still to be written with the next commit.
     ///
     /// # Errors
-    /// [`SessionErrorKind::Gone`], [`SessionErrorKind::TooLarge`]; see also
+    /// [`Gone`](crate::session::SessionErrorKind::Gone) and
+    /// [`TooLarge`](crate::session::SessionErrorKind::TooLarge); see also
     /// [`Session`](Session#errors).
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
     pub async fn commit(&self) -> Result<(), SessionError> {
         let core = Arc::clone(self.0.core());
         let under_way = Arc::clone(&core.options.commits).read_owned().await;
-        let commit = tokio::spawn(async move {
+        CarriedOut::new(async move {
             let written = core.write_now().await;
             drop(under_way);
             written
-        });
-        let lost = |error| SessionError::with_source(SessionErrorKind::OutcomeUnknown, error);
-        commit.await.map_err(lost)?
+        })
+        .await
     }
 
     /// Forgets what was read, so that the next read asks the store again. What was set and not

@@ -1,5 +1,7 @@
-//! Axum: `Session` as an argument of a handler, its errors as answers.
+//! Axum: `Session` and its sections as arguments of a handler, their errors as answers.
 //! Floor 7.
+
+use std::fmt;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -13,6 +15,7 @@ use crate::reason::Reason;
 use crate::session::error::{SessionError, SessionErrorKind, SessionLayerMissing};
 use crate::session::handle::Session;
 use crate::session::policy::RETRY;
+use crate::session::section::{Section, SectionValue};
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = SessionLayerMissing;
@@ -28,7 +31,81 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
         let session = Self::from_extensions(&parts.extensions)?;
-        Ok(session.optional().await.cloned())
+        Ok(session.optional().await)
+    }
+}
+
+impl<S: Sync, T: SectionValue> FromRequestParts<S> for Section<T> {
+    type Rejection = SectionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let session = Session::from_extensions(&parts.extensions)?;
+        Ok(session.section().await?)
+    }
+}
+
+/// `None` where the store is away, and for nothing else: a field that is not there is the default
+/// of its section.
+impl<S: Sync, T: SectionValue> OptionalFromRequestParts<S> for Section<T> {
+    type Rejection = SectionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
+        match Session::from_extensions(&parts.extensions)?
+            .optional()
+            .await
+        {
+            Some(session) => Ok(Some(session.section().await?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Why a handler did not get its [`Section`]. A response as what it holds is one.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SectionRejection {
+    /// No layer is around the handler.
+    LayerMissing(SessionLayerMissing),
+    /// The section could not be read.
+    Session(SessionError),
+}
+
+impl From<SessionLayerMissing> for SectionRejection {
+    fn from(missing: SessionLayerMissing) -> Self {
+        Self::LayerMissing(missing)
+    }
+}
+
+impl From<SessionError> for SectionRejection {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl fmt::Display for SectionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LayerMissing(missing) => missing.fmt(f),
+            Self::Session(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SectionRejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::LayerMissing(_) => None,
+            Self::Session(error) => error.source(),
+        }
+    }
+}
+
+impl IntoResponse for SectionRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::LayerMissing(missing) => missing.into_response(),
+            Self::Session(error) => error.into_response(),
+        }
     }
 }
 

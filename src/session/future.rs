@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::answer::{AnswerBody, Refusal};
 use crate::reason::Reason;
-use crate::session::commit::CommitOutcome;
+use crate::session::commit::{CommitOutcome, Left};
 use crate::session::core::Core;
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::policy::RETRY;
@@ -76,18 +76,26 @@ where
                     let Some(Seal(core)) = &*this.seal else {
                         return Poll::Ready(Ok(response.map(AnswerBody::inner)));
                     };
-                    if !core.seal() {
-                        return Poll::Ready(Ok(finish(core, response, Ok(None))));
-                    }
-                    if !(core.options.commit_when)(response.status()) {
-                        let discarded = Ok(Some(CommitOutcome::Discarded));
-                        return Poll::Ready(Ok(finish(core, response, discarded)));
-                    }
-                    let core = Arc::clone(core);
-                    this.state.set(State::Commit {
-                        commit: Box::pin(async move { core.commit().await }),
-                        response: Some(response),
-                    });
+                    let commits = (core.options.commit_when)(response.status());
+                    let outcome = match core.seal() {
+                        Left::Nothing => None,
+                        Left::ToWrite if !commits => Some(CommitOutcome::Discarded),
+                        Left::ToWrite | Left::UnderWay => {
+                            let core = Arc::clone(core);
+                            let commit = async move {
+                                match commits {
+                                    true => core.commit().await,
+                                    false => Ok(core.discard().await),
+                                }
+                            };
+                            this.state.set(State::Commit {
+                                commit: Box::pin(commit),
+                                response: Some(response),
+                            });
+                            continue;
+                        }
+                    };
+                    return Poll::Ready(Ok(finish(core, response, Ok(outcome))));
                 }
                 StateProj::Commit { commit, response } => {
                     let result = ready!(commit.as_mut().poll(cx));
@@ -104,7 +112,7 @@ where
 /// The response with what the session has to say: the outcome, the cookie.
 fn finish<B>(core: &Core, response: Response<B>, result: CommitResult) -> Response<AnswerBody<B>> {
     let result = match result {
-        Err(error) if error.is_unavailable() && core.state().optional => {
+        Err(error) if error.is_unavailable() && !core.state().required => {
             debug!(
                 error = &error as &dyn std::error::Error,
                 "optional session not written"

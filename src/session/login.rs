@@ -4,7 +4,6 @@
 use crate::session::error::SessionError;
 use crate::session::expiry::SessionExpiry;
 use crate::session::handle::Session;
-use crate::session::state::Known;
 use crate::session::terms::{Terms, check_user, cut_label};
 use crate::session::users::Users;
 
@@ -62,6 +61,7 @@ impl Session {
         state.check_cookie_open()?;
         state.terms.user = Some(user.into());
         state.rotate = true;
+        state.required = true;
         Ok(())
     }
 
@@ -74,11 +74,8 @@ impl Session {
         if let Some(user) = &self.core().state().terms.user {
             return Ok(named(user));
         }
-        self.core().load().await?;
-        Ok(match &self.core().state().known {
-            Known::Live(_, Some(record)) => record.user().and_then(named),
-            _ => None,
-        })
+        let stored = self.core().load().await?;
+        Ok(stored.and_then(|(_, record)| record.user().and_then(named)))
     }
 
     /// What lists of the user's sessions call this one: the device, say. Of a longer one, the
@@ -118,6 +115,7 @@ impl Session {
         let mut state = self.core().state();
         state.check_cookie_open()?;
         change(&mut state.terms);
+        state.required = true;
         Ok(())
     }
 

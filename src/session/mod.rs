@@ -35,6 +35,7 @@
 //!
 //! # Three ways to go on from there
 //! - [`Key<T>`](Key) fixes the type of a field for all handlers; a string and JSON will do, too.
+//!   A type that is a field is an argument of the handler: [`Section<T>`](Section).
 //! - A handler that takes an `Option<Session>` is not failed by a store that is away
 //!   ([`Session::optional`]); one that takes a `Session` answers 503 then.
 //! - Streams, server-sent events and WebSockets go on after the response has begun, with a handle
@@ -46,6 +47,7 @@
 //! new instances may run side by side.
 
 mod candidates;
+mod carry;
 mod change;
 mod codec;
 mod commit;
@@ -53,7 +55,9 @@ mod commit;
 pub mod contract;
 mod cookie;
 mod core;
+mod destroy;
 mod detached;
+mod edit;
 mod error;
 mod expiry;
 #[cfg(feature = "axum")]
@@ -74,15 +78,19 @@ mod memory;
 mod optional;
 mod options;
 mod policy;
+mod read;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod rotation;
 mod save;
+mod section;
 mod service;
 mod state;
 mod store;
 mod take;
 mod terms;
+mod through;
 mod token;
 mod transport;
 mod user_session;
@@ -95,6 +103,8 @@ pub use cookie::{SessionCookie, SessionSameSite};
 pub use detached::{DetachedSession, SessionCommits};
 pub use error::{SessionError, SessionErrorKind, SessionLayerMissing, StoreError, StoreErrorKind};
 pub use expiry::SessionExpiry;
+#[cfg(feature = "axum")]
+pub use extract::SectionRejection;
 #[cfg(feature = "testing")]
 pub use faults::{Fault, FaultySessions};
 pub use future::SessionFuture;
@@ -109,6 +119,7 @@ pub use record::{SessionRecord, Verdict};
 #[cfg(feature = "redis")]
 pub use redis::RedisSessions;
 pub use save::{NewSession, Save, SaveOutcome, Saved};
+pub use section::{Section, SectionValue, SessionSection};
 pub use service::SessionService;
 pub use store::SessionStore;
 pub use token::VerifierHash;

@@ -20,14 +20,29 @@ pub(crate) struct State {
     /// What the commit is to change of the session itself.
     pub(crate) terms: Terms,
     pub(crate) sealed: bool,
-    /// An operation that writes at its await is under way; the response may need its cookie.
-    pub(crate) writing: bool,
+    /// How many operations that write at their await are under way; the response may need their
+    /// cookie.
+    pub(crate) writing: u32,
     /// No response will carry a token any more: the session is neither started nor rotated.
     pub(crate) detached: bool,
-    /// The request goes on where the store is away.
-    pub(crate) optional: bool,
+    /// Something was said that the request cannot do without: see `Session::optional`.
+    pub(crate) required: bool,
+    /// Kept until a rotation is answered: a command that was sent may come late.
+    pub(crate) unanswered: Option<Rotation>,
     pub(crate) announce: Announce,
 }
+
+/// A rotation that was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Rotation {
+    pub(crate) before: Token,
+    pub(crate) after: Token,
+    /// The session was there when we looked.
+    pub(crate) was_live: bool,
+}
+
+/// A session as it was read, and the token that opened it.
+pub(crate) type Stored = (Token, SessionRecord);
 
 /// Which session the request has, as far as anybody has looked.
 pub(crate) enum Known {
@@ -37,6 +52,8 @@ pub(crate) enum Known {
     Several(Candidates),
     /// One token that nobody has verified.
     Claimed(Token),
+    /// A rotation was sent and not answered: the store must tell which token opens the session.
+    Rotating,
     /// The request has no session.
     Nobody,
     /// The session was there when we looked, so if it is not any more, it is gone.
@@ -45,7 +62,8 @@ pub(crate) enum Known {
     Gone,
 }
 
-/// `Cookie` headers, or those of another transport, as they came; parsed at the first touch. One is the rule, more are HTTP/2's.
+/// `Cookie` headers, or those of another transport, as they came; parsed at the first touch. One
+/// is the rule, more are HTTP/2's.
 #[derive(Default)]
 pub(crate) struct RawCookies {
     pub(crate) first: Option<HeaderValue>,
@@ -70,9 +88,10 @@ impl State {
             rotate: false,
             terms: Terms::default(),
             sealed: false,
-            writing: false,
+            writing: 0,
             detached: false,
-            optional: false,
+            required: false,
+            unanswered: None,
             announce: Announce::Nothing,
         }
     }
@@ -108,11 +127,10 @@ impl State {
     }
 
     /// A field as this handle sees it: what it said last, else what is stored.
-    pub(crate) fn field(&self, name: &str) -> Option<Bytes> {
-        match (self.pending.get(name), &self.known) {
-            (Some(value), _) => value.cloned(),
-            (None, Known::Live(_, Some(record))) => record.field(name),
-            _ => None,
+    pub(crate) fn field(&self, name: &str, stored: Option<&Stored>) -> Option<Bytes> {
+        match self.pending.get(name) {
+            Some(value) => value.cloned(),
+            None => stored?.1.field(name),
         }
     }
 
@@ -121,10 +139,16 @@ impl State {
         self.rotate || !self.pending.is_empty() || !self.terms.is_empty()
     }
 
+    /// Whether something was sent whose answer the response has to wait for.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.writing > 0 || self.unanswered.is_some()
+    }
+
     /// Forgets what is not written yet.
     pub(crate) fn discard(&mut self) {
         self.pending.clear();
         self.rotate = false;
         self.terms = Terms::default();
+        self.required = false;
     }
 }

@@ -33,12 +33,13 @@ impl Session {
         if !is_name(name) {
             return Ok(None);
         }
-        self.core().load().await?;
+        let stored = self.core().load().await?;
         // Under one lock, so that no other clone takes it in between.
         let mut state = self.core().state();
         state.check_open()?;
-        let value = state.field(name);
+        let value = state.field(name, stored.as_ref());
         if value.is_some() {
+            state.required |= !self.is_optional();
             state.pending.put(name, None);
         }
         Ok(value)

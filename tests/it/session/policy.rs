@@ -22,12 +22,10 @@ async fn a_handler_that_can_do_without_is_not_failed_by_the_store() {
         store.set_away(true);
         let answer = request(&layer, &cookie, async |session| {
             assert!(session.optional().await.is_none());
-            session.set("user", "eve").unwrap();
             OK
         })
         .await;
-        assert_eq!(answer.status, OK);
-        assert_eq!(answer.outcome, Some(CommitOutcome::Unavailable));
+        assert_eq!((answer.status, answer.outcome), (OK, None));
         assert_eq!((answer.refusal, answer.set_cookie()), (None, None));
         let answer = request(&layer, "", async |session| {
             // Who has no cookie has no session, and that is known.
@@ -67,6 +65,68 @@ async fn too_large_stays_too_large_for_optional_sessions() {
     })
     .await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+/// Something that only a required session can do, by number.
+fn require(session: &Session, number: u8) {
+    match number {
+        0 => session.bind("ada").unwrap(),
+        1 => session.unbind().unwrap(),
+        2 => session.rotate().unwrap(),
+        3 => session.set_expiry(SessionExpiry::default()).unwrap(),
+        _ => session.set_persistent(true).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_never_optional() {
+    let store = Store::memory();
+    let layer = SessionLayer::new(store.clone());
+    let known = visit(&layer, "", "user", "ada").await;
+    for number in 0..5 {
+        for cookie in ["", &known] {
+            let answer = request(&layer, cookie, async |session| {
+                let session = session.optional().await.unwrap();
+                session.set("seen", "1").unwrap();
+                require(&session, number);
+                store.set_away(true);
+                OK
+            })
+            .await;
+            store.set_away(false);
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{number}");
+            assert_eq!(answer.set_cookie(), None);
+        }
+    }
+    assert_eq!(read(&layer, &known, "user").await.as_deref(), Some("ada"));
+}
+
+#[tokio::test]
+async fn who_can_do_without_does_not_speak_for_who_cannot() {
+    let store = Store::memory();
+    let layer = SessionLayer::new(store.clone());
+    let cookie = visit(&layer, "", "user", "ada").await;
+    // A middleware counts visits where it can; the handler behind it needs its session.
+    for (middleware, handler, status) in [
+        (true, true, StatusCode::SERVICE_UNAVAILABLE),
+        (false, true, StatusCode::SERVICE_UNAVAILABLE),
+        (true, false, OK),
+    ] {
+        let answer = request(&layer, &cookie, async |session| {
+            let optional = session.optional().await.unwrap();
+            if middleware {
+                optional.set("seen", "1").unwrap();
+            }
+            if handler {
+                session.set("cart", "1").unwrap();
+            }
+            store.set_away(true);
+            OK
+        })
+        .await;
+        store.set_away(false);
+        assert_eq!(answer.status, status, "{middleware} {handler}");
+    }
 }
 
 #[tokio::test]
