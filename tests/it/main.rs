@@ -2,6 +2,7 @@
 
 mod support;
 
+mod browser;
 mod e2e;
 mod floors;
 mod lifecycle;

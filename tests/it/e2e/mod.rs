@@ -7,7 +7,7 @@ mod locks;
 mod logins;
 mod probes;
 mod redis_away;
-mod sessions;
+pub(crate) mod sessions;
 mod signals;
 
 /// Both servers that the testbed can run on.
