@@ -79,15 +79,19 @@ async fn post_form(visitor: &mut Visitor, path: &str) {
 async fn a_request_that_another_site_embeds_neither_acts_for_the_visitor_nor_takes_the_cookie() {
     on_both(async |visitor| {
         let token = lured_away(visitor).await;
-        let script = "
+        let embedded = "
             const options = { method: 'POST', mode: 'no-cors', credentials: 'include' };
             return fetch(arguments[0], options).then(answer => answer.type);";
         let target = format!("{}/counter/hits", visitor.site.origin);
-        let answer = visitor.browser.run(script, json!([target])).await;
+        let answer = visitor.browser.run(embedded, json!([target])).await;
         assert_eq!(answer, "opaque", "it was sent and answered");
         visitor.goto("/untouched").await;
         assert_eq!(visitor.token().await, token);
         assert_eq!(visitor.fetch("GET", "/session/hits", None).await.text, "1");
+        // The same script on a page of the site itself does act for the visitor.
+        let answer = visitor.browser.run(embedded, json!([target])).await;
+        assert_eq!(answer, "basic");
+        assert_eq!(visitor.fetch("GET", "/session/hits", None).await.text, "2");
     })
     .await;
 }
