@@ -1,9 +1,10 @@
 //! Logging in, and the sessions of a user.
 
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_handoff::session::{Session, SessionError};
 
@@ -15,8 +16,21 @@ pub(crate) fn routes() -> Router {
         .route("/logins/", get(nameless).delete(nameless))
 }
 
-async fn log_in(session: Session, Path(user): Path<String>) -> Result<StatusCode, SessionError> {
+#[derive(Deserialize)]
+struct LogIn {
+    /// Whether the browser keeps the cookie when it closes; unset: as the layer has it.
+    remember: Option<bool>,
+}
+
+async fn log_in(
+    session: Session,
+    Path(user): Path<String>,
+    Query(LogIn { remember }): Query<LogIn>,
+) -> Result<StatusCode, SessionError> {
     session.bind(&user)?;
+    if let Some(remember) = remember {
+        session.set_persistent(remember)?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -32,6 +32,11 @@ pub struct SessionCookie {
 }
 
 /// When a browser sends the cookie along with requests that other sites cause.
+///
+/// A request without the cookie is still served, as nobody's. Where a form on another site leads
+/// to a handler that writes, that starts a session, and its cookie takes the place of the
+/// visitor's, who is logged out by it. Refuse such requests before the handler, by their `Origin`
+/// or `Sec-Fetch-Site`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionSameSite {
@@ -59,7 +64,8 @@ impl SessionCookie {
     /// A cookie called `session` without `Secure`, for development over plain http.
     ///
     /// It gives up that nobody on the network sees the token, and that no other service on this
-    /// host, on whatever port, can overwrite it. Not for production.
+    /// host, on whatever port, can overwrite it. Not for production. Chromium takes the default
+    /// cookie from `http://localhost` as well; not every browser does, and none from other hosts.
     #[must_use]
     pub fn insecure_localhost() -> Self {
         Self {

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod browser;
 mod e2e;
 mod fleet;
 mod floors;

@@ -8,7 +8,7 @@ mod locks;
 mod logins;
 mod probes;
 mod redis_away;
-mod sessions;
+pub(crate) mod sessions;
 mod signals;
 mod skew;
 
