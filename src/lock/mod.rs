@@ -79,4 +79,7 @@ pub use memory::MemoryLocks;
 pub use options::{OnLost, OnMissingKey};
 #[cfg(feature = "redis")]
 pub use redis::RedisLocks;
+#[cfg(all(feature = "redis", feature = "testing"))]
+#[doc(hidden)]
+pub use redis::fuzz;
 pub use service::LockService;

@@ -29,23 +29,21 @@ fn user_length(record: &[u8]) -> usize {
     usize::from(u16::from_be_bytes([record[USER], record[USER + 1]]))
 }
 
-/// The user's name and the label, in a record that is sound.
+/// The user's name and the label, in a record that is sound; nothing in place of what is no text.
 pub(crate) fn owner(record: &[u8]) -> (&str, &str) {
-    let owner = &record[HEADER..fields_at(record)];
-    let (user, label) = owner.split_at(user_length(record));
+    let (user, label) = owner_bytes(record);
     let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
     (text(user), text(label))
 }
 
-/// Whether name and label of a record that is at least a header are there, and text.
+fn owner_bytes(record: &[u8]) -> (&[u8], &[u8]) {
+    record[HEADER..fields_at(record)].split_at(user_length(record))
+}
+
+/// Whether name and label of a record that is at least a header are there. The scripts cannot tell
+/// text from other bytes, so nobody asks that of a record.
 pub(crate) fn is_sound(record: &[u8]) -> bool {
-    let length = user_length(record);
-    let owner = record.get(HEADER..fields_at(record));
-    owner.is_some_and(|owner| {
-        let (user, label) = owner.split_at(length);
-        let is_text = |bytes| std::str::from_utf8(bytes).is_ok();
-        length <= USER_MAX && is_text(user) && is_text(label)
-    })
+    user_length(record) <= USER_MAX && record.len() >= fields_at(record)
 }
 
 /// What the flags say about the cookie.
@@ -71,9 +69,9 @@ pub(crate) fn flags_of(persistent: Option<bool>) -> u8 {
 
 /// The record on other terms, whose time-outs are the caller's to write, and with other fields.
 pub(crate) fn rebuilt(record: &[u8], terms: &Terms, fields: &[u8]) -> Vec<u8> {
-    let (user, label) = owner(record);
-    let user = terms.user.as_deref().unwrap_or(user);
-    let label = terms.label.as_deref().unwrap_or(label);
+    let (user, label) = owner_bytes(record);
+    let user = terms.user.as_deref().map_or(user, str::as_bytes);
+    let label = terms.label.as_deref().map_or(label, str::as_bytes);
     let room = HEADER + user.len() + label.len() + fields.len();
     let mut bytes = Vec::with_capacity(room);
     bytes.extend_from_slice(&record[..HEADER]);
@@ -82,7 +80,7 @@ pub(crate) fn rebuilt(record: &[u8], terms: &Terms, fields: &[u8]) -> Vec<u8> {
     }
     bytes[USER..LABEL].copy_from_slice(&(user.len() as u16).to_be_bytes());
     bytes[LABEL] = label.len() as u8;
-    for part in [user.as_bytes(), label.as_bytes(), fields] {
+    for part in [user, label, fields] {
         bytes.extend_from_slice(part);
     }
     bytes

@@ -67,6 +67,9 @@ mod faults;
 mod fields;
 pub mod from_tower_sessions;
 mod future;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod head;
 mod id;

@@ -44,7 +44,7 @@ pub(crate) const DEADLINE: usize = 105;
 /// How long a request that still presents the verifier before a rotation is told that its session
 /// is gone, instead of being given a new one.
 const LATE_MS: u64 = 60_000;
-/// No time is beyond what Lua counts exactly.
+/// All times are below: Lua counts them exactly.
 const TIME_MAX: u64 = 1 << 53;
 
 /// Tells one state of a session from another; compared for equality only.
@@ -89,7 +89,7 @@ impl SessionRecord {
             Some(&FORMAT) if bytes.len() >= HEADER => {
                 let record = Self(bytes);
                 let times = [ROTATED, CREATED, SEEN, IDLE, DEADLINE];
-                let sane = times.iter().all(|at| record.number(*at) <= TIME_MAX);
+                let sane = times.iter().all(|at| record.number(*at) < TIME_MAX);
                 if sane && head::is_sound(&record.0) && fields::is_sound(record.fields()) {
                     return Ok(record);
                 }

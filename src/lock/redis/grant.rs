@@ -43,7 +43,12 @@ impl Grant {
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let plain = digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits)
+        .ok()
+        .filter(|_| plain)?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -64,7 +69,8 @@ mod tests {
             b"1",
             &MESSAGE[..48],
             b"2abcdefghijklmnop",
-            &[b'1'; 0],
+            b"1abcdefghijklmnop+700000000000001000170000000100",
+            b"1abcdefghijklmnop1700000000000001+001700000001000",
         ] {
             assert_eq!(Grant::parse(bad), None);
         }

@@ -7,12 +7,13 @@ local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
 
 -- Larger than any fence before it. The floor matters when Redis's clock was set back; when the
--- floor was lost, the clock is ahead of every fence it ever gave.
+-- floor was lost, the clock is ahead of every fence it ever gave. One that is no number, or beyond
+-- what can be counted exactly, is lost.
 local function next_fence()
   local fence = now_us
-  local last = redis.call('GET', KEYS[2])
-  if last and tonumber(last) >= fence then
-    fence = tonumber(last) + 1
+  local last = tonumber(string.match(redis.call('GET', KEYS[2]) or '', '^%d+$'))
+  if last and last >= fence and last < 2^53 - 1 then
+    fence = last + 1
   end
   return string.format('%016.0f', fence)
 end

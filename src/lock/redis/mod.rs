@@ -1,6 +1,8 @@
 //! Locks in Redis.
 
 mod adapter;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod grant;
 mod names;
 mod reply;

@@ -1,5 +1,7 @@
 //! Sessions in Redis.
 
+#[cfg(feature = "testing")]
+pub(super) mod fuzz;
 mod reply;
 mod sessions;
 mod walk;

@@ -7,13 +7,14 @@ local format = string.byte(header, 1)
 if format > 1 then return 6 end
 if format < 1 or #header < 117 then return 7 end
 if string.sub(header, 10, 41) ~= ARGV[1] then return 2 end
+local rotated, created, seen, idle, deadline, _, user_length = struct.unpack('>I8I8I8I8I8BI2', header, 74)
+if user_length > 256 or math.max(rotated, created, seen, idle, deadline) >= 2^53 then return 7 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local idle, deadline = struct.unpack('>I8I8', header, 98)
 local life = math.min(idle, deadline - now)
 if life < 1 then return 2 end
 redis.call('SETRANGE', KEYS[1], 89, struct.pack('>I8', now))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', life))
-local user = string.sub(header, 118, 117 + struct.unpack('>I2', header, 115))
+local user = string.sub(header, 118, 117 + user_length)
 if user ~= '' then pcall(enter, user, deadline, now) end
 return 0

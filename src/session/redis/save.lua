@@ -15,11 +15,13 @@ if format < 1 or #record < 117 then return {7} end
 local flags, user_length, label_length = struct.unpack('>BI2B', record, 114)
 local label_at = 118 + user_length
 local fields_at = label_at + label_length
-if #record < fields_at - 1 then return {7} end
+local rotated, created, seen, idle, deadline = struct.unpack('>I8I8I8I8I8', record, 74)
+if user_length > 256 or #record < fields_at - 1
+  or math.max(rotated, created, seen, idle, deadline) >= 2^53 then return {7} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if string.sub(record, 10, 41) ~= ARGV[1] then
-  local late = now - struct.unpack('>I8', record, 74) < 60000
+  local late = now - rotated < 60000
   if late and string.sub(record, 42, 73) == ARGV[1] then return {3} end
   return {2}
 end
@@ -76,7 +78,6 @@ else
 end
 if #fields > tonumber(ARGV[9]) and #fields > #record - fields_at + 1 then return {4} end
 
-local idle, deadline = struct.unpack('>I8I8', record, 98)
 if ARGV[10] ~= '' then
   idle, deadline = tonumber(ARGV[10]), now + tonumber(ARGV[11])
 end
@@ -86,7 +87,6 @@ if ARGV[8] ~= '' then
 end
 local old = string.sub(record, 118, label_at - 1)
 local user, label = old, string.sub(record, label_at, fields_at - 1)
-local created = struct.unpack('>I8', record, 82)
 if ARGV[14] ~= '' then user = string.sub(ARGV[14], 2) end
 if #ARGV[14] > 1 then created = now end
 if ARGV[15] ~= '' then label = string.sub(ARGV[15], 2) end

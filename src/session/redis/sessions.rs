@@ -199,7 +199,7 @@ fn said(text: Option<&str>) -> String {
 /// The scripts' word for a session that is not there.
 const ABSENT: i64 = 2;
 
-fn outcome(reply: Vec<Value>) -> Result<SaveOutcome, StoreError> {
+pub(super) fn outcome(reply: Vec<Value>) -> Result<SaveOutcome, StoreError> {
     let mut reply = reply.into_iter();
     let Some(Value::Int(code)) = reply.next() else {
         return Err(surprise());

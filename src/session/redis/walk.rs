@@ -70,7 +70,7 @@ pub(super) async fn walk(
     }
 }
 
-struct Page {
+pub(super) struct Page {
     next: i64,
     ended: u64,
     unreadable: Option<i64>,
@@ -78,7 +78,7 @@ struct Page {
 }
 
 impl Page {
-    fn read(reply: Value) -> Result<Self, StoreError> {
+    pub(super) fn read(reply: Value) -> Result<Self, StoreError> {
         let Value::Array(reply) = reply else {
             return Err(surprise());
         };

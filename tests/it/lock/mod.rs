@@ -13,3 +13,4 @@ mod left_behind;
 mod refusals;
 mod rig;
 mod shutdown;
+mod wrong_types;
