@@ -3,6 +3,7 @@
 mod support;
 
 mod e2e;
+mod evidence;
 mod floors;
 mod lifecycle;
 mod lock;

@@ -6,13 +6,14 @@ use std::pin::pin;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 use tower_handoff::Reason;
 use tower_handoff::session::{
     CommitOutcome, Session, SessionErrorKind, SessionLayer, SessionLimits,
 };
 
 use super::support::{Store, on_both, read, request, visit};
+use crate::support::evidence::oneshot;
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -96,7 +97,7 @@ async fn hold_and<T>(
         .header("cookie", cookie)
         .body(())
         .unwrap();
-    let mut future = pin!(service.oneshot(request));
+    let mut future = pin!(oneshot(service, request));
     let session = tokio::select! {
         _ = &mut future => panic!("the handler never answers"),
         session = receiver.recv() => session.unwrap(),
@@ -163,7 +164,7 @@ async fn an_error_of_the_inner_service_writes_nothing() {
         session.set("user", "eve").unwrap();
         Err::<Response<Full<Bytes>>, _>("the inner service's own error")
     }));
-    let error = service.oneshot(Request::new(())).await.unwrap_err();
+    let error = oneshot(service, Request::new(())).await.unwrap_err();
     assert_eq!(error, "the inner service's own error");
     assert_eq!(store.asked(), 0);
 }

@@ -10,7 +10,6 @@ use futures_util::FutureExt;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
-use tower::ServiceExt;
 use tower_handoff::lifecycle::{Lifecycle, Managed};
 use tower_handoff::session::{
     CommitOutcome, DetachedSession, Fault, FaultySessions, MemorySessions, NewSession, Revoke,
@@ -19,6 +18,7 @@ use tower_handoff::session::{
 };
 
 use super::support::{Store, on_both, read, request, visit};
+use crate::support::evidence::oneshot;
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -256,7 +256,7 @@ async fn a_stream_writes_after_its_head_has_gone_out() {
         let cookie = visit(&layer, "", "user", "ada").await;
         let request = Request::builder().header("cookie", &cookie);
         let request = request.body(Body::empty()).unwrap();
-        let response = app.oneshot(request).await.unwrap();
+        let response = oneshot(app, request).await.unwrap();
         assert_eq!(response.status(), OK);
         assert_eq!(read(&layer, &cookie, "heard").await, None, "not yet");
         response.into_body().collect().await.unwrap();

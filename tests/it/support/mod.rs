@@ -1,7 +1,9 @@
 //! What the tests share.
 
 pub(crate) mod eventually;
+pub(crate) mod evidence;
 pub(crate) mod http;
+pub(crate) mod log;
 pub(crate) mod proxy;
 pub(crate) mod redis_server;
 pub(crate) mod testbed;
