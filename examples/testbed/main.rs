@@ -12,9 +12,11 @@ mod slow;
 mod status;
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use axum::Router;
 use bytes::Bytes;
@@ -27,18 +29,18 @@ use tower_handoff::lock::LockBackend;
 use tower_handoff::session::SessionStore;
 use tower_handoff::{ConfigError, Lifecycle, MemoryLocks, MemorySessions, SessionLayer};
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Level;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 
 use crate::config::{Config, Wrong};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        // Whoever collects the logs may go away first; the requests must not go with him.
-        .log_internal_errors(false)
-        .with_max_level(tracing::Level::INFO)
-        .init();
-    match run().await {
+    let end = match log() {
+        Ok(()) => run().await,
+        Err(stop) => Err(stop),
+    };
+    match end {
         Ok(code) => code,
         Err(Stop { code, line }) => {
             eprintln!("{line}");
@@ -60,6 +62,32 @@ impl From<Wrong> for Stop {
             line: wrong.to_string(),
         }
     }
+}
+
+/// INFO to stderr, and everything to the file that `TRACE_FILE` names.
+fn log() -> Result<(), Stop> {
+    let stderr = io::stderr.with_max_level(Level::INFO);
+    let path = std::env::var_os("TRACE_FILE").filter(|path| !path.is_empty());
+    let (level, writer) = match path {
+        None => (Level::INFO, BoxMakeWriter::new(stderr)),
+        Some(path) => {
+            let file = File::create(&path).map_err(|error| Stop {
+                code: 2,
+                line: format!("TRACE_FILE is {path:?}, {error}; accepted: a file to write to"),
+            })?;
+            (
+                Level::TRACE,
+                BoxMakeWriter::new(stderr.and(Mutex::new(file))),
+            )
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(writer)
+        // Whoever collects the logs may go away first; the requests must not go with him.
+        .log_internal_errors(false)
+        .with_max_level(level)
+        .init();
+    Ok(())
 }
 
 async fn run() -> Result<ExitCode, Stop> {

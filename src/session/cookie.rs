@@ -20,7 +20,8 @@ const ATTRIBUTE_MAX: usize = 1024;
 ///
 /// It is set when a session is created or rotated, and removed when its owner destroys it. By
 /// default it has a `Max-Age` that ends with the session's absolute deadline, so renewals need no
-/// new cookie: the store alone ends an idle session.
+/// new cookie: the store alone ends an idle session. Browsers that follow RFC 6265bis forget a
+/// cookie 400 days after it was last set, whatever its `Max-Age`.
 #[derive(Debug, Clone)]
 pub struct SessionCookie {
     name: Box<str>,

@@ -5,6 +5,7 @@ mod support;
 mod browser;
 mod e2e;
 mod fleet;
+mod evidence;
 mod floors;
 mod lifecycle;
 mod lock;

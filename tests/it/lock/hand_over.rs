@@ -8,6 +8,7 @@ use tower_handoff::redis::RedisHandle;
 
 use super::rig::{Service, fencing, guarded, layer, ms, occupy, send, status, text};
 use crate::support::eventually::eventually;
+use crate::support::log::Log;
 use crate::support::redis_server::RedisServer;
 
 const LOCK: &str = "app:l1:{x-lock:a}";
@@ -244,30 +245,10 @@ async fn a_place_in_line_in_a_newer_format_is_left_alone() {
     assert_eq!(line(&server), 1);
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 // One thread, so that the subscriber of this thread sees every task.
 #[tokio::test]
 async fn who_owns_a_lock_or_a_place_in_line_is_in_no_log() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::of_this_thread(tracing::Level::TRACE);
     let server = RedisServer::start();
     let (a, b) = (instance(&server), instance(&server));
     let holder = occupy(&a, "a").await;
@@ -281,7 +262,7 @@ async fn who_owns_a_lock_or_a_place_in_line_is_in_no_log() {
     a.held().release_all().await;
     server.command(&["SET", LOCK, "2 of a newer version"]);
     status(&fencing(&layer(&b)), "a").await;
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = log.text();
     assert!(log.contains("for want of its lock"), "{log}");
     for owner in [&value[1..17], &place[1..17]] {
         let hex: String = owner.iter().map(|byte| format!("{byte:02x}")).collect();

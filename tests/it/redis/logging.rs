@@ -1,37 +1,15 @@
 //! What the log says: one line a change, whatever the load.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use tower_handoff::redis::RedisHandle;
 
 use crate::support::eventually::eventually;
+use crate::support::log::Log;
 use crate::support::redis_server::RedisServer;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 // One thread, so that the subscriber of this thread sees the supervisor too.
 #[tokio::test]
 async fn each_change_is_logged_once_and_without_the_password() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::of_this_thread(tracing::Level::INFO);
 
     let server = RedisServer::start();
     server.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
@@ -47,7 +25,7 @@ async fn each_change_is_logged_once_and_without_the_password() {
     let _server = RedisServer::start_on(port, &["--requirepass", "hunter2"]);
     eventually("a ping is answered", async || handle.ping().await.is_ok()).await;
 
-    let text = String::from_utf8(log.0.lock().expect("no panic").clone()).expect("text");
+    let text = log.text();
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| line.contains("tower_handoff"))

@@ -1,17 +1,15 @@
 //! Clones of one handle at odds with each other, and what the log says of it all.
 
 use std::future::Future;
-use std::io::Write;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use http::StatusCode;
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{CommitOutcome, Session, SessionLayer, Undecodable};
-use tracing_subscriber::filter::LevelFilter;
 
 use super::support::{Store, on_both, request, visit};
+use crate::support::log::Log;
 use crate::support::redis_server::RedisServer;
 
 const OK: StatusCode = StatusCode::OK;
@@ -75,30 +73,10 @@ async fn whatever_clones_do_at_once_the_browser_holds_a_session_that_works_or_no
     .await;
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 // One thread, so that the subscriber of this thread sees the supervisor too.
 #[tokio::test]
 async fn the_log_holds_no_token_no_value_and_no_password_at_any_level() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::of_this_thread(tracing::Level::TRACE);
 
     let server = RedisServer::start();
     server.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
@@ -124,7 +102,7 @@ async fn the_log_holds_no_token_no_value_and_no_password_at_any_level() {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     }
 
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert!(text.contains("session not written"), "{text}");
     for secret in [
         &first[first.len() - 30..],

@@ -7,7 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 use tower_handoff::session::{
     Session, SessionErrorKind, SessionId, SessionLayer, SessionStore, Users,
 };
@@ -18,6 +18,7 @@ use super::stage::{Staged, cancelled, pending_once};
 use super::support::{Answer, read, visit};
 use super::users::{id_of, listed};
 use crate::support::eventually::eventually;
+use crate::support::evidence::oneshot;
 
 /// More awaits than any request here has.
 const MANY: usize = 60;
@@ -48,7 +49,7 @@ async fn run(
         request = request.header("cookie", cookie);
     }
     let request = request.body(Body::empty()).unwrap();
-    let response = cancelled(service.oneshot(request), after).await?;
+    let response = cancelled(oneshot(service, request), after).await?;
     let (parts, _) = response.unwrap().into_parts();
     Some(Answer::of(parts, Bytes::new()))
 }

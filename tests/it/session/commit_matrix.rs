@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 use tower_handoff::session::{
     DetachedSession, Session, SessionError, SessionErrorKind, SessionLayer,
 };
@@ -17,6 +17,7 @@ use super::commit_rules::{Told, What, check};
 use super::late::World;
 use super::support::{Answer, read, visit};
 use super::users::id_of;
+use crate::support::evidence::oneshot;
 
 /// How the request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +130,7 @@ async fn send(
         match face {
             Face::Tower => {
                 let service = layer.layer(service_fn(answer));
-                let response = service.oneshot(request).await;
+                let response = oneshot(service, request).await;
                 response.ok().map(|response| response.map(Body::new))
             }
             Face::Axum => {
@@ -140,7 +141,7 @@ async fn send(
                     response.unwrap()
                 });
                 let app = Router::new().route("/", route).layer(layer);
-                app.oneshot(request).await.ok()
+                oneshot(app, request).await.ok()
             }
         }
     });

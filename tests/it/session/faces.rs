@@ -16,6 +16,7 @@ use tower_handoff::session::{
 };
 
 use super::support::{Store, read, request, visit};
+use crate::support::evidence::oneshot;
 
 async fn read_field(session: Session, Path(name): Path<String>) -> Result<String, SessionError> {
     Ok(session.get(&name).await?.unwrap_or_default())
@@ -67,7 +68,7 @@ async fn ask(
         .header("cookie", cookie)
         .body(axum::body::Body::from(body.to_owned()))
         .unwrap();
-    let response = app.clone().oneshot(request).await.unwrap();
+    let response = oneshot(app.clone(), request).await.unwrap();
     let cookie = response.headers().get("set-cookie");
     let cookie = cookie.map(|c| c.to_str().unwrap().split(';').next().unwrap().to_owned());
     let status = response.status();

@@ -5,12 +5,12 @@ use axum::body::Body;
 use axum::routing::get;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tower::ServiceExt;
 use tower_handoff::session::{
     CommitOutcome, Session, SessionErrorKind, SessionExpiry, SessionLayer, Undecodable,
 };
 
 use super::support::{Store, on_both, read, request, visit};
+use crate::support::evidence::oneshot;
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -163,7 +163,7 @@ async fn axum_handlers_take_an_optional_session() {
     let ask = async |app: &Router, cookie: &str| {
         let request = Request::builder().uri("/").header("cookie", cookie);
         let request = request.body(Body::empty()).unwrap();
-        let response = app.clone().oneshot(request).await.unwrap();
+        let response = oneshot(app.clone(), request).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 use tower_handoff::session::{
     CommitOutcome, Fault, FaultySessions, Session, SessionErrorKind, SessionExpiry, SessionHeader,
     SessionLayer, Users,
 };
 
 use super::support::{Store, on_both, request, visit};
+use crate::support::evidence::oneshot;
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -167,7 +168,7 @@ async fn a_header_goes_out_with_a_login_and_not_with_new_clocks() {
             >::default()))
         }));
         let request = Request::builder().header("x-session", token);
-        let answer = service.oneshot(request.body(()).unwrap()).await.unwrap();
+        let answer = oneshot(service, request.body(()).unwrap()).await.unwrap();
         let outcome = answer.extensions().get::<CommitOutcome>().copied();
         assert_eq!(outcome, Some(CommitOutcome::Written));
         let token = answer.headers().get("x-session");

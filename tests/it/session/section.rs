@@ -9,13 +9,13 @@ use axum::routing::get;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
-use tower::ServiceExt;
 use tower_handoff::session::{
     Key, Section, Session, SessionError, SessionErrorKind, SessionLayer, SessionSection,
     Undecodable,
 };
 
 use super::support::{Store, on_both, request, visit};
+use crate::support::evidence::oneshot;
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -83,7 +83,7 @@ struct Answered {
 async fn ask(app: &Router, method: &str, path: &str, cookie: &str) -> Answered {
     let request = Request::builder().method(method).uri(path);
     let request = request.header("cookie", cookie).body(Body::empty());
-    let response = app.clone().oneshot(request.unwrap()).await.unwrap();
+    let response = oneshot(app.clone(), request.unwrap()).await.unwrap();
     let cookie = response.headers().get("set-cookie");
     let cookie = cookie.map(|c| c.to_str().unwrap().split(';').next().unwrap().to_owned());
     let retry_after = response.headers().contains_key("retry-after");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 use tower_handoff::Refusal;
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{
@@ -18,6 +18,7 @@ use tower_handoff::session::{
     VerifierHash,
 };
 
+use crate::support::evidence::oneshot;
 use crate::support::redis_server::RedisServer;
 
 /// Either store, counting what is asked of it; fails when told to.
@@ -232,7 +233,7 @@ where
     for cookie in cookies {
         request.headers_mut().append(COOKIE, cookie.clone());
     }
-    let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
+    let (parts, body) = oneshot(service, request).await.unwrap().into_parts();
     Answer::of(parts, body.collect().await.unwrap().to_bytes())
 }
 

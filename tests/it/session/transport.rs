@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, service_fn};
 use tower_handoff::session::{Session, SessionHeader, SessionLayer};
 
 use super::support::{Store, on_both};
+use crate::support::evidence::oneshot;
 
 /// One request with one header of its own; the answer's headers.
 async fn ask(
@@ -25,7 +26,7 @@ async fn ask(
     }));
     let request = Request::builder().header(header.0, header.1);
     let request = request.body(()).unwrap();
-    let answer = service.oneshot(request).await.unwrap();
+    let answer = oneshot(service, request).await.unwrap();
     answer.into_parts().0.headers
 }
 
@@ -115,7 +116,7 @@ async fn a_cookie_and_a_header_are_two_sessions() {
         session.set("user", "ada").unwrap();
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
-    let answer = cookies.layer(innermost).oneshot(Request::new(())).await;
+    let answer = oneshot(cookies.layer(innermost), Request::new(())).await;
     let answer = answer.unwrap();
     assert!(answer.headers().contains_key("session-token"));
     assert!(!answer.headers().contains_key("set-cookie"));

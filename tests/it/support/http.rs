@@ -12,6 +12,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::evidence;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A test that waits this long for an answer has failed.
@@ -146,6 +148,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::from(body.unwrap_or("").to_owned())))?;
+        let asked = request.headers().clone();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -161,7 +164,9 @@ impl Client {
             }
         };
         let (parts, body) = sent?.into_parts();
+        evidence::answer(&asked, &parts.headers);
         let body = body.collect().await?.to_bytes();
+        evidence::said(&body);
         let close = parts
             .headers
             .get(header::CONNECTION)

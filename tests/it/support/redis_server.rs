@@ -1,6 +1,8 @@
 //! A real `redis-server` of the test's own, stopped when the test ends, however it ends.
 
-use std::io::{BufRead, BufReader, Read};
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -36,22 +38,24 @@ impl RedisServer {
 
     /// Starts a server on `port` with further arguments, e.g. to come back after a kill.
     pub(crate) fn start_on(port: u16, arguments: &[&str]) -> Self {
+        let evidence = std::env::var_os("TOWER_HANDOFF_EVIDENCE").map(PathBuf::from);
+        Self::start_watched(port, arguments, evidence.as_deref())
+    }
+
+    /// As [`start_on`](Self::start_on), and leaves behind in `evidence` what the server held and
+    /// was sent: `evidence.rs`.
+    pub(crate) fn start_watched(port: u16, arguments: &[&str], evidence: Option<&Path>) -> Self {
         let dir = scratch_dir();
+        let name = dir.file_name().expect("named below");
+        let evidence = evidence.map(|folder| folder.join(name));
         let socket = dir.join("redis.sock");
         let mut watcher = Command::new("sh")
             .arg("-c")
             .arg(WATCHER)
             .arg(binary())
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args([
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--enable-debug-command",
-                "yes",
-            ])
-            .args(["--dir".as_ref(), dir.as_os_str()])
+            .args(["--save", "", "--enable-debug-command", "yes"])
+            .args(history(&dir, evidence.as_deref()))
             .args(["--unixsocket".as_ref(), socket.as_os_str()])
             .args(arguments)
             .stdin(Stdio::piped())
@@ -79,6 +83,9 @@ impl RedisServer {
         std::thread::spawn(move || {
             let _ = lines.read_to_end(&mut Vec::new());
         });
+        if let Some(evidence) = evidence {
+            keep_what_is_sent(port, &evidence);
+        }
         Self {
             watcher,
             pipe,
@@ -175,6 +182,46 @@ fn binary() -> PathBuf {
         "no redis-server found: run ./scripts/test, which installs one, or install it yourself (apt-get install redis-server)"
     );
     PathBuf::from(name)
+}
+
+/// Makes the server keep every key and value that it ever held, those that are gone included, as
+/// it wrote them: what it acknowledged is in the file, however it ends.
+fn history(dir: &Path, evidence: Option<&Path>) -> Vec<OsString> {
+    let arguments = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+    let Some(kept) = evidence.map(|path| path.with_extension("aof")) else {
+        let mut all = arguments(&["--appendonly", "no", "--dir"]);
+        all.push(dir.into());
+        return all;
+    };
+    std::fs::create_dir_all(&kept).expect("the evidence's folder is writable");
+    let mut all = arguments(&["--appendonly", "yes", "--appendfsync", "no"]);
+    all.extend(arguments(&["--auto-aof-rewrite-percentage", "0", "--dir"]));
+    all.push(kept.into());
+    all
+}
+
+/// Keeps every command with its arguments, messages to channels included.
+///
+/// Not of a server that wants a password from the start; and tests that close every connection
+/// leave a gap. What the server then wrote is in its history.
+fn keep_what_is_sent(port: u16, evidence: &Path) {
+    let path = evidence.with_extension("monitor");
+    let mut file = std::fs::File::create(path).expect("the evidence is writable");
+    let watch = move || -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.write_all(b"MONITOR\r\n")?;
+        stream.read_exact(&mut [0; 5])?;
+        Ok(stream)
+    };
+    let mut stream = watch();
+    std::thread::spawn(move || {
+        // Until the server is gone; bounded, because it may refuse one more client for ever.
+        for _ in 0..1000 {
+            let Ok(open) = &mut stream else { return };
+            let _ = std::io::copy(open, &mut file);
+            stream = watch();
+        }
+    });
 }
 
 /// A fresh directory for one server.

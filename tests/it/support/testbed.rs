@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+use super::evidence;
 use super::http::Client;
 use super::redis_server::signal;
 
@@ -78,6 +80,13 @@ fn command(variables: &[(&str, impl AsRef<OsStr>)]) -> Command {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    evidence::begin();
+    if let Some(folder) = evidence::folder() {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-testbed-{number}.log", std::process::id());
+        command.env("TRACE_FILE", folder.join(name));
+    }
     command
 }
 
@@ -193,6 +202,8 @@ async fn read_exit(mut lines: Lines<BufReader<ChildStdout>>, shell: &mut Child) 
         if let Some(mut stderr) = stderr {
             stderr.read_to_string(&mut log).await.expect("text");
         }
+        evidence::said(stdout.join("\n").as_bytes());
+        evidence::said(log.as_bytes());
         Exit {
             code: code.expect("the shell prints the exit code"),
             stdout,
