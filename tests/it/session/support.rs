@@ -18,6 +18,7 @@ use tower_handoff::session::{
     VerifierHash,
 };
 
+use crate::support::eventually::PATIENCE;
 use crate::support::redis_server::RedisServer;
 
 /// Either store, counting what is asked of it; fails when told to.
@@ -43,6 +44,13 @@ impl Store {
     pub(super) fn redis(server: &RedisServer) -> Self {
         let handle = RedisHandle::connect(&server.url()).unwrap();
         Self::of(Kind::Redis(handle.sessions()))
+    }
+
+    /// For tests in which Redis is never away, however busy the machine: an answer that comes late is
+    /// no outage there.
+    pub(super) fn patient(server: &RedisServer) -> Self {
+        let builder = RedisHandle::builder(server.url()).command_timeout(PATIENCE);
+        Self::of(Kind::Redis(builder.connect().unwrap().sessions()))
     }
 
     fn of(kind: Kind) -> Self {
