@@ -144,7 +144,7 @@ impl SessionStore for Store {
 pub(super) async fn on_both(test: impl AsyncFn(Store)) {
     test(Store::memory()).await;
     let server = RedisServer::start();
-    test(Store::redis(&server)).await;
+    test(Store::patient(&server)).await;
 }
 
 /// What every handler's response says.
