@@ -200,7 +200,7 @@ impl World {
     pub(super) fn redis() -> Self {
         let server = RedisServer::start();
         Self {
-            store: Store::redis(&server),
+            store: Store::patient(&server),
             server: Some(server),
         }
     }
@@ -208,7 +208,7 @@ impl World {
     /// The store as another instance has it: in Redis's case over a connection of its own.
     pub(super) fn elsewhere(&self) -> Store {
         match &self.server {
-            Some(server) => Store::redis(server),
+            Some(server) => Store::patient(server),
             None => self.store.clone(),
         }
     }
