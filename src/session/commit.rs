@@ -181,7 +181,11 @@ impl Core {
             return Ok(turn);
         }
         let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
-        turn.map_err(|late| SessionError::with_source(SessionErrorKind::Unavailable, late))
+        turn.map_err(|late| {
+            // Nobody said that the request can do without what is under way.
+            self.state().required = true;
+            SessionError::with_source(SessionErrorKind::Unavailable, late)
+        })
     }
 
     /// A session of its own for a request that has none, where it sets a field or logs in.

@@ -10,6 +10,22 @@ use crate::session::key::{FieldFor, FieldName, FieldOf};
 use crate::session::limits::{check_name, is_name};
 
 /// Changing fields: `set` and `remove` with the commit, `update` and `increment` at once.
+///
+/// ```
+/// use tower_handoff::session::{Key, Session, SessionError};
+///
+/// const TRIES: Key<i64> = Key::new("tries");
+///
+/// async fn wrong_password(session: Session) -> Result<i64, SessionError> {
+///     session.set("last-try", "wrong")?; // goes along with the increment
+///     session.increment(TRIES, 1).await
+/// }
+///
+/// async fn right_password(session: Session, name: &str) -> Result<(), SessionError> {
+///     session.bind(name)?;
+///     session.remove(TRIES)
+/// }
+/// ```
 impl Session {
     /// Sets a field. Never reads; a request without a session gets one.
     ///

@@ -16,8 +16,9 @@ use crate::session::error::{SessionError, SessionLayerMissing};
 /// [`set`](Self::set), [`remove`](Self::remove) and [`rotate`](Self::rotate) say is written when
 /// the handler has answered, before the response begins, and not at all where the status is 5xx,
 /// the handler panics, or the request is cancelled. [`update`](Self::update),
-/// [`increment`](Self::increment) and [`destroy`](Self::destroy) act at their await; where a clone
-/// in another task has begun one of these, the response waits for it, ten seconds at most.
+/// [`increment`](Self::increment), [`save`](Self::save) and [`destroy`](Self::destroy) act at
+/// their await; where a clone in another task has begun one of these, the response waits for it,
+/// whatever its status, for it may need its cookie: ten seconds at most.
 ///
 /// A field is named by a string, and its value is JSON; or by a [`Key`](crate::session::Key),
 /// which fixes the type and may name another format. The `_raw` methods take any bytes. Values
@@ -25,21 +26,28 @@ use crate::session::error::{SessionError, SessionLayerMissing};
 ///
 /// # Cost
 /// In round trips to the store: a request that does not touch its session 0, reads 1 however
-/// many, writes without reading 1, reads then writes 2, a new session 1, a login with it 1, `destroy` 1. Without
-/// a cookie that could be a token, reads cost 0. A request with several such cookies loads them
-/// at once before anything else, 1; a write without a read under a cookie that names no session
-/// any more costs one more.
+/// many, writes without reading 1, reads then writes 2, a new session 1, a login with it 1,
+/// `destroy` 1. Without a cookie that could be a token, reads cost 0. A request with several such
+/// cookies loads them at once before anything else, 1; a write without a read under a cookie that
+/// names no session any more costs one more; a rotation that the store did not answer, two more.
 ///
 /// # Errors
-/// Every method that reaches the store fails with [`SessionErrorKind::Unavailable`] or
-/// [`SessionErrorKind::OutcomeUnknown`] where the store is away or silent, and
-/// with [`Undecodable::Error`] as [`SessionErrorKind::Corrupt`] where what is stored is no session,
-/// or [`SessionErrorKind::Decode`] where a value is not what was asked for. No method that writes works
-/// after the response has begun: [`SessionErrorKind::Sealed`].
+/// Every method that reaches the store fails with [`Unavailable`] or [`OutcomeUnknown`] where the
+/// store is away or silent, and, with [`Undecodable::Error`], with [`Corrupt`] where what is stored
+/// is no session, or [`Decode`] where a value is not what was asked for. No method that writes
+/// works after the response has begun: [`Sealed`].
+///
+/// [`Undecodable::Error`]: crate::session::Undecodable::Error
+/// [`Unavailable`]: crate::session::SessionErrorKind::Unavailable
+/// [`OutcomeUnknown`]: crate::session::SessionErrorKind::OutcomeUnknown
+/// [`Corrupt`]: crate::session::SessionErrorKind::Corrupt
+/// [`Decode`]: crate::session::SessionErrorKind::Decode
+/// [`Sealed`]: crate::session::SessionErrorKind::Sealed
 ///
 /// # Cancel safety
 /// A future that is dropped has read nothing or everything. One that writes may or may not have
-/// written; fields that were to be written still are, with the next write.
+/// written; fields that were to be written still are, with the next write. `destroy` is carried
+/// out all the same.
 ///
 /// ```
 /// use tower_handoff::session::{Session, SessionError};
@@ -99,11 +107,22 @@ impl Session {
     /// from then on, the data and the public id stay. Call it wherever privileges change.
     ///
     /// Where there is no session at the commit, nothing happens; [`exists`](Self::exists) tells
-    /// before. A session that is created in the same request has a fresh secret anyway. Should the
-    /// store not answer at the commit (503), the old cookie may be useless without a new one.
+    /// before. A session that is created in the same request has a fresh secret anyway.
+    ///
+    /// Where the store does not answer, it is asked once more, so that the browser gets the cookie
+    /// that is good. Should it not answer then either (503), the old cookie may be useless without
+    /// a new one.
+    ///
+    /// ```
+    /// # use tower_handoff::session::{Session, SessionError};
+    /// async fn second_factor_given(session: Session) -> Result<(), SessionError> {
+    ///     session.rotate()?;
+    ///     session.set("level", &2)
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// [`SessionErrorKind::Sealed`].
+    /// [`Sealed`](crate::session::SessionErrorKind::Sealed).
     pub fn rotate(&self) -> Result<(), SessionError> {
         let mut state = self.core.state();
         state.check_cookie_open()?;
@@ -115,23 +134,47 @@ impl Session {
     /// Writes now what would be written when the handler has answered, a rotation included. A
     /// later 5xx does not undo it. Costs one command, none where there is nothing to write.
     ///
-    /// Dropped before the store has answered a rotation, it may leave the browser with an old
-    /// cookie, which is useless.
+    /// Dropped or failed, it may or may not have written; what it was to write, the commit writes.
+    /// Where it was to rotate, the response rotates whatever its status, so that the browser holds
+    /// a cookie that is good.
+    ///
+    /// ```
+    /// # use tower_handoff::session::{Session, SessionError};
+    /// async fn begin_import(session: Session) -> Result<(), SessionError> {
+    ///     session.set("import", "under way")?;
+    ///     session.save().await?; // seen by other requests while this one goes on
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// [`SessionErrorKind::Gone`], [`SessionErrorKind::TooLarge`]; see also [above](Self#errors).
+    /// [`Gone`](crate::session::SessionErrorKind::Gone) and
+    /// [`TooLarge`](crate::session::SessionErrorKind::TooLarge); see also [above](Self#errors).
     pub async fn save(&self) -> Result<(), SessionError> {
         self.core.write_now().await
     }
 
-    /// Ends the session now, everywhere, and forgets what was set and not written. The response
-    /// takes the cookie away. `false` where the request has no session that it may end.
+    /// Ends the session now, everywhere, and forgets what was set before and not written, also
+    /// where it fails. The response takes the cookie away. `false` where the request has no session
+    /// that it may end. One command.
     ///
-    /// The handle has no session afterwards; a later `set` starts a new one. A later 5xx does
-    /// not undo it.
+    /// What is set from then on starts a new session. A later 5xx does not undo it. Whoever it
+    /// fails for has been told, so it is not tried again.
+    ///
+    /// ```
+    /// # use tower_handoff::session::{Session, SessionError};
+    /// async fn log_out(session: Session) -> Result<&'static str, SessionError> {
+    ///     session.destroy().await?;
+    ///     Ok("bye")
+    /// }
+    /// ```
     ///
     /// # Errors
     /// See [above](Self#errors).
+    ///
+    /// # Cancel safety
+    /// Once polled it is carried out though nobody waits for it, by a task of its own, and the
+    /// response waits for that. Outside a tokio runtime, a dropped one may not have happened.
     pub async fn destroy(&self) -> Result<bool, SessionError> {
         let core = Arc::clone(&self.core);
         CarriedOut::new(async move { core.destroy().await }).await

@@ -30,8 +30,23 @@ use crate::session::transport::{SessionHeader, Transport};
 /// in all is taken for one without a session.
 ///
 /// Its own answers: 413 where the handler wrote more than the session may hold, 503 with
-/// `Retry-After` where the store was away at the commit, unless the handler can do without its
-/// session ([`Session::optional`](crate::session::Session::optional)). Nothing is written then.
+/// `Retry-After` where the store was away at the commit, unless the handler can do without what it
+/// set ([`Session::optional`](crate::session::Session::optional)). Nothing is written then.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_handoff::ConfigError;
+/// use tower_handoff::session::{MemorySessions, SessionExpiry, SessionLayer};
+///
+/// # fn main() -> Result<(), ConfigError> {
+/// let (idle, absolute) = (Duration::from_secs(15 * 60), Duration::from_secs(8 * 60 * 60));
+/// let sessions = SessionLayer::new(MemorySessions::new())
+///     .with_expiry(SessionExpiry::new(idle, absolute)?)
+///     .with_commit_when(|status| status.is_success() || status.is_redirection());
+/// # let _ = sessions;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SessionLayer(Arc<Options>);
 
@@ -90,7 +105,7 @@ impl SessionLayer {
 
     /// Says by the response's status whether to write what the handler set. Default: all but 5xx.
     ///
-    /// What acted at its await (`update`, `increment`, `destroy`) stays in any case.
+    /// What acted at its await (`update`, `increment`, `save`, `destroy`) stays in any case.
     #[must_use]
     pub fn with_commit_when(self, commit_when: fn(StatusCode) -> bool) -> Self {
         self.with(|options| options.commit_when = commit_when)

@@ -35,9 +35,12 @@ impl Session {
     /// otherwise in the same request. A session that was another user's leaves their list.
     ///
     /// A login under a session that ended meanwhile, and that the handler had looked at, is
-    /// [`CommitOutcome::Gone`](crate::session::CommitOutcome::Gone): nobody is logged in. Should the
-    /// store not answer at the commit (503), the user may be logged in with a cookie that nobody
-    /// has; the list shows it.
+    /// [`CommitOutcome::Gone`](crate::session::CommitOutcome::Gone): nobody is logged in, and the
+    /// handler's response stands unless
+    /// [`with_on_gone`](crate::session::SessionLayer::with_on_gone) answers. Of several users in
+    /// one request the last one counts. A login is never [`optional`](Self::optional): where the
+    /// store is away, the answer is 503. Should it not even say whether the login happened, the
+    /// user may be logged in with a cookie that nobody has; the list shows it.
     ///
     /// # Errors
     /// [`InvalidUser`](crate::session::SessionErrorKind::InvalidUser) where the name has not 1 to

@@ -14,7 +14,20 @@ use crate::session::policy::Undecodable;
 use crate::session::state::Known;
 
 /// Reading. The first of these methods loads the session, if the request presents a token, and all
-/// others go by what it found.
+/// others go by what it found: one round trip a request. Dropped, they have read nothing or
+/// everything.
+///
+/// ```
+/// use tower_handoff::session::{Session, SessionError};
+///
+/// async fn whoami(session: Session) -> Result<String, SessionError> {
+///     if !session.exists().await? {
+///         return Ok("nobody yet".to_owned());
+///     }
+///     let name: Option<String> = session.get("name").await?;
+///     Ok(name.unwrap_or_else(|| "nameless".to_owned()))
+/// }
+/// ```
 impl Session {
     /// A field's value, or `None` where there is no such field or no session.
     ///

@@ -17,7 +17,16 @@ impl Session {
     /// never shown loses no message. Where only one request may have it, remove it with
     /// [`update`](Self::update). A value that is no `T` is removed, too.
     ///
-    /// Costs a read and, where there is something, a write at the commit.
+    /// Costs a read and, where there is something, a write at the commit. Dropped, it has taken
+    /// nothing.
+    ///
+    /// ```
+    /// # use tower_handoff::session::{Session, SessionError};
+    /// async fn page(session: Session) -> Result<String, SessionError> {
+    ///     let notice: Option<String> = session.take("notice").await?;
+    ///     Ok(notice.unwrap_or_default())
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`Sealed`](crate::session::SessionErrorKind::Sealed), and
