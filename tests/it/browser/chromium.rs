@@ -53,6 +53,11 @@ impl Browser {
             format!("--user-data-dir={}", profile.0.display()),
             format!("--host-resolver-rules=MAP {HOST} 127.0.0.1"),
         ]});
+        // Some builds keep cookies from embedded requests whatever `SameSite` says.
+        options["prefs"] = json!({
+            "profile.block_third_party_cookies": false,
+            "profile.cookie_controls_mode": 0,
+        });
         if let Some(chromium) = std::env::var_os("CHROMIUM").filter(|path| !path.is_empty()) {
             options["binary"] = chromium.to_string_lossy().into();
         }
