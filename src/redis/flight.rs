@@ -26,6 +26,8 @@ pub(crate) struct Flight {
     commands: usize,
     timer: Pin<Box<Sleep>>,
     rings_at: Option<Instant>,
+    /// The timer rang; replies that had come by then still count.
+    rang: bool,
     /// Set by a time-out, cleared by any reply: when the connection is given up.
     doubted_until: Option<Instant>,
     timeout: Duration,
@@ -39,8 +41,11 @@ pub(crate) struct Flight {
 pub(crate) enum Event {
     /// The oldest batch was answered.
     Landed(Batch, Replies),
-    /// A deadline may have passed.
+    /// A deadline may have passed. Whoever reads the socket is to have a turn before the next
+    /// event: where this process stood still, replies may lie there.
     Rang,
+    /// A deadline may have passed, and no reply was there.
+    Due,
     /// The connection has ended.
     Lost(redis::RedisError),
 }
@@ -53,6 +58,7 @@ impl Flight {
             commands: 0,
             timer: Box::pin(tokio::time::sleep(timeout)),
             rings_at: None,
+            rang: false,
             doubted_until: None,
             timeout,
         }
@@ -93,8 +99,12 @@ impl Flight {
             {
                 return Poll::Ready(self.answered(result));
             }
+            if std::mem::take(&mut self.rang) {
+                return Poll::Ready(Event::Due);
+            }
             if self.rings_at.is_some() && self.timer.as_mut().poll(context).is_ready() {
                 self.rings_at = None;
+                self.rang = true;
                 return Poll::Ready(Event::Rang);
             }
             Poll::Pending
@@ -108,7 +118,7 @@ impl Flight {
         self.commands -= batch.as_ref().map_or(0, Batch::len);
         match (result, batch) {
             (Ok(replies), Some(batch)) => Event::Landed(batch, replies),
-            (Ok(_), None) => Event::Rang,
+            (Ok(_), None) => Event::Due,
             (Err(error), batch) => {
                 if let Some(batch) = batch {
                     batch.fail(&lost(Some(error.clone())));

@@ -20,7 +20,7 @@
 //! - **Time-outs.** No command waits longer than the command time-out, whatever Redis or the
 //!   network does. One that was sent and not answered fails with
 //!   [`Unknown`](RedisErrorKind::Unknown), because it may have been carried out; nothing is ever
-//!   sent twice.
+//!   sent twice. A reply that came while this process itself stood still counts.
 //! - **Replacement.** A connection that ends is replaced at once. One that left a command
 //!   unanswered, and then stays silent for half a time-out more, is replaced too: a router that
 //!   forgot the connection sends no error.

@@ -161,7 +161,8 @@ impl Supervisor {
                 biased;
                 event = flight.event() => match event {
                     Event::Lost(error) => return End::Lost(Some(error)),
-                    Event::Rang => if flight.expire().await {
+                    Event::Rang => tokio::task::yield_now().await,
+                    Event::Due => if flight.expire().await {
                         return End::Silent;
                     },
                     Event::Landed(batch, replies) => {

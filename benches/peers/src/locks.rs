@@ -8,7 +8,7 @@ use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockKey};
 
 use crate::Error;
 use crate::measure::{Series, header, row};
-use crate::server::Server;
+use crate::redis_server::Server;
 
 const LEASE: Duration = Duration::from_secs(10);
 const REPETITIONS: usize = 5;
@@ -67,20 +67,17 @@ impl Lock {
 pub async fn run(slice: Duration) -> Result<(), Error> {
     let server = Server::start()?;
     let url = server.url();
-    let connection = redis::Client::open(url.as_str())?
+    let connection = redis::Client::open(url)?
         .get_multiplexed_async_connection()
         .await?;
-    let redis = tower_handoff::RedisHandle::connect(&url)?;
+    let redis = tower_handoff::RedisHandle::connect(url)?;
     let variants = [
         (
             "raw",
             Lock::Raw(connection, Arc::new(redis::Script::new(RELEASE))),
         ),
         ("tower-handoff", Lock::Handoff(redis.locks())),
-        (
-            "rslock",
-            Lock::Rslock(rslock::LockManager::new(vec![url.as_str()])),
-        ),
+        ("rslock", Lock::Rslock(rslock::LockManager::new(vec![url]))),
     ];
     println!("\n## Locks, uncontended, {REPETITIONS} repetitions of {slice:?}, interleaved\n");
     header(&[

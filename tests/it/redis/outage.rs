@@ -138,6 +138,30 @@ async fn a_moment_of_silence_costs_a_command_but_not_the_connection() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_reply_that_came_while_this_process_stood_still_counts() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::builder(server.url())
+        .command_timeout(Duration::from_millis(500))
+        .connect()
+        .expect("good settings");
+    handle.ping().await.expect("it is up");
+    // On the one worker, as the supervisor: what blocks this task stops them both.
+    let stalled = tokio::spawn(async move {
+        let mut sleep = redis::cmd("DEBUG");
+        sleep.arg("SLEEP").arg("0.05");
+        let wire = handle.wire();
+        let answer = tokio::spawn(async move { wire.send(sleep).await });
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        answer.await.expect("no panic").expect("it was answered");
+        assert_eq!(*handle.wire().epochs().borrow(), 1, "the connection serves");
+    });
+    stalled.await.expect("the answer counts");
+}
+
 #[tokio::test]
 async fn a_redis_that_loads_its_data_is_away() {
     let server = RedisServer::start();
