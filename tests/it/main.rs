@@ -4,8 +4,8 @@ mod support;
 
 mod browser;
 mod e2e;
-mod fleet;
 mod evidence;
+mod fleet;
 mod floors;
 mod lifecycle;
 mod lock;

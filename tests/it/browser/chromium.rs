@@ -207,6 +207,7 @@ impl Profile {
 }
 
 impl Drop for Profile {
+    #[allow(clippy::disallowed_methods, reason = "a drop cannot await")]
     fn drop(&mut self) {
         // Processes that were just killed may still be on their way out.
         for _ in 0..50 {

@@ -7,7 +7,6 @@ use tower_handoff::session::{
 };
 
 use super::support::{Store, on_both, read, request, visit};
-use crate::support::evidence::oneshot;
 
 const OK: StatusCode = StatusCode::OK;
 

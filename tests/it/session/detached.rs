@@ -12,7 +12,6 @@ use tower_handoff::session::{
 
 use super::stage::{Op, Staged};
 use super::support::{Store, on_both, read, request, visit};
-use crate::support::evidence::oneshot;
 
 const OK: StatusCode = StatusCode::OK;
 
