@@ -3,6 +3,7 @@
 //! Floor 3.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,14 +143,13 @@ impl RedisHandle {
     }
 
     /// Runs a script: EVALSHA, and one EVAL where Redis does not know it. As [`send`](Self::send).
-    pub(crate) async fn run(
-        &self,
+    pub(crate) fn run<'a>(
+        &'a self,
         script: &Script,
         keys: &[&[u8]],
         args: &[&[u8]],
-    ) -> Result<Value, RedisError> {
+    ) -> impl Future<Output = Result<Value, RedisError>> + Send + use<'a> {
         self.ask(script.by_digest(keys, args), Some(script.text()))
-            .await
     }
 
     /// Wants the inbox's subscription, on this connection and all later ones.

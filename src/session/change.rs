@@ -64,7 +64,14 @@ impl ChangeSet {
 
     /// The fields with these changes: what is named is cut out, new values go to the end.
     pub(crate) fn merge_into(&self, old: &[u8]) -> Vec<u8> {
-        let mut merged = fields::without(old, self.new_size(), |name| {
+        self.merge_behind(&[], old)
+    }
+
+    /// As [`merge_into`](Self::merge_into), behind what stands in front of the fields.
+    pub(crate) fn merge_behind(&self, head: &[u8], old: &[u8]) -> Vec<u8> {
+        let mut merged = Vec::with_capacity(head.len() + old.len() + self.new_size());
+        merged.extend_from_slice(head);
+        fields::push_without(&mut merged, old, |name| {
             self.names().any(|changed| changed.as_bytes() == name)
         });
         self.push_new(&mut merged);
@@ -85,6 +92,12 @@ impl ChangeSet {
         self.new_values()
             .map(|(name, value)| fields::FIELD_HEAD + name.len() + value.len())
             .sum()
+    }
+
+    /// Bytes of all names, a length in front of each, and of the new fields.
+    #[cfg(feature = "redis")]
+    pub(crate) fn size(&self) -> usize {
+        self.names().map(|name| 1 + name.len()).sum::<usize>() + self.new_size()
     }
 
     /// Appends the new values, as fields.

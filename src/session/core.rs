@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::session::candidates::Candidates;
 use crate::session::error::{SessionError, StoreError, StoreErrorKind};
-use crate::session::expiry::renewal_window_ms;
+use crate::session::expiry::renewal_is_due;
 use crate::session::options::Options;
 use crate::session::policy::Undecodable;
 use crate::session::record::{SessionRecord, Verdict};
@@ -122,8 +122,7 @@ impl Core {
 
     /// Nobody waits for a renewal, and one that fails is repeated by the next request.
     fn renew_if_due(&self, token: &Token, record: &SessionRecord, now_ms: u64) {
-        let unused_ms = now_ms.saturating_sub(record.seen_ms());
-        if unused_ms < renewal_window_ms(record.idle_ms()) {
+        if !renewal_is_due(record.seen_ms(), record.idle_ms(), now_ms) {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {

@@ -52,9 +52,8 @@ pub(crate) fn push(fields: &mut Vec<u8>, name: &str, value: &[u8]) {
     fields.extend_from_slice(value);
 }
 
-/// The fields without those whose name `is_cut` picks, with `room` for more at the end.
-pub(crate) fn without(fields: &[u8], room: usize, is_cut: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let mut kept = Vec::with_capacity(fields.len() + room);
+/// Appends the fields but for those whose name `is_cut` picks.
+pub(crate) fn push_without(kept: &mut Vec<u8>, fields: &[u8], is_cut: impl Fn(&[u8]) -> bool) {
     let mut start = 0;
     for field in walk(fields) {
         if !is_cut(field.name) {
@@ -62,7 +61,6 @@ pub(crate) fn without(fields: &[u8], room: usize, is_cut: impl Fn(&[u8]) -> bool
         }
         start = field.end;
     }
-    kept
 }
 
 /// The value of a field; of the last one, should the name stand there twice.
@@ -85,10 +83,10 @@ pub(crate) fn add(fields: &[u8], name: &str, by: i64) -> Option<(Vec<u8>, i64)> 
     let current = find(fields, name).map_or(Some(0), counter)?;
     let sum = current.checked_add(by).filter(|sum| in_range(*sum))?;
     let text = sum.to_string();
-    let room = FIELD_HEAD + name.len() + text.len();
-    let mut fields = without(fields, room, |other| other == name.as_bytes());
-    push(&mut fields, name, text.as_bytes());
-    Some((fields, sum))
+    let mut changed = Vec::with_capacity(fields.len() + FIELD_HEAD + name.len() + text.len());
+    push_without(&mut changed, fields, |other| other == name.as_bytes());
+    push(&mut changed, name, text.as_bytes());
+    Some((changed, sum))
 }
 
 pub(crate) fn in_range(number: i64) -> bool {

@@ -223,17 +223,14 @@ impl Core {
             };
             let mut next = changes.clone();
             next.put(name, compute(old)?);
-            let whole = next.merge_into(record.fields());
-            let plan = Plan::ReplaceOrReport {
-                base: record.version(),
-                whole: &whole,
-            };
+            let plan = Plan::ReplaceOrReport(&record);
             let version = Version::random();
             match self
                 .save(&AS_THEY_ARE, &token, &next, version, plan, None)
                 .await?
             {
                 SaveOutcome::Saved(_) => {
+                    let whole = next.merge_into(record.fields());
                     let record = record.with(&[(VERSION, version.as_bytes())], &whole);
                     let mut state = self.state();
                     state.pending.settle(&changes);

@@ -1,6 +1,7 @@
 //! Sessions in Redis.
 
 mod reply;
+mod save;
 mod sessions;
 mod walk;
 
