@@ -3,7 +3,6 @@
 //! Floor 3.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,13 +142,22 @@ impl RedisHandle {
     }
 
     /// Runs a script: EVALSHA, and one EVAL where Redis does not know it. As [`send`](Self::send).
-    pub(crate) fn run<'a>(
-        &'a self,
+    pub(crate) async fn run(
+        &self,
         script: &Script,
         keys: &[&[u8]],
         args: &[&[u8]],
-    ) -> impl Future<Output = Result<Value, RedisError>> + Send + use<'a> {
-        self.ask(script.by_digest(keys, args), Some(script.text()))
+    ) -> Result<Value, RedisError> {
+        self.run_built(script, script.by_digest(keys, args)).await
+    }
+
+    /// As [`run`](Self::run), where the command is put together already.
+    pub(crate) async fn run_built(
+        &self,
+        script: &Script,
+        command: Cmd,
+    ) -> Result<Value, RedisError> {
+        self.ask(command, Some(script.text())).await
     }
 
     /// Wants the inbox's subscription, on this connection and all later ones.

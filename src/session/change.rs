@@ -83,7 +83,8 @@ impl ChangeSet {
         self.entries.iter().map(|entry| &*entry.name)
     }
 
-    fn new_values(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+    /// The fields that are set.
+    pub(crate) fn new_values(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         let entries = self.entries.iter();
         entries.filter_map(|entry| Some((&*entry.name, entry.value.as_ref()?)))
     }
@@ -100,8 +101,7 @@ impl ChangeSet {
         self.names().map(|name| 1 + name.len()).sum::<usize>() + self.new_size()
     }
 
-    /// Appends the new values, as fields.
-    pub(crate) fn push_new(&self, fields: &mut Vec<u8>) {
+    fn push_new(&self, fields: &mut Vec<u8>) {
         for (name, value) in self.new_values() {
             fields::push(fields, name, value);
         }

@@ -77,8 +77,9 @@ impl Core {
             }
             Some(ToLoad::Several) => {
                 let candidates = self.candidates();
-                let records = load_all(store, &candidates.tokens).await;
-                for (token, record) in candidates.tokens.iter().zip(records) {
+                let tokens: Vec<_> = candidates.tokens().collect();
+                let records = load_all(store, &tokens).await;
+                for (token, record) in tokens.iter().zip(records) {
                     found.add(token, record, store.now_ms());
                 }
                 if candidates.newer {

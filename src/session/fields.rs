@@ -46,10 +46,15 @@ pub(crate) fn is_sound(fields: &[u8]) -> bool {
 
 /// Appends a field. The caller has checked both lengths.
 pub(crate) fn push(fields: &mut Vec<u8>, name: &str, value: &[u8]) {
-    fields.push(name.len() as u8);
-    fields.extend_from_slice(&(value.len() as u32).to_be_bytes());
+    fields.extend_from_slice(&field_head(name, value));
     fields.extend_from_slice(name.as_bytes());
     fields.extend_from_slice(value);
+}
+
+/// What stands in front of a name. The caller has checked both lengths.
+pub(crate) fn field_head(name: &str, value: &[u8]) -> [u8; FIELD_HEAD] {
+    let [a, b, c, d] = (value.len() as u32).to_be_bytes();
+    [name.len() as u8, a, b, c, d]
 }
 
 /// Appends the fields but for those whose name `is_cut` picks.

@@ -1,11 +1,15 @@
 //! What `save.lua` is told and what it replies.
 //! Floor 4.
 
-use ::redis::Value;
+use std::io::Write;
+
+use ::redis::{Cmd, RedisWrite, Value};
 use bytes::Bytes;
 
+use crate::redis::script::push_pieces;
 use crate::session::error::StoreError;
 use crate::session::expiry::renewal_is_due;
+use crate::session::fields::field_head;
 use crate::session::head::{flags_of, persistent_of};
 use crate::session::record::{SessionRecord, Version};
 use crate::session::redis::reply::{ABSENT, refused, surprise};
@@ -15,84 +19,76 @@ use crate::session::token::VerifierHash;
 /// Plan, verifier, two versions, limit, time.
 const PACKED: usize = 1 + VerifierHash::BYTES + 2 * Version::BYTES + 4 + 8;
 
-/// The arguments of one run. The script's comment says what each means.
-pub(super) struct SaveRequest<'a> {
-    /// The session as it was read, where it may be replaced without another look at it.
-    mark: &'a [u8],
-    whole: Vec<u8>,
-    packed: [u8; PACKED],
-    /// Names to cut, then new fields.
-    delta: Vec<u8>,
-    names: usize,
-    add: Option<(&'a str, String)>,
-    special: Option<Special<'a>>,
+/// A run of the script, of what `begin` makes room for: arguments and bytes. The script's comment says
+/// what each argument means.
+pub(super) fn save_command(
+    begin: impl FnOnce(usize, usize) -> Cmd,
+    save: &Save<'_>,
+    now_ms: u64,
+) -> Cmd {
+    let (plan, base) = match save.plan {
+        Plan::Merge => (b'M', None),
+        Plan::ReplaceOrMerge(base) => (b'W', Some(base)),
+        Plan::ReplaceOrReport(base) => (b'C', Some(base)),
+        Plan::Add { .. } => (b'A', None),
+    };
+    let whole = base.map_or_else(Vec::new, |base| save.whole(base));
+    let mark = base.filter(|base| {
+        let grows = whole.len() > base.as_bytes().len();
+        let fits = !grows || whole.len() - base.head().len() <= save.limit;
+        let due = renewal_is_due(base.seen_ms(), base.idle_ms(), now_ms);
+        fits && !due && !save.is_special()
+    });
+    let mark = mark.map_or(&[][..], SessionRecord::mark);
+    let rest = 64 + save.changes.size();
+    let mut command = begin(13, mark.len() + whole.len() + PACKED + rest);
+    command.arg(mark).arg(whole);
+    command.arg(&packed(plan, save, base, now_ms));
+    let changes = save.changes;
+    {
+        let mut names = command.writer_for_next_arg();
+        for name in changes.names() {
+            let _ = names.write_all(&[name.len() as u8]);
+            let _ = names.write_all(name.as_bytes());
+        }
+    }
+    {
+        let mut new = command.writer_for_next_arg();
+        for (name, value) in changes.new_values() {
+            let _ = new.write_all(&field_head(name, value));
+            let _ = new.write_all(name.as_bytes());
+            let _ = new.write_all(value);
+        }
+    }
+    match save.plan {
+        Plan::Add { name, by } => _ = command.arg(name).arg(by),
+        _ if save.is_special() => _ = command.arg("").arg(""),
+        _ => {}
+    }
+    if save.is_special() {
+        push_special(&mut command, save);
+    }
+    command
 }
 
 /// What changes beside fields: the secret, the session's terms.
-struct Special<'a> {
-    next: &'a [u8],
-    idle: String,
-    absolute: String,
-    user: String,
-    label: String,
-    flags: String,
-}
-
-impl<'a> SaveRequest<'a> {
-    pub(super) fn new(save: &'a Save<'_>, now_ms: u64) -> Self {
-        let (plan, base) = match save.plan {
-            Plan::Merge => (b'M', None),
-            Plan::ReplaceOrMerge(base) => (b'W', Some(base)),
-            Plan::ReplaceOrReport(base) => (b'C', Some(base)),
-            Plan::Add { .. } => (b'A', None),
-        };
-        let whole = base.map_or_else(Vec::new, |base| save.whole(base));
-        let mark = base.filter(|base| {
-            let grows = whole.len() > base.as_bytes().len();
-            let fits = !grows || whole.len() - base.head().len() <= save.limit;
-            let due = renewal_is_due(base.seen_ms(), base.idle_ms(), now_ms);
-            fits && !due && !save.is_special()
-        });
-        let mut delta = Vec::with_capacity(save.changes.size());
-        for name in save.changes.names() {
-            delta.push(name.len() as u8);
-            delta.extend_from_slice(name.as_bytes());
-        }
-        let names = delta.len();
-        save.changes.push_new(&mut delta);
-        Self {
-            mark: mark.map_or(&[], SessionRecord::mark),
-            packed: packed(plan, save, base, now_ms),
-            whole,
-            delta,
-            names,
-            add: match save.plan {
-                Plan::Add { name, by } => Some((name, by.to_string())),
-                _ => None,
-            },
-            special: save.is_special().then(|| Special::new(save)),
-        }
+fn push_special(command: &mut Cmd, save: &Save<'_>) {
+    let terms = save.terms;
+    let next = save.rotate_to.as_ref().map(|hash| &hash.as_bytes()[..]);
+    command.arg(next.unwrap_or_default());
+    match &terms.expiry {
+        Some(expiry) => command.arg(expiry.idle_ms()).arg(expiry.absolute_ms()),
+        None => command.arg("").arg(""),
+    };
+    for text in [&terms.user, &terms.label] {
+        // A colon tells a text that is empty from none at all.
+        let text = text.as_deref().map(|text| [b":", text.as_bytes()]);
+        push_pieces(command, text.into_iter().flatten());
     }
-
-    /// As few as say it all: each of them costs Redis.
-    pub(super) fn with_arguments<T>(&self, run: impl FnOnce(&[&[u8]]) -> T) -> T {
-        let (names, new) = self.delta.split_at(self.names);
-        let (name, by) = match &self.add {
-            Some((name, by)) => (name.as_bytes(), by.as_bytes()),
-            None => (&[][..], &[][..]),
-        };
-        let few = [self.mark, &self.whole, &self.packed, names, new, name, by];
-        match &self.special {
-            Some(special) => {
-                let mut all = [&[][..]; 13];
-                all[..7].copy_from_slice(&few);
-                all[7..].copy_from_slice(&special.arguments());
-                run(&all)
-            }
-            None if self.add.is_some() => run(&few),
-            None => run(&few[..5]),
-        }
-    }
+    match terms.persistent {
+        Some(persistent) => command.arg(flags_of(persistent)),
+        None => command.arg(""),
+    };
 }
 
 fn packed(plan: u8, save: &Save<'_>, base: Option<&SessionRecord>, now_ms: u64) -> [u8; PACKED] {
@@ -112,39 +108,6 @@ fn packed(plan: u8, save: &Save<'_>, base: Option<&SessionRecord>, now_ms: u64) 
     put(&limit.to_be_bytes());
     put(&now_ms.to_be_bytes());
     packed
-}
-
-impl<'a> Special<'a> {
-    fn new(save: &'a Save<'_>) -> Self {
-        let terms = save.terms;
-        let expiry = terms.expiry.as_ref();
-        // Tells a text that is empty from none at all.
-        let said = |text: Option<&str>| text.map_or_else(String::new, |text| format!(":{text}"));
-        let number = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
-        Self {
-            next: (save.rotate_to.as_ref()).map_or(&[], |hash| hash.as_bytes()),
-            idle: number(expiry.map(|expiry| expiry.idle_ms())),
-            absolute: number(expiry.map(|expiry| expiry.absolute_ms())),
-            user: said(terms.user.as_deref()),
-            label: said(terms.label.as_deref()),
-            flags: number(
-                terms
-                    .persistent
-                    .map(|persistent| flags_of(persistent).into()),
-            ),
-        }
-    }
-
-    fn arguments(&self) -> [&[u8]; 6] {
-        [
-            self.next,
-            self.idle.as_bytes(),
-            self.absolute.as_bytes(),
-            self.user.as_bytes(),
-            self.label.as_bytes(),
-            self.flags.as_bytes(),
-        ]
-    }
 }
 
 /// What became of it, and Redis's time, where the script had to look at its clock.

@@ -1,15 +1,15 @@
 //! Sessions in Redis: one string each, read by GET, written by scripts.
 //! Floor 4.
 
-use ::redis::Value;
+use ::redis::{Cmd, Value};
 
 use crate::redis::handle::RedisHandle;
-use crate::redis::script::{Script, script};
+use crate::redis::script::{Script, push_pieces, script};
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
 use crate::session::redis::reply::{ABSENT, refused, store_error, surprise};
-use crate::session::redis::save::{SaveRequest, save_reply};
+use crate::session::redis::save::{save_command, save_reply};
 use crate::session::redis::walk::walk;
 use crate::session::save::{NewSession, Save, SaveOutcome};
 use crate::session::store::SessionStore;
@@ -51,18 +51,15 @@ impl RedisHandle {
 }
 
 impl RedisSessions {
-    fn key(&self, id: &SessionId) -> Vec<u8> {
-        self.0.keyspace().key("s1", &id.to_string(), "")
+    /// A command on a session's key, begun with room for so many arguments of so many bytes.
+    fn on_session(&self, script: &Script, id: &SessionId, args: usize, bytes: usize) -> Cmd {
+        let mut text = [0; SessionId::TEXT];
+        let key = self.0.keyspace().key_pieces("s1", id.text(&mut text), "");
+        script.on_key(&key, args, bytes)
     }
 
-    fn run<'a>(
-        &'a self,
-        script: &Script,
-        id: &SessionId,
-        arguments: &[&[u8]],
-    ) -> impl Future<Output = Result<Value, StoreError>> + Send + use<'a> {
-        let reply = self.0.run(script, &[&self.key(id)], arguments);
-        async move { reply.await.map_err(store_error) }
+    async fn run(&self, script: &Script, command: Cmd) -> Result<Value, StoreError> {
+        (self.0.run_built(script, command).await).map_err(store_error)
     }
 
     /// Runs a script that replies one number: done, absent, or Redis's time where it did something.
@@ -72,7 +69,9 @@ impl RedisSessions {
         id: &SessionId,
         verifier: &VerifierHash,
     ) -> Result<bool, StoreError> {
-        match self.run(script, id, &[verifier.as_bytes()]).await? {
+        let mut command = self.on_session(script, id, 1, VerifierHash::BYTES);
+        command.arg(verifier.as_bytes());
+        match self.run(script, command).await? {
             Value::Int(0) => Ok(true),
             Value::Int(ABSENT) => Ok(false),
             Value::Int(code) if code < FIRST_TIME => Err(refused(code)),
@@ -91,8 +90,12 @@ impl SessionStore for RedisSessions {
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        let mut get = ::redis::cmd("GET");
-        get.arg(self.key(id));
+        let mut text = [0; SessionId::TEXT];
+        let key = self.0.keyspace().key_pieces("s1", id.text(&mut text), "");
+        let bytes = key.iter().map(|piece| piece.len()).sum::<usize>();
+        let mut get = Cmd::with_capacity(2, "GET".len() + bytes);
+        get.arg("GET");
+        push_pieces(&mut get, key);
         match self.0.send(get).await.map_err(store_error)? {
             Value::Nil => Ok(None),
             Value::BulkString(bytes) => SessionRecord::decode(bytes).map(Some),
@@ -104,17 +107,15 @@ impl SessionStore for RedisSessions {
         // Its times are Redis's to say.
         let record = new.record(0);
         let (before, after) = record.around_clocks();
-        let idle = new.expiry.idle_ms().to_string();
-        let absolute = new.expiry.absolute_ms().to_string();
         let user = new.terms.user.as_deref().unwrap_or_default();
-        let arguments: [&[u8]; 5] = [
-            before,
-            after,
-            idle.as_bytes(),
-            absolute.as_bytes(),
-            user.as_bytes(),
-        ];
-        match self.run(&CREATE, id, &arguments).await? {
+        let bytes = record.as_bytes().len() + 2 * 13 + user.len();
+        let mut command = self.on_session(&CREATE, id, 5, bytes);
+        command.arg(before).arg(after);
+        command
+            .arg(new.expiry.idle_ms())
+            .arg(new.expiry.absolute_ms())
+            .arg(user);
+        match self.run(&CREATE, command).await? {
             Value::Int(0) => Ok(false),
             Value::Int(now) if now >= FIRST_TIME => {
                 self.0.observe_time(now.unsigned_abs());
@@ -125,13 +126,13 @@ impl SessionStore for RedisSessions {
     }
 
     async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
-        let request = SaveRequest::new(save, self.0.now_ms());
         let script = match save.terms.is_empty() {
             true => &SAVE,
             false => &SAVE_AND_LIST,
         };
-        let reply = request.with_arguments(|arguments| self.run(script, id, arguments));
-        match save_reply(reply.await?, save, self.0.now_ms())? {
+        let begin = |args, bytes| self.on_session(script, id, args, bytes);
+        let command = save_command(begin, save, self.0.now_ms());
+        match save_reply(self.run(script, command).await?, save, self.0.now_ms())? {
             (outcome, Some(now)) => {
                 self.0.observe_time(now);
                 Ok(outcome)
