@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::session::candidates::Candidates;
 use crate::session::error::{SessionError, StoreError, StoreErrorKind};
-use crate::session::expiry::renewal_is_due;
+use crate::session::expiry::{renewal_is_due, renewal_window_ms};
 use crate::session::options::Options;
 use crate::session::policy::Undecodable;
 use crate::session::record::{SessionRecord, Verdict};
@@ -121,7 +121,8 @@ impl Core {
         }
     }
 
-    /// Nobody waits for a renewal, and one that fails is repeated by the next request.
+    /// Nobody waits for a renewal, and one that fails is repeated by the next request. Of many
+    /// requests at a time, one sends it.
     fn renew_if_due(&self, token: &Token, record: &SessionRecord, now_ms: u64) {
         if !renewal_is_due(record.seen_ms(), record.idle_ms(), now_ms) {
             return;
@@ -129,11 +130,19 @@ impl Core {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
+        let window_ms = renewal_window_ms(record.idle_ms());
+        let Some(claim) = self.options.renewals.claim(token.id(), now_ms, window_ms) else {
+            return;
+        };
         let (store, token) = (Arc::clone(&self.options.store), *token);
         runtime.spawn(async move {
-            if let Err(error) = store.renew(token.id(), &token.hash()).await {
-                let error: &dyn std::error::Error = &error;
-                debug!(session = %token.id(), error, "session not renewed");
+            match store.renew(token.id(), &token.hash()).await {
+                Ok(true) => claim.keep(),
+                Ok(false) => {}
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    debug!(session = %token.id(), error, "session not renewed");
+                }
             }
         });
     }

@@ -48,6 +48,7 @@ impl SessionLayer {
             responder: Responder::default(),
             commit_when: |status| !status.is_server_error(),
             commits: Arc::default(),
+            renewals: Arc::default(),
             on_gone: None,
         }))
     }
@@ -142,6 +143,7 @@ impl fmt::Debug for SessionLayer {
             responder,
             commit_when: _,
             commits: _,
+            renewals: _,
             on_gone: _,
         } = &*self.0;
         f.debug_struct("SessionLayer")

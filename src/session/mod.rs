@@ -77,6 +77,7 @@ mod policy;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod renewals;
 mod save;
 mod service;
 mod state;
