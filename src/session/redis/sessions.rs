@@ -31,6 +31,10 @@ const FIRST_TIME: i64 = 8;
 /// A session is one string under `{prefix}:s1:{{id}}`, which Redis itself expires. Each operation is
 /// one command: `load` a GET, the others a script of one key.
 ///
+/// A save of what was read replaces it, if nobody wrote between: Redis compares a hundred bytes and
+/// sets. Else the script merges, by splicing the bytes of the fields. That costs Redis as much CPU as
+/// `cmsgpack` would up to 1 KB, and at 16 KB 0.6 of it; `benches/session_merge.rs` measures both.
+///
 /// The sessions of a user are listed in a sorted set under `{prefix}:u1:{{user}}`, the name
 /// percent-encoded. The scripts that log a user in and out write it along. It expires with the last
 /// session that was in it. Should Redis have evicted it, the renewals of the sessions enter them again;
