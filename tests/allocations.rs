@@ -1,10 +1,27 @@
-//! What a request costs that no layer has anything to do for, in allocations.
+//! What requests cost in allocations: those that no layer has anything to do for, and those that use
+//! a session in Redis.
 
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the integration tests, which use all of it"
+)]
+#[path = "it/support/redis_server.rs"]
+mod redis_server;
 #[path = "../benches/support/stack.rs"]
 mod stack;
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout as MemoryLayout, System};
 use std::cell::Cell;
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderValue, Request, Response};
+use http_body_util::Full;
+use tower::{Layer, Service, service_fn};
+use tower_handoff::redis::RedisHandle;
+use tower_handoff::session::{Session, SessionLayer};
 
 struct Counting;
 
@@ -18,18 +35,18 @@ thread_local! {
 )]
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+    unsafe fn alloc(&self, layout: MemoryLayout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: MemoryLayout) {
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
 
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+    unsafe fn realloc(&self, pointer: *mut u8, layout: MemoryLayout, size: usize) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(pointer, layout, size) }
@@ -106,5 +123,104 @@ fn an_untouched_request_allocates_within_its_budget_in_axum() {
         let all = allocations(stack::axum_stack("all four")) - no_ops;
         println!("{report}all four: {all:+.2}");
         assert!(all <= 8.0, "{report}all four: {all:+.2} of at most 8");
+    });
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    Read,
+    BlindWrite,
+    ReadThenWrite,
+    Increment,
+}
+
+async fn work(work: Work, session: Session) {
+    if matches!(work, Work::Read | Work::ReadThenWrite) {
+        let value: Option<String> = session.get("field7").await.expect("Redis answers");
+        assert_eq!(value.map(|value| value.len()), Some(40));
+    }
+    if matches!(work, Work::BlindWrite | Work::ReadThenWrite) {
+        // Forty characters, and none of the handler's own allocations.
+        let value = "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
+        session.set("field7", value).expect("within the limits");
+    }
+    if matches!(work, Work::Increment) {
+        let sum = session.increment("count", 1).await;
+        assert!(sum.expect("Redis answers") > 0);
+    }
+}
+
+/// Allocations of one request with this cookie, of many that are alike.
+async fn allocations_of<S, B>(mut service: S, cookie: &HeaderValue) -> f64
+where
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+{
+    let mut before = 0;
+    for round in 0..600 {
+        if round == 200 {
+            before = ALLOCATIONS.with(Cell::get);
+        }
+        let mut request = Request::new(());
+        request.headers_mut().insert(COOKIE, cookie.clone());
+        let Ok(response) = service.call(request).await;
+        assert!(response.status().is_success());
+    }
+    let after = ALLOCATIONS.with(Cell::get);
+    f64::from(u32::try_from(after - before).expect("a small number")) / 400.0
+}
+
+/// Ten fields of about fifty bytes, as a usual session.
+async fn ten_fields(layer: &SessionLayer) -> HeaderValue {
+    let mut service = layer.layer(service_fn(async |request: Request<()>| {
+        let session = Session::from_extensions(request.extensions()).expect("the layer is there");
+        for field in 0..10 {
+            let set = session.set(&format!("field{field}"), &"x".repeat(40));
+            set.expect("within the limits");
+        }
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let Ok(response) = service.call(Request::new(())).await;
+    let cookie = response.headers()[SET_COOKIE].to_str().expect("ASCII");
+    HeaderValue::from_str(cookie.split(';').next().expect("a pair")).expect("a value")
+}
+
+/// All that happens on the thread counts, and all happens on this one: layer, supervisor of the
+/// connection, client.
+#[test]
+fn a_request_that_uses_a_session_in_redis_allocates_within_its_budget() {
+    let server = redis_server::RedisServer::start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let redis = RedisHandle::connect(&server.url()).expect("the url is well-formed");
+        let layer = SessionLayer::new(redis.sessions());
+        let cookie = ten_fields(&layer).await;
+        let bare = service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+        let bare = allocations_of(bare, &cookie).await;
+        let mut report = String::new();
+        let mut over = false;
+        for (name, kind, budget) in [
+            ("read", Work::Read, 18.0),
+            ("read then write", Work::ReadThenWrite, 34.0),
+            ("blind write", Work::BlindWrite, 24.0),
+            ("increment", Work::Increment, 16.0),
+        ] {
+            let service = layer.layer(service_fn(move |request: Request<()>| {
+                let session = Session::from_extensions(request.extensions()).cloned();
+                async move {
+                    work(kind, session.expect("the layer is there")).await;
+                    Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+                }
+            }));
+            let added = allocations_of(service, &cookie).await - bare;
+            report += &format!("{name}: {added:+.2} of at most {budget}\n");
+            over |= added > budget;
+        }
+        println!("{report}");
+        assert!(!over, "{report}");
     });
 }

@@ -148,8 +148,16 @@ impl RedisHandle {
         keys: &[&[u8]],
         args: &[&[u8]],
     ) -> Result<Value, RedisError> {
-        self.ask(script.by_digest(keys, args), Some(script.text()))
-            .await
+        self.run_built(script, script.by_digest(keys, args)).await
+    }
+
+    /// As [`run`](Self::run), where the command is put together already.
+    pub(crate) async fn run_built(
+        &self,
+        script: &Script,
+        command: Cmd,
+    ) -> Result<Value, RedisError> {
+        self.ask(command, Some(script.text())).await
     }
 
     /// Wants the inbox's subscription, on this connection and all later ones.

@@ -42,6 +42,16 @@ impl Keyspace {
     ///
     /// `kind` names the purpose and the format: `s1`, `l1`. `tag` must hold no brace.
     pub(crate) fn key(&self, kind: &str, tag: &str, suffix: &str) -> Vec<u8> {
+        self.key_pieces(kind, tag, suffix).concat()
+    }
+
+    /// What [`key`](Self::key) is put together from.
+    pub(crate) fn key_pieces<'a>(
+        &'a self,
+        kind: &'a str,
+        tag: &'a str,
+        suffix: &'a str,
+    ) -> [&'a [u8]; 7] {
         debug_assert!(
             !tag.contains(['{', '}']),
             "a brace in a tag breaks the hash tag"
@@ -55,7 +65,6 @@ impl Keyspace {
             b"}",
             suffix.as_bytes(),
         ]
-        .concat()
     }
 
     /// The name of a pub/sub channel, which belongs to no slot: `{prefix}:{kind}:{name}`.

@@ -2,7 +2,10 @@
 //!
 //! Floor 3.
 
+use std::io::Write;
 use std::sync::LazyLock;
+
+use redis::RedisWrite;
 
 /// A script that is compiled in; `static SAVE: Script = script!("save.lua");`.
 #[derive(Debug)]
@@ -35,6 +38,29 @@ impl Script {
             command.arg(*part);
         }
         command
+    }
+
+    /// `EVALSHA` as far as its only key, with room for so many arguments of so many bytes in all.
+    pub(crate) fn on_key(&self, key: &[&[u8]], args: usize, bytes: usize) -> redis::Cmd {
+        let digest = self.digest();
+        let bytes = key.iter().map(|piece| piece.len()).sum::<usize>() + bytes;
+        let mut command =
+            redis::Cmd::with_capacity(4 + args, "EVALSHA".len() + digest.len() + "1".len() + bytes);
+        command.arg("EVALSHA").arg(digest).arg(1);
+        push_pieces(&mut command, key.iter().copied());
+        command
+    }
+}
+
+/// An argument that lies about in pieces: put together where it is sent from, not before.
+pub(crate) fn push_pieces<'a>(
+    command: &mut redis::Cmd,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) {
+    let mut argument = command.writer_for_next_arg();
+    for piece in pieces {
+        // Memory takes everything.
+        let _ = argument.write_all(piece);
     }
 }
 

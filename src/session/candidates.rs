@@ -13,8 +13,10 @@ const CANDIDATES_MAX: usize = 4;
 /// What the request presents, unverified.
 #[derive(Clone, Default)]
 pub(crate) struct Candidates {
-    /// Up to four, in the order in which the browser sent them: the most specific path first.
-    pub(crate) tokens: Vec<Token>,
+    /// In the order in which the browser sent them: the most specific path first.
+    pub(crate) first: Option<Token>,
+    /// Up to three more. Rarely any.
+    pub(crate) others: Vec<Token>,
     /// There is one that only a newer version can read.
     pub(crate) newer: bool,
 }
@@ -39,14 +41,20 @@ impl Candidates {
         let mut found = Self::default();
         for value in values {
             match Token::parse(value) {
-                Parsed::Token(token) if found.tokens.len() < CANDIDATES_MAX => {
-                    found.tokens.push(token);
+                Parsed::Token(token) if found.first.is_none() => found.first = Some(token),
+                Parsed::Token(token) if found.others.len() + 1 < CANDIDATES_MAX => {
+                    found.others.push(token);
                 }
                 Parsed::Newer => found.newer = true,
                 _ => {}
             }
         }
         found
+    }
+
+    /// All of them.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
+        self.first.iter().chain(&self.others).copied()
     }
 }
 
@@ -65,14 +73,14 @@ mod tests {
         );
         let header = HeaderValue::from_bytes(header.as_bytes()).unwrap();
         let found = Candidates::in_cookies("session", [&header].into_iter());
-        let hashes: Vec<_> = found.tokens.iter().map(Token::hash).collect();
+        let hashes: Vec<_> = found.tokens().map(|token| token.hash()).collect();
         assert_eq!(hashes, [a.hash(), b.hash()]);
         assert!(!found.newer);
         let many = HeaderValue::from_str(&format!("session={};", a.expose()).repeat(9)).unwrap();
         assert_eq!(
             Candidates::in_cookies("session", [&many].into_iter())
-                .tokens
-                .len(),
+                .tokens()
+                .count(),
             4
         );
     }

@@ -64,7 +64,14 @@ impl ChangeSet {
 
     /// The fields with these changes: what is named is cut out, new values go to the end.
     pub(crate) fn merge_into(&self, old: &[u8]) -> Vec<u8> {
-        let mut merged = fields::without(old, self.new_size(), |name| {
+        self.merge_behind(&[], old)
+    }
+
+    /// As [`merge_into`](Self::merge_into), behind what stands in front of the fields.
+    pub(crate) fn merge_behind(&self, head: &[u8], old: &[u8]) -> Vec<u8> {
+        let mut merged = Vec::with_capacity(head.len() + old.len() + self.new_size());
+        merged.extend_from_slice(head);
+        fields::push_without(&mut merged, old, |name| {
             self.names().any(|changed| changed.as_bytes() == name)
         });
         self.push_new(&mut merged);
@@ -76,7 +83,8 @@ impl ChangeSet {
         self.entries.iter().map(|entry| &*entry.name)
     }
 
-    fn new_values(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+    /// The fields that are set.
+    pub(crate) fn new_values(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         let entries = self.entries.iter();
         entries.filter_map(|entry| Some((&*entry.name, entry.value.as_ref()?)))
     }
@@ -87,8 +95,13 @@ impl ChangeSet {
             .sum()
     }
 
-    /// Appends the new values, as fields.
-    pub(crate) fn push_new(&self, fields: &mut Vec<u8>) {
+    /// Bytes of all names, a length in front of each, and of the new fields.
+    #[cfg(feature = "redis")]
+    pub(crate) fn size(&self) -> usize {
+        self.names().map(|name| 1 + name.len()).sum::<usize>() + self.new_size()
+    }
+
+    fn push_new(&self, fields: &mut Vec<u8>) {
         for (name, value) in self.new_values() {
             fields::push(fields, name, value);
         }

@@ -129,17 +129,7 @@ impl Core {
             } => (token, record, was_live),
         };
         let next = rotate.then(|| self.next(&token));
-        let whole;
-        let plan = match &record {
-            Some(record) => {
-                whole = changes.merge_into(record.fields());
-                Plan::ReplaceOrMerge {
-                    base: record.version(),
-                    whole: &whole,
-                }
-            }
-            None => Plan::Merge,
-        };
+        let plan = record.as_ref().map_or(Plan::Merge, Plan::ReplaceOrMerge);
         let version = Version::random();
         let save = self.save(&terms, &token, &changes, version, plan, next.as_ref());
         let outcome = match next {

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::session::candidates::Candidates;
 use crate::session::error::{SessionError, StoreError, StoreErrorKind};
-use crate::session::expiry::renewal_window_ms;
+use crate::session::expiry::{renewal_is_due, renewal_window_ms};
 use crate::session::options::Options;
 use crate::session::policy::Undecodable;
 use crate::session::record::{SessionRecord, Verdict};
@@ -78,8 +78,9 @@ impl Core {
             }
             ToLoad::Several => {
                 let candidates = self.candidates();
-                let records = load_all(store, &candidates.tokens).await;
-                for (token, record) in candidates.tokens.iter().zip(records) {
+                let tokens: Vec<_> = candidates.tokens().collect();
+                let records = load_all(store, &tokens).await;
+                for (token, record) in tokens.iter().zip(records) {
                     found.add(token, record, store.now_ms());
                 }
                 if candidates.newer {
@@ -131,27 +132,36 @@ impl Core {
         match (&state.known, &state.unanswered) {
             (Known::Several(candidates), _) => candidates.clone(),
             (Known::Rotating, Some(sent)) => Candidates {
-                tokens: vec![sent.after, sent.before],
+                first: Some(sent.after),
+                others: vec![sent.before],
                 newer: false,
             },
             _ => Candidates::default(),
         }
     }
 
-    /// Nobody waits for a renewal, and one that fails is repeated by the next request.
+    /// Nobody waits for a renewal, and one that fails is repeated by the next request. Of many
+    /// requests at a time, one sends it.
     fn renew_if_due(&self, token: &Token, record: &SessionRecord, now_ms: u64) {
-        let unused_ms = now_ms.saturating_sub(record.seen_ms());
-        if unused_ms < renewal_window_ms(record.idle_ms()) {
+        if !renewal_is_due(record.seen_ms(), record.idle_ms(), now_ms) {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
+        let window_ms = renewal_window_ms(record.idle_ms());
+        let Some(claim) = self.options.renewals.claim(token.id(), now_ms, window_ms) else {
+            return;
+        };
         let (store, token) = (Arc::clone(&self.options.store), *token);
         runtime.spawn(async move {
-            if let Err(error) = store.renew(token.id(), &token.hash()).await {
-                let error: &dyn std::error::Error = &error;
-                debug!(session = %token.id(), error, "session not renewed");
+            match store.renew(token.id(), &token.hash()).await {
+                Ok(true) => claim.keep(),
+                Ok(false) => {}
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    debug!(session = %token.id(), error, "session not renewed");
+                }
             }
         });
     }

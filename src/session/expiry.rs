@@ -19,8 +19,6 @@ pub struct SessionExpiry {
 
 /// Ten years: beyond it a number of milliseconds is more likely a mistake of units.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// The longest renewal window.
-const WINDOW_MAX_MS: u64 = 60_000;
 
 impl SessionExpiry {
     /// Ends sessions after `idle` without use and `absolute` after their beginning.
@@ -79,8 +77,17 @@ impl Default for SessionExpiry {
 }
 
 /// A session is renewed at most once in this time: a tenth of its idle time-out, a minute at most.
+/// The script that saves goes by it, too.
 pub(crate) fn renewal_window_ms(idle_ms: u64) -> u64 {
-    (idle_ms / 10).min(WINDOW_MAX_MS)
+    (idle_ms / 10).min(60_000)
+}
+
+/// Whether a session that was marked as used at `seen_ms` is to be marked again.
+///
+/// A mark as far in the future says that this estimate of the store's clock is wrong; the reply to
+/// the renewal sets it right.
+pub(crate) fn renewal_is_due(seen_ms: u64, idle_ms: u64, now_ms: u64) -> bool {
+    now_ms.abs_diff(seen_ms) >= renewal_window_ms(idle_ms)
 }
 
 #[cfg(test)]

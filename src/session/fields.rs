@@ -46,15 +46,19 @@ pub(crate) fn is_sound(fields: &[u8]) -> bool {
 
 /// Appends a field. The caller has checked both lengths.
 pub(crate) fn push(fields: &mut Vec<u8>, name: &str, value: &[u8]) {
-    fields.push(name.len() as u8);
-    fields.extend_from_slice(&(value.len() as u32).to_be_bytes());
+    fields.extend_from_slice(&field_head(name, value));
     fields.extend_from_slice(name.as_bytes());
     fields.extend_from_slice(value);
 }
 
-/// The fields without those whose name `is_cut` picks, with `room` for more at the end.
-pub(crate) fn without(fields: &[u8], room: usize, is_cut: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let mut kept = Vec::with_capacity(fields.len() + room);
+/// What stands in front of a name. The caller has checked both lengths.
+pub(crate) fn field_head(name: &str, value: &[u8]) -> [u8; FIELD_HEAD] {
+    let [a, b, c, d] = (value.len() as u32).to_be_bytes();
+    [name.len() as u8, a, b, c, d]
+}
+
+/// Appends the fields but for those whose name `is_cut` picks.
+pub(crate) fn push_without(kept: &mut Vec<u8>, fields: &[u8], is_cut: impl Fn(&[u8]) -> bool) {
     let mut start = 0;
     for field in walk(fields) {
         if !is_cut(field.name) {
@@ -62,7 +66,6 @@ pub(crate) fn without(fields: &[u8], room: usize, is_cut: impl Fn(&[u8]) -> bool
         }
         start = field.end;
     }
-    kept
 }
 
 /// The value of a field; of the last one, should the name stand there twice.
@@ -85,10 +88,10 @@ pub(crate) fn add(fields: &[u8], name: &str, by: i64) -> Option<(Vec<u8>, i64)> 
     let current = find(fields, name).map_or(Some(0), counter)?;
     let sum = current.checked_add(by).filter(|sum| in_range(*sum))?;
     let text = sum.to_string();
-    let room = FIELD_HEAD + name.len() + text.len();
-    let mut fields = without(fields, room, |other| other == name.as_bytes());
-    push(&mut fields, name, text.as_bytes());
-    Some((fields, sum))
+    let mut changed = Vec::with_capacity(fields.len() + FIELD_HEAD + name.len() + text.len());
+    push_without(&mut changed, fields, |other| other == name.as_bytes());
+    push(&mut changed, name, text.as_bytes());
+    Some((changed, sum))
 }
 
 pub(crate) fn in_range(number: i64) -> bool {

@@ -12,7 +12,7 @@
 
 use crate::session::terms::{Terms, USER_MAX};
 
-const FLAGS: usize = 113;
+pub(crate) const FLAGS: usize = 113;
 const USER: usize = 114;
 const LABEL: usize = 116;
 /// What every record has.

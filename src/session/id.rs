@@ -21,6 +21,17 @@ pub struct SessionId([u8; SessionId::BYTES]);
 impl SessionId {
     pub(crate) const BYTES: usize = 16;
 
+    /// Bytes that [`text`](Self::text) takes.
+    pub(crate) const TEXT: usize = 22;
+
+    /// What [`Display`](fmt::Display) writes, without an allocation.
+    pub(crate) fn text<'a>(&self, buffer: &'a mut [u8; Self::TEXT]) -> &'a str {
+        match URL_SAFE_NO_PAD.encode_slice(self.0, buffer) {
+            Ok(_) => std::str::from_utf8(buffer).unwrap_or_default(),
+            Err(_) => "",
+        }
+    }
+
     /// A name nobody has used: 128 random bits.
     pub(crate) fn random() -> Self {
         Self(random::bytes())
@@ -69,11 +80,7 @@ impl Error for ParseSessionIdError {}
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 22];
-        match URL_SAFE_NO_PAD.encode_slice(self.0, &mut text) {
-            Ok(_) => f.write_str(std::str::from_utf8(&text).unwrap_or_default()),
-            Err(_) => Err(fmt::Error),
-        }
+        f.write_str(self.text(&mut [0; Self::TEXT]))
     }
 }
 

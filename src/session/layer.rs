@@ -63,6 +63,7 @@ impl SessionLayer {
             responder: Responder::default(),
             commit_when: |status| !status.is_server_error(),
             commits: Arc::default(),
+            renewals: Arc::default(),
             on_gone: None,
         }))
     }
@@ -157,6 +158,7 @@ impl fmt::Debug for SessionLayer {
             responder,
             commit_when: _,
             commits: _,
+            renewals: _,
             on_gone: _,
         } = &*self.0;
         f.debug_struct("SessionLayer")

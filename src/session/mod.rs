@@ -85,6 +85,7 @@ mod read;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod renewals;
 mod rotation;
 mod save;
 mod section;

@@ -11,6 +11,7 @@ use crate::answer::Responder;
 use crate::session::expiry::SessionExpiry;
 use crate::session::limits::SessionLimits;
 use crate::session::policy::Undecodable;
+use crate::session::renewals::Renewals;
 use crate::session::store::DynStore;
 use crate::session::transport::Transport;
 
@@ -27,5 +28,6 @@ pub(crate) struct Options {
     pub(crate) commit_when: fn(StatusCode) -> bool,
     /// Read by every commit of a detached handle, written by the drain that waits for them.
     pub(crate) commits: Arc<RwLock<()>>,
+    pub(crate) renewals: Arc<Renewals>,
     pub(crate) on_gone: Option<Arc<OnGone>>,
 }

@@ -9,7 +9,8 @@
 //!     41    32  SHA-256 of the verifier before, or zeros
 //!     73     8  when it was rotated, or zero      (all times: ms, big-endian,
 //!     81     8  when it began                      by the store's clock)
-//!     89     8  when it was last used, exact to a renewal window
+//!     89     8  when it was last used, exact to a renewal window: reads and plain writes move it
+//!               and the expiry once a window
 //!     97     8  idle time-out
 //!    105     8  absolute deadline
 //!    113     4  flags, lengths of what follows
@@ -52,6 +53,9 @@ const TIME_MAX: u64 = 1 << 53;
 pub(crate) struct Version([u8; 8]);
 
 impl Version {
+    #[cfg(feature = "redis")]
+    pub(crate) const BYTES: usize = 8;
+
     pub(crate) fn random() -> Self {
         Self(random::bytes())
     }
@@ -230,6 +234,23 @@ impl SessionRecord {
 
     pub(crate) fn hash(&self, at: usize) -> VerifierHash {
         VerifierHash::from_bytes(self.array(at))
+    }
+
+    /// What tells this state of a session from all others: everything before the idle time-out.
+    #[cfg(feature = "redis")]
+    pub(crate) fn mark(&self) -> &[u8] {
+        &self.0[..IDLE]
+    }
+
+    /// What stands before the clocks, which begin with the session, and what stands after them.
+    #[cfg(feature = "redis")]
+    pub(crate) fn around_clocks(&self) -> (&[u8], &[u8]) {
+        (&self.0[..CREATED], &self.0[head::FLAGS..])
+    }
+
+    /// What stands in front of the fields.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.0[..head::fields_at(&self.0)]
     }
 
     pub(crate) fn fields(&self) -> &[u8] {

@@ -2,7 +2,7 @@
 //! Floor 1.
 
 use crate::session::change::ChangeSet;
-use crate::session::expiry::SessionExpiry;
+use crate::session::expiry::{SessionExpiry, renewal_is_due};
 use crate::session::fields;
 use crate::session::head::HEADER;
 use crate::session::record::{
@@ -36,10 +36,11 @@ pub struct Save<'a> {
 pub(crate) enum Plan<'a> {
     /// Merge them into whatever is there.
     Merge,
-    /// Replace the fields by `whole` if the version still is `base`, else merge.
-    ReplaceOrMerge { base: Version, whole: &'a [u8] },
-    /// Replace the fields by `whole` if the version still is `base`, else change nothing.
-    ReplaceOrReport { base: Version, whole: &'a [u8] },
+    /// Merge them. The session was this when it was read: where it still is, the store may
+    /// replace it by [`Save::whole`], which comes to the same and costs less.
+    ReplaceOrMerge(&'a SessionRecord),
+    /// Merge them if the session's version still is that of this one, else change nothing.
+    ReplaceOrReport(&'a SessionRecord),
     /// Merge, then add to the number in a field.
     Add { name: &'a str, by: i64 },
 }
@@ -108,6 +109,18 @@ impl Save<'_> {
         }
     }
 
+    /// The bytes of `base`, the changes made, under the next version.
+    pub(crate) fn whole(&self, base: &SessionRecord) -> Vec<u8> {
+        let mut whole = self.changes.merge_behind(base.head(), base.fields());
+        whole[VERSION..CURRENT].copy_from_slice(self.version.as_bytes());
+        whole
+    }
+
+    /// Whether more than fields changes.
+    pub(crate) fn is_special(&self) -> bool {
+        self.rotate_to.is_some() || !self.terms.is_empty()
+    }
+
     fn outcome(
         &self,
         current: Option<&SessionRecord>,
@@ -129,13 +142,10 @@ impl Save<'_> {
 
     fn fields(&self, record: &SessionRecord) -> Result<(Vec<u8>, Option<i64>), SaveOutcome> {
         match self.plan {
-            Plan::ReplaceOrMerge { base, whole } | Plan::ReplaceOrReport { base, whole }
-                if base == record.version() =>
-            {
-                Ok((whole.to_vec(), None))
+            Plan::ReplaceOrReport(base) if base.version() != record.version() => {
+                Err(SaveOutcome::Conflict(record.clone()))
             }
-            Plan::ReplaceOrReport { .. } => Err(SaveOutcome::Conflict(record.clone())),
-            Plan::Merge | Plan::ReplaceOrMerge { .. } => {
+            Plan::Merge | Plan::ReplaceOrMerge(_) | Plan::ReplaceOrReport(_) => {
                 Ok((self.changes.merge_into(record.fields()), None))
             }
             Plan::Add { name, by } => {
@@ -150,8 +160,11 @@ impl Save<'_> {
     fn record(&self, old: &SessionRecord, fields: &[u8], now_ms: u64) -> SessionRecord {
         debug_assert!(fields::is_sound(fields));
         let now = now_ms.to_be_bytes();
-        let mut edits: Vec<(usize, &[u8])> = vec![(VERSION, self.version.as_bytes()), (SEEN, &now)];
+        let mut edits: Vec<(usize, &[u8])> = vec![(VERSION, self.version.as_bytes())];
         let previous = old.hash(CURRENT);
+        if self.is_special() || renewal_is_due(old.seen_ms(), old.idle_ms(), now_ms) {
+            edits.push((SEEN, &now));
+        }
         if let Some(next) = &self.rotate_to {
             edits.extend([
                 (CURRENT, &next.as_bytes()[..]),

@@ -100,11 +100,11 @@ impl State {
     pub(crate) fn known(&mut self, transport: &Transport) -> &mut Known {
         if let Known::Unread(raw) = &self.known {
             let headers = raw.first.iter().chain(&raw.others);
-            let mut found = transport.candidates(headers);
-            self.known = match (found.tokens.len(), found.newer) {
-                (0, false) => Known::Nobody,
-                (1, false) => found.tokens.pop().map_or(Known::Nobody, Known::Claimed),
-                _ => Known::Several(found),
+            let found = transport.candidates(headers);
+            self.known = match found.first {
+                _ if found.newer || !found.others.is_empty() => Known::Several(found),
+                Some(token) => Known::Claimed(token),
+                None => Known::Nobody,
             };
         }
         &mut self.known

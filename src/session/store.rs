@@ -140,6 +140,7 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Writes to a session that exists, as [`Save::apply`] says.
+    /// Marks it as used where a renewal is due.
     ///
     /// # Errors
     /// Where the store is away, or what is stored is no record of this format.

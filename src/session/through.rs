@@ -93,17 +93,14 @@ impl Core {
             };
             let mut next = changes.clone();
             next.put(name, compute(old)?);
-            let whole = next.merge_into(record.fields());
-            let plan = Plan::ReplaceOrReport {
-                base: record.version(),
-                whole: &whole,
-            };
+            let plan = Plan::ReplaceOrReport(&record);
             let version = Version::random();
             match self
                 .save(&AS_THEY_ARE, &token, &next, version, plan, None)
                 .await?
             {
                 SaveOutcome::Saved(_) => {
+                    let whole = next.merge_into(record.fields());
                     let record = record.with(&[(VERSION, version.as_bytes())], &whole);
                     let mut state = self.state();
                     state.pending.settle(&changes);
@@ -116,7 +113,8 @@ impl Core {
                 refused => return Err(self.refused(&refused).into()),
             }
             if tried > 2 {
-                let most_ms = 1 << tried.min(5);
+                // Up to a quarter of a second, or all come back within one slow round trip.
+                let most_ms = 1 << tried.min(8);
                 tokio::time::sleep(Duration::from_millis(random::below(most_ms))).await;
             }
         }

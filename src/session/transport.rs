@@ -199,7 +199,7 @@ mod tests {
         let transport = Transport::Header(SessionHeader::bearer());
         let found = |text: &str| {
             let header = HeaderValue::from_str(text).unwrap();
-            transport.candidates([&header].into_iter()).tokens.len()
+            transport.candidates([&header].into_iter()).tokens().count()
         };
         let text = token.expose();
         assert_eq!(found(&format!("Bearer {text}")), 1);

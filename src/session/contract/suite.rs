@@ -12,7 +12,7 @@ use crate::session::contract::fixture::{
 use crate::session::contract::users::check_users;
 use crate::session::expiry::SessionExpiry;
 use crate::session::fields;
-use crate::session::record::{SessionRecord, Version};
+use crate::session::record::SessionRecord;
 use crate::session::save::{Plan, Save, SaveOutcome, Saved};
 use crate::session::store::SessionStore;
 use crate::session::terms::Terms;
@@ -62,19 +62,16 @@ async fn an_id_is_created_once<S: SessionStore>(store: &S) {
 
 async fn nothing_but_create_makes_a_session<S: SessionStore>(store: &S) {
     let token = create(store, &SessionExpiry::default(), &[]).await;
+    let base = load(store, &token).await;
     let destroyed = store.destroy(token.id(), &token.hash()).await;
     assert!(matches!(destroyed, Ok(true)), "destroy finds no session");
     let changes = set("a", b"1");
-    let whole = changes.merge_into(&[]);
-    let base = Version::random();
-    let (whole, plans) = (&whole[..], [0, 1, 2, 3]);
-    for plan in plans {
-        let plan = match plan {
-            0 => Plan::Merge,
-            1 => Plan::ReplaceOrMerge { base, whole },
-            2 => Plan::ReplaceOrReport { base, whole },
-            _ => Plan::Add { name: "n", by: 1 },
-        };
+    for plan in [
+        Plan::Merge,
+        Plan::ReplaceOrMerge(&base),
+        Plan::ReplaceOrReport(&base),
+        Plan::Add { name: "n", by: 1 },
+    ] {
         let outcome = saved(store, &token, &save(&token, &changes, plan)).await;
         assert_eq!(kind(&outcome), "absent", "a save to no session");
     }
@@ -104,23 +101,15 @@ async fn saves_follow_their_plan<S: SessionStore>(store: &S) {
     let token = create(store, &SessionExpiry::default(), &[]).await;
     let base = load(store, &token).await;
     let (first, second) = (set("a", b"1"), set("b", b"2"));
-    let whole = first.merge_into(base.fields());
-    let plan = Plan::ReplaceOrReport {
-        base: base.version(),
-        whole: &whole,
-    };
-    let exact = save(&token, &first, plan);
+    let exact = save(&token, &first, Plan::ReplaceOrReport(&base));
     let outcome = saved(store, &token, &exact).await;
     assert_eq!(kind(&outcome), "saved", "a save of what was loaded");
     let SaveOutcome::Conflict(current) = saved(store, &token, &exact).await else {
         panic!("a save of what is not there any more is no conflict");
     };
+    let whole = first.merge_into(base.fields());
     assert_eq!(current.fields(), whole, "a conflict tells what is there");
-    let stale = second.merge_into(base.fields());
-    let plan = Plan::ReplaceOrMerge {
-        base: base.version(),
-        whole: &stale,
-    };
+    let plan = Plan::ReplaceOrMerge(&base);
     let outcome = saved(store, &token, &save(&token, &second, plan)).await;
     assert_eq!(kind(&outcome), "saved");
     let merged = load(store, &token).await;

@@ -7,7 +7,7 @@ use crate::session::change::ChangeSet;
 use crate::session::fields;
 use crate::session::fuzz::stored::{push, sound_record};
 use crate::session::limits::is_name;
-use crate::session::record::{CURRENT, SessionRecord, Version};
+use crate::session::record::{CURRENT, SessionRecord, VERSION, Version};
 use crate::session::save::{Plan, Save, SaveOutcome};
 use crate::session::terms::AS_THEY_ARE;
 
@@ -62,7 +62,6 @@ pub fn changes(data: &[u8]) {
 fn plans(source: &mut Source<'_>, record: &SessionRecord, set: &ChangeSet, merged: &[u8]) {
     let (name, by) = (source.name(), i64::from(source.byte() as i8));
     let limit = usize::from(source.byte()) * 8;
-    let base = record.version();
     let after = |plan| {
         let save = Save {
             verifier: record.hash(CURRENT),
@@ -85,16 +84,12 @@ fn plans(source: &mut Source<'_>, record: &SessionRecord, set: &ChangeSet, merge
     };
     let grows = |fields: &[u8]| fields.len() > limit && fields.len() > record.fields().len();
     let expected = (!grows(merged)).then(|| (merged.to_vec(), None));
-    let whole = merged;
-    let stale = Version::random();
+    let stale = record.with(&[(VERSION, Version::random().as_bytes())], &[]);
     for plan in [
         Plan::Merge,
-        Plan::ReplaceOrMerge { base, whole },
-        Plan::ReplaceOrMerge {
-            base: stale,
-            whole: &[],
-        },
-        Plan::ReplaceOrReport { base, whole },
+        Plan::ReplaceOrMerge(record),
+        Plan::ReplaceOrMerge(&stale),
+        Plan::ReplaceOrReport(record),
     ] {
         assert_eq!(after(plan), expected);
     }

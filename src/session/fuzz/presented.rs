@@ -3,7 +3,6 @@
 
 use http::HeaderValue;
 
-use crate::session::candidates::Candidates;
 use crate::session::cookie::SessionCookie;
 use crate::session::id::SessionId;
 use crate::session::token::{Parsed, Token};
@@ -41,17 +40,17 @@ pub fn headers(data: &[u8]) {
 fn presented(transport: &Transport, data: &[u8], values: impl Fn(&[u8]) -> Vec<&[u8]>) {
     let lines = data.split(|byte| *byte == b'\n');
     let headers: Vec<_> = lines.flat_map(HeaderValue::from_bytes).collect();
-    let Candidates { tokens, newer } = transport.candidates(headers.iter());
+    let found = transport.candidates(headers.iter());
     let values: Vec<_> = headers
         .iter()
         .flat_map(|header| values(header.as_bytes()))
         .collect();
     let well_formed = |value: &&&[u8]| matches!(Token::parse(value), Parsed::Token(_));
     let expected: Vec<&[u8]> = values.iter().filter(well_formed).take(4).copied().collect();
-    let found: Vec<String> = tokens.iter().map(Token::expose).collect();
-    assert!(found.iter().map(String::as_bytes).eq(expected));
+    let tokens: Vec<String> = found.tokens().map(|token| token.expose()).collect();
+    assert!(tokens.iter().map(String::as_bytes).eq(expected));
     assert_eq!(
-        newer,
+        found.newer,
         values
             .iter()
             .any(|value| matches!(Token::parse(value), Parsed::Newer))

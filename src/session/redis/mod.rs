@@ -3,6 +3,7 @@
 #[cfg(feature = "testing")]
 pub(super) mod fuzz;
 mod reply;
+mod save;
 mod sessions;
 mod walk;
 

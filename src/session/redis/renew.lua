@@ -1,6 +1,6 @@
 -- KEYS[1] the session; ARGV: 1 verifier's hash. Marks it as used now and moves its expiry.
 -- Enters it into its user's list again, should Redis have evicted that.
--- Replies 0 done, 2 absent, 6 newer format, 7 corrupt.
+-- Replies Redis's time in ms where done, 2 absent, 6 newer format, 7 corrupt.
 local header = redis.call('GETRANGE', KEYS[1], 0, 372)
 if header == '' then return redis.call('EXISTS', KEYS[1]) == 1 and 7 or 2 end
 local format = string.byte(header, 1)
@@ -17,4 +17,4 @@ redis.call('SETRANGE', KEYS[1], 89, struct.pack('>I8', now))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', life))
 local user = string.sub(header, 118, 117 + user_length)
 if user ~= '' then pcall(enter, user, deadline, now) end
-return 0
+return now

@@ -4,6 +4,9 @@
 use crate::redis::error::{RedisError, RedisErrorKind};
 use crate::session::error::{StoreError, StoreErrorKind};
 
+/// The scripts' word for a session that is not there.
+pub(super) const ABSENT: i64 = 2;
+
 /// A code that stands for an error.
 pub(super) fn refused(code: i64) -> StoreError {
     match code {

@@ -235,6 +235,41 @@ async fn logins_lists_and_revocations_keep_their_budget() {
 }
 
 #[tokio::test]
+async fn of_many_readers_of_a_due_session_one_renews_it() {
+    let server = RedisServer::start();
+    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let layer = &SessionLayer::new(redis.sessions());
+    let cookie = &visit(layer, "", "user", "ada").await;
+    let mut id = String::new();
+    request(layer, cookie, async |session| {
+        id = session.id().await.unwrap().unwrap().to_string();
+        OK
+    })
+    .await;
+    // Last used in 1970.
+    let key = format!("app:s1:{{{id}}}");
+    server.command(&["SETRANGE", &key, "89", "\0\0\0\0\0\0\0\0"]);
+    let mut monitor = Monitor::start(&server).await;
+    let read = async || {
+        request(layer, cookie, async |session| {
+            assert!(session.exists().await.unwrap());
+            OK
+        })
+        .await
+    };
+    futures_util::future::join_all((0..50).map(|_| read())).await;
+    // Behind the renewal, which nobody waits for.
+    redis.ping().await.unwrap();
+    let sent = monitor.sent().await;
+    let renewals = sent.iter().filter(|name| *name == "EVALSHA").count();
+    assert_eq!((sent.len() - renewals, renewals), (50 + 1, 1), "{sent:?}");
+    // The session is not due any more: EVAL taught Redis the script.
+    read().await;
+    redis.ping().await.unwrap();
+    assert_eq!(monitor.sent().await, ["GET"]);
+}
+
+#[tokio::test]
 async fn a_renewal_is_one_command_that_nobody_waits_for_once_in_a_window() {
     let server = RedisServer::start();
     let redis = RedisHandle::connect(&server.url()).unwrap();

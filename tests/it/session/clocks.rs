@@ -79,6 +79,8 @@ async fn a_renewal_that_fails_fails_no_request() {
     store.set_away(false);
     assert_eq!((answer.status, store.renewed()), (StatusCode::OK, 1));
     assert!(read(&layer, &cookie, "user").await.is_some());
+    tokio::task::yield_now().await;
+    assert_eq!(store.renewed(), 2, "the next request tries again");
 }
 
 #[tokio::test(start_paused = true)]
