@@ -249,6 +249,7 @@ impl SessionRecord {
     }
 
     /// What stands in front of the fields.
+    #[cfg(feature = "redis")]
     pub(crate) fn head(&self) -> &[u8] {
         &self.0[..head::fields_at(&self.0)]
     }

@@ -38,6 +38,10 @@ pub(crate) enum Plan<'a> {
     Merge,
     /// Merge them. The session was this when it was read: where it still is, the store may
     /// replace it by [`Save::whole`], which comes to the same and costs less.
+    #[cfg_attr(
+        not(feature = "redis"),
+        allow(dead_code, reason = "only Redis replaces")
+    )]
     ReplaceOrMerge(&'a SessionRecord),
     /// Merge them if the session's version still is that of this one, else change nothing.
     ReplaceOrReport(&'a SessionRecord),
@@ -110,6 +114,7 @@ impl Save<'_> {
     }
 
     /// The bytes of `base`, the changes made, under the next version.
+    #[cfg(feature = "redis")]
     pub(crate) fn whole(&self, base: &SessionRecord) -> Vec<u8> {
         let mut whole = self.changes.merge_behind(base.head(), base.fields());
         whole[VERSION..CURRENT].copy_from_slice(self.version.as_bytes());
