@@ -32,16 +32,21 @@ fn field_at(fields: &[u8], at: usize) -> Option<Field<'_>> {
     let value_length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
     let (name, rest) = rest.split_at_checked(name_length)?;
     let value = rest.get(..value_length)?;
-    (!name.is_empty() && std::str::from_utf8(name).is_ok()).then_some(Field {
+    (!name.is_empty()).then_some(Field {
         name,
         value,
         end: at + FIELD_HEAD + name_length + value_length,
     })
 }
 
-/// Whether the bytes are fields from the first to the last.
+/// Whether the bytes are fields from the first to the last, with names that are text. Asked once,
+/// when they come in: what is walked later is sound.
 pub(crate) fn is_sound(fields: &[u8]) -> bool {
-    walk(fields).last().map_or(0, |field| field.end) == fields.len()
+    let mut end = 0;
+    walk(fields).all(|field| {
+        end = field.end;
+        std::str::from_utf8(field.name).is_ok()
+    }) && end == fields.len()
 }
 
 /// Appends a field. The caller has checked both lengths.
