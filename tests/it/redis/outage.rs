@@ -139,7 +139,7 @@ async fn a_moment_of_silence_costs_a_command_but_not_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-#[allow(clippy::disallowed_methods, reason = "the stall is what is tested")]
+#[expect(clippy::disallowed_methods, reason = "the worker is to be blocked")]
 async fn a_reply_that_came_while_this_process_stood_still_counts() {
     let server = RedisServer::start();
     let handle = RedisHandle::builder(server.url())
