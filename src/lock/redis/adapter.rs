@@ -13,26 +13,21 @@ use tokio::time::{Instant, sleep};
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
 use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
-use crate::lock::lease::{Claim, HAND_OVER, MAX_WAITERS};
+use crate::lock::lease::{Claim, HAND_OVER, MAX_WAITERS, Owner};
 use crate::lock::redis::names::Names;
 use crate::lock::redis::reply::{self, Answer};
 use crate::lock::redis::waiters::Waiters;
 use crate::redis::handle::RedisHandle;
 use crate::redis::script::{Script, script};
 
-/// Both scripts begin with the same text: how a free key is passed on.
-macro_rules! with_hand_over {
-    ($path:literal) => {
-        Script::new(|| {
-            let text = concat!(include_str!("hand_over.lua"), "\n", include_str!($path));
-            (text, ::redis::Script::new(text).get_hash().to_owned())
-        })
-    };
-}
-
-static ACQUIRE: Script = with_hand_over!("acquire.lua");
-static RELEASE: Script = with_hand_over!("release.lua");
+/// Each begins with what is all there is to do while nobody else wants the key.
+static ACQUIRE: Script = script!("acquire_free.lua", "hand_over.lua", "acquire.lua");
+static RELEASE: Script = script!("release_alone.lua", "hand_over.lua", "release.lua");
 static RENEW: Script = script!("renew.lua");
+
+/// How long Redis keeps a lock's value after its lease, for the sake of the fence. The scripts
+/// know it too: it is part of the format.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Locks in Redis, shared by every instance; made by
 /// [`RedisHandle::locks`](crate::redis::RedisHandle::locks).
@@ -40,7 +35,9 @@ static RENEW: Script = script!("renew.lua");
 /// Each operation is one script and one round trip. A release hands the key to the oldest
 /// waiter and wakes it with one message; nobody polls, beyond a look at the lock every few
 /// seconds in case a holder died or a message was lost. The keys of a lock are
-/// `{prefix}:l1:{name}`, and with `:f` and `:q` its fence floor and its line; all of them expire.
+/// `{prefix}:l1:{name}`, and with `:q` its line. The first stays for a day after the lock was let
+/// go or its lease ended, as the floor of the next fence; a value that begins with `0`, or whose
+/// time to live is a day or less, is no lock.
 ///
 /// While Redis is away every operation fails at once. Waiting needs `SUBSCRIBE` and `PUBLISH`:
 /// where an ACL forbids the first, a request that would have to wait is refused instead; where it
@@ -94,7 +91,11 @@ impl RedisLocks {
         line: bool,
     ) -> Result<Answer, LockError> {
         let inbox = self.handle.inbox();
-        let channel = if line { inbox.channel() } else { "" };
+        let most = if line {
+            self.max_waiters.to_string()
+        } else {
+            "-1".to_owned()
+        };
         // Once more where the packet came too late, which can mean that this process's idea of
         // Redis's clock was wrong: the answer has put it right.
         for _ in 0..2 {
@@ -105,14 +106,14 @@ impl RedisLocks {
                     &ACQUIRE,
                     &names.all(),
                     &[
-                        claim.owner.as_bytes(),
-                        &millis(claim.lease.get()),
-                        &millis(HAND_OVER),
+                        &token(claim.owner),
+                        &keep(claim.lease.get()),
                         (self.handle.now_ms() + self.late_ms())
                             .to_string()
                             .as_bytes(),
-                        channel.as_bytes(),
-                        self.max_waiters.to_string().as_bytes(),
+                        inbox.channel().as_bytes(),
+                        &keep(HAND_OVER),
+                        most.as_bytes(),
                     ],
                 )
                 .await
@@ -137,9 +138,9 @@ impl RedisLocks {
                 &RELEASE,
                 &names.all(),
                 &[
-                    claim.owner.as_bytes(),
+                    &token(claim.owner),
                     self.handle.inbox().channel().as_bytes(),
-                    &millis(HAND_OVER),
+                    &keep(HAND_OVER),
                 ],
             )
             .await
@@ -170,10 +171,10 @@ impl LockBackend for RedisLocks {
     async fn renew(&self, claim: &Claim) -> Result<Renewed, LockError> {
         let names = Names::new(self.handle.keyspace(), &claim.key);
         let sent = Instant::now();
-        let lease = millis(claim.lease.get());
+        let keep = keep(claim.lease.get());
         let reply: Value = self
             .handle
-            .run(&RENEW, &[&names.lock], &[claim.owner.as_bytes(), &lease])
+            .run(&RENEW, &[&names.lock], &[&token(claim.owner), &keep])
             .await
             .map_err(reply::failed)?;
         reply::renewed(&reply, sent, claim)
@@ -218,6 +219,14 @@ impl fmt::Debug for RedisLocks {
     }
 }
 
-fn millis(time: Duration) -> Vec<u8> {
-    time.as_millis().to_string().into_bytes()
+/// What names the owner in Redis: format `1`.
+fn token(owner: Owner) -> [u8; 17] {
+    let mut token = [b'1'; 17];
+    token[1..].copy_from_slice(owner.as_bytes());
+    token
+}
+
+/// For how many milliseconds Redis keeps the value of a lock of this lease.
+fn keep(lease: Duration) -> Vec<u8> {
+    (lease + DAY).as_millis().to_string().into_bytes()
 }

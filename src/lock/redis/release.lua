@@ -1,18 +1,17 @@
--- ARGV: owner, this process's channel, hand-over lease in ms.
--- Returns 1 freed · 2 handed over · 3 taken out of the line · 0 nothing there.
-
-local owner = ARGV[1]
-local value = redis.call('GET', KEYS[1])
-if value and string.sub(value, 1, 17) == '1' .. owner then
-  if hand_over(tonumber(ARGV[3])) == 'given' then
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+if held then
+  local passed_on, fence = hand_over(now_us, value, ARGV[3])
+  if passed_on == 'given' then
     return 2
   end
-  redis.call('DEL', KEYS[1])
+  local floor = string.format('0%016d', fence) .. (passed_on == 'newer' and 'w' or '')
+  redis.call('SET', KEYS[1], floor, 'KEEPTTL')
   return 1
 end
-local waited = redis.call('LREM', KEYS[3], 1, '1' .. owner .. ARGV[2])
-if not value then
+local waited = redis.call('LREM', KEYS[2], 1, ARGV[1] .. ARGV[2])
+if not lease_of(value) then
   -- The lease ran out unnoticed: do not let the others wait for their next look.
-  hand_over(tonumber(ARGV[3]))
+  hand_over(now_us, value, ARGV[3])
 end
 return waited * 3

@@ -34,8 +34,10 @@ pub(super) fn acquired(
     sent: Instant,
     claim: &Claim,
 ) -> Result<(u64, Option<Answer>), LockError> {
-    let Some([what, now, detail]) = ints(reply) else {
-        return Err(unreadable());
+    let [what, now, detail] = match reply {
+        // The usual grant: a fence that is Redis's time.
+        Value::Int(now_us) => [1, now_us / 1_000, now_us],
+        reply => ints(reply).ok_or_else(unreadable)?,
     };
     let redis_ms = u64::try_from(now).map_err(|_| unreadable())?;
     let answer = match what {
