@@ -9,19 +9,19 @@ local left = lease_of(value)
 if left and string.sub(value, 1, 17) == token then
   -- Sent again: the same grant, and its lease from now on.
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return { 1, now, fence_of(value) }
+  return { string.byte(value, 34) == 45 and 1 or 3, now, fence_of(value) }
 end
 if not left then
-  local passed_on, fence = hand_over(now_us, value, ARGV[5], token)
+  local passed_on, fence = hand_over(now_us, last_of(value), ARGV[5], token)
   if passed_on ~= 'given' then
     if passed_on == 'newer' then
       -- Who holds does not wait, also when it stood behind a place that this version cannot read.
       redis.call('LREM', KEYS[2], 1, token .. channel)
     end
-    grant(token, channel, fence, ARGV[2])
-    return { 1, now, fence }
+    return { grant(token, channel, fence, ARGV[2]) and 3 or 1, now, fence }
   end
   left = ARGV[5] - 86400000
+  value = redis.call('GET', KEYS[1])
 end
 local most = tonumber(ARGV[6])
 if most >= 0 then
@@ -31,7 +31,11 @@ if most >= 0 then
       return { 2, now, 0 }
     end
     redis.call('RPUSH', KEYS[2], entry)
-    redis.call('SETRANGE', KEYS[1], 33, 'w')
+    if string.byte(value, 34) == 45 then
+      redis.call('SETRANGE', KEYS[1], 33, 'w')
+      -- The holder's process passes the key on within itself until it knows.
+      redis.pcall('PUBLISH', string.sub(value, 35), 'w' .. string.sub(value, 1, 17))
+    end
   end
   -- Longer than anybody waits, so that a line nobody serves any more goes away.
   redis.call('PEXPIRE', KEYS[2], 900000)

@@ -2,7 +2,7 @@
 -- value in ms (the lease and a day), not after (ms of this clock), this process's channel, the
 -- same keep for a hand-over, the most who may wait or '-1' not to wait.
 -- Returns a fence that is this clock's time in us: granted · or { what, now, detail }:
---         1 granted, fence · 0 busy, ms left · 2 the line is full · -1 came too late ·
+--         1 granted, fence · 3 the same, and others wait · 0 busy, ms left · 2 the line is full · -1 came too late ·
 --         -2 held in a format of a newer version.
 --
 -- The lock's value: '1', 16 bytes of owner, 16 digits of fence, '-' or 'w' where others wait, the

@@ -2,7 +2,7 @@
 -- An entry of the line: a token, and the channel of its owner's process.
 -- What only keys need that others want or wanted; a free one is served before it comes to this.
 
--- The largest fence that the value knows of.
+-- The fence in the value.
 local function fence_of(value)
   local format = value and string.byte(value)
   if format == 49 then
@@ -22,17 +22,25 @@ local function lease_of(value)
   end
 end
 
+-- A process passes the key on within itself under fences above that of its grant, and says with
+-- its release which was the last. Of one that died nobody knows: it had at most so many.
+local function last_of(value)
+  local reserved = value and string.byte(value) == 49 and 65536 or 0
+  return fence_of(value) + reserved
+end
+
+-- Returns whether others wait.
 local function grant(token, channel, fence, keep)
-  local waiting = redis.call('EXISTS', KEYS[2]) == 1 and 'w' or '-'
-  local value = token .. string.format('%016d', fence) .. waiting .. channel
+  local others = redis.call('EXISTS', KEYS[2]) == 1
+  local value = token .. string.format('%016d', fence) .. (others and 'w' or '-') .. channel
   redis.call('SET', KEYS[1], value, 'PX', keep)
+  return others
 end
 
 -- Gives the free key to the oldest waiter whose process still listens. Returns 'given' where it
 -- did, 'self' where `token` is the oldest waiter, 'newer' where that one's place is in a format
 -- of a newer version, which is left alone, and 'nobody'.
-local function hand_over(now_us, value, keep, token)
-  local last = fence_of(value)
+local function hand_over(now_us, last, keep, token)
   local fence = now_us > last and now_us or last + 1
   local entry = redis.call('LINDEX', KEYS[2], 0)
   while entry and string.byte(entry) == 49 do
@@ -42,7 +50,8 @@ local function hand_over(now_us, value, keep, token)
       return 'self', fence
     end
     local deadline = math.floor(now_us / 1000) + keep - 86400000
-    local message = oldest .. string.format('%016d%016d', fence, deadline)
+    local others = redis.call('EXISTS', KEYS[2])
+    local message = oldest .. string.format('%016d%016d%d', fence, deadline, others)
     -- Where publishing is forbidden nobody hears anything: the key must come free all the same.
     local heard = redis.pcall('PUBLISH', channel, message)
     if type(heard) == 'number' and heard > 0 then
