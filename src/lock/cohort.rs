@@ -117,6 +117,9 @@ impl Cohort {
 
     pub(crate) fn arrive(&mut self, owner: Owner, wait: bool, now: Instant, max: usize) -> Arrival {
         self.expire(now);
+        if self.line.len() >= max {
+            self.line.retain(|waiter| !waiter.wake.is_closed());
+        }
         if let Some(waiter) = self.line.iter_mut().find(|waiter| waiter.owner == owner) {
             let (wake, turn) = oneshot::channel();
             waiter.wake = wake;
@@ -352,3 +355,6 @@ impl Cohort {
         Some(self.token)
     }
 }
+
+#[cfg(test)]
+mod tests;
