@@ -230,14 +230,13 @@ impl Cohort {
                     token: self.token,
                     last: tenure.lease().fence(),
                 };
-                if tenure.pass(now) {
-                    if let Phase::Held(mut tenure) =
+                if tenure.pass(now)
+                    && let Phase::Held(mut tenure) =
                         std::mem::replace(&mut self.phase, Phase::Vacant)
-                        && self.give(&mut tenure)
-                    {
-                        self.phase = Phase::Held(tenure);
-                        return Leave::Passed;
-                    }
+                    && self.give(&mut tenure)
+                {
+                    self.phase = Phase::Held(tenure);
+                    return Leave::Passed;
                 }
                 let again = self.begin_again();
                 Leave::Release { ended, again }
