@@ -29,8 +29,9 @@ use crate::lock::lease::{Claim, Lease};
 ///    answers [`Busy`](Acquired::Busy) or [`QueueFull`](Acquired::QueueFull) has left nothing
 ///    behind. When it fails or its future is dropped, the claim may be there, waiting or
 ///    granted: the caller always follows with [`withdraw`](Self::withdraw).
-/// 6. **In line.** Waiters are granted the key first come, first served. A free key with
-///    waiters goes to the oldest one, not to whoever asks next.
+/// 6. **In line.** Waiters of one process are granted the key first come, first served; between
+///    processes the order may differ by a bounded number of grants. A free key with waiters goes
+///    to one of them, not to whoever asks next.
 /// 7. **Bounded.** Every call ends by itself, in error when what stores the locks is silent.
 ///
 /// [`contract`](crate::lock::contract) (feature `testing`) checks this on any backend.

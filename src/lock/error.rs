@@ -3,15 +3,16 @@
 //! Floor 1.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::BoxError;
 
 /// An error of a lock or of its backend.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LockError {
     kind: LockErrorKind,
     outcome: Outcome,
-    source: Option<BoxError>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// What can have become of the request that failed.
@@ -73,7 +74,7 @@ impl LockError {
         Self {
             kind: LockErrorKind::Unavailable,
             outcome,
-            source: Some(source),
+            source: Some(source.into()),
         }
     }
 
@@ -104,6 +105,14 @@ impl LockError {
     /// The backend refused, for a reason that may pass: nothing has been done.
     pub(crate) fn refused_for_now(source: impl Into<BoxError>) -> Self {
         Self::from_backend(Outcome::RefusedForNow, source.into())
+    }
+
+    /// The same error, for one who has left no traces that somebody else does not remove.
+    pub(crate) fn settled(mut self) -> Self {
+        if self.outcome == Outcome::Unknown {
+            self.outcome = Outcome::NotSent;
+        }
+        self
     }
 
     /// The same error, of a request before which others of the same claim were carried out: their

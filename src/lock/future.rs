@@ -20,7 +20,7 @@ use crate::lock::body::LockBody;
 use crate::lock::error::LockErrorKind;
 use crate::lock::guard::LockGuard;
 use crate::lock::manager::Hold;
-use crate::lock::options::{OnLost, Options};
+use crate::lock::options::{MAX_STREAM, OnLost, Options};
 use crate::reason::Reason;
 
 type Admitting = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send>>;
@@ -139,6 +139,11 @@ where
                     let next = next.take();
                     match (admitted, next, &this.options) {
                         (Ok(admission), Some(next), Some(options)) => {
+                            if let (Admission::Held(hold), Some(most)) =
+                                (&admission, options.max_hold)
+                            {
+                                hold.holding().hold_at_most(most);
+                            }
                             let state = run(admission, next, options.on_lost);
                             this.state.set(state);
                         }
@@ -161,8 +166,9 @@ where
                         break Refusal::new(Reason::LockLost);
                     }
                     let hold = hold.take();
+                    let capped = this.options.as_ref().is_some_and(|o| o.max_hold.is_some());
                     this.state.set(State::Over);
-                    return Poll::Ready(answer.map(|answer| guarded(answer, hold)));
+                    return Poll::Ready(answer.map(|answer| guarded(answer, hold, capped)));
                 }
                 StateProj::Over => panic!("`LockFuture` polled after completion"),
             }
@@ -192,7 +198,7 @@ fn is_lost(stop: &mut Option<(LockGuard, Lost)>, cx: &mut Context<'_>) -> bool {
 }
 
 /// The answer, which keeps the lock for as long as the application may still be at work on it.
-fn guarded<R>(answer: Response<R>, hold: Option<Hold>) -> Response<LockBody<R>>
+fn guarded<R>(answer: Response<R>, hold: Option<Hold>, capped: bool) -> Response<LockBody<R>>
 where
     R: Body,
     R::Data: From<Bytes>,
@@ -205,6 +211,9 @@ where
             || answer.body().size_hint().exact().is_some()
     };
     let hold = hold.filter(|_| !finished(&answer));
+    if let Some(hold) = hold.as_ref().filter(|_| !capped) {
+        hold.holding().hold_at_most(MAX_STREAM);
+    }
     answer.map(|body| LockBody::new(AnswerBody::inner(body), hold))
 }
 

@@ -151,6 +151,13 @@ impl HeldLocks {
         Ok(false)
     }
 
+    /// A listed lock is due at `due`, which may be sooner than the renewal task knows of.
+    pub(crate) fn due_at(&self, due: Instant) {
+        if self.lock().next_look.is_some_and(|next| due < next) {
+            self.0.renewals.notify_one();
+        }
+    }
+
     /// Takes a lock off the list; the release counts as under way until the result is dropped.
     pub(crate) fn leave(&self, owner: &Owner) -> UnderWay {
         let mut state = self.lock();

@@ -37,6 +37,8 @@ struct State {
     deadline: Instant,
     /// When the lease is to be renewed next.
     due: Instant,
+    /// When the lock is let go, whatever is still done under it.
+    most: Option<Instant>,
     /// Whether the release is under way.
     let_go: bool,
 }
@@ -82,6 +84,7 @@ impl Holding {
                 phase: Phase::Held,
                 deadline: lease.deadline(),
                 due: third(lease),
+                most: None,
                 let_go: false,
             }),
             ended: Notify::new(),
@@ -104,7 +107,7 @@ impl Holding {
     pub(crate) fn remaining(&self) -> Duration {
         let state = self.state();
         match state.phase {
-            Phase::Held => state.deadline.saturating_duration_since(Instant::now()),
+            Phase::Held => state.end().saturating_duration_since(Instant::now()),
             Phase::Lost | Phase::Released => Duration::ZERO,
         }
     }
@@ -130,13 +133,25 @@ impl Holding {
                 if state.at(Instant::now()) != Phase::Held {
                     return;
                 }
-                state.deadline
+                state.end()
             };
             tokio::select! {
                 () = ended => {}
                 () = sleep_until(deadline) => {}
             }
         }
+    }
+
+    /// Lets go after `time` at the latest: from then on the lock counts as lost.
+    pub(crate) fn hold_at_most(&self, time: Duration) {
+        let until = Instant::now() + time;
+        {
+            let mut state = self.state();
+            state.most = Some(state.most.map_or(until, |most| most.min(until)));
+        }
+        self.held.due_at(until);
+        // Whoever waits for the end looks at the new one.
+        self.ended.notify_waiters();
     }
 
     /// Lets go. The outcome of the first attempt comes through the receiver; the attempts go on
@@ -215,10 +230,15 @@ impl Holding {
 impl State {
     /// The phase at `now`: the deadline ends the lease whether or not anybody was looking.
     fn at(&mut self, now: Instant) -> Phase {
-        if self.phase == Phase::Held && now >= self.deadline {
+        if self.phase == Phase::Held && now >= self.end() {
             self.phase = Phase::Lost;
         }
         self.phase
+    }
+
+    fn end(&self) -> Instant {
+        self.most
+            .map_or(self.deadline, |most| most.min(self.deadline))
     }
 }
 
@@ -229,11 +249,24 @@ impl Held for Holding {
 
     fn due(&self) -> Option<Instant> {
         let mut state = self.state();
-        (state.at(Instant::now()) == Phase::Held).then_some(state.due)
+        let now = Instant::now();
+        match (state.at(now), state.most) {
+            // Held for too long: to be let go, which `renew` does.
+            (Phase::Lost, Some(most)) if now >= most && now < state.deadline && !state.let_go => {
+                Some(most)
+            }
+            (Phase::Held, most) => Some(most.map_or(state.due, |most| most.min(state.due))),
+            _ => None,
+        }
     }
 
     fn renew(self: Arc<Self>) {
         let mut state = self.state();
+        if state.at(Instant::now()) == Phase::Lost {
+            drop(state);
+            tracing::warn!(key = %self.claim.key, "a lock was held for as long as it may be");
+            return self.take_away();
+        }
         let again = (self.claim.lease.get() / 10).min(Duration::from_secs(1));
         state.due = Instant::now() + again;
         drop(state);

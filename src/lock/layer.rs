@@ -61,6 +61,7 @@ impl LockLayer {
                 manager: Manager::new(backend),
                 key: Arc::new(key),
                 lease: LeaseTime::DEFAULT,
+                max_hold: None,
                 wait: Some(Self::DEFAULT_WAIT),
                 wait_from: None,
                 methods: None,
@@ -77,6 +78,25 @@ impl LockLayer {
     /// When `lease` is shorter than 100 ms or longer than 24 h.
     pub fn with_lease(mut self, lease: Duration) -> Result<Self, ConfigError> {
         self.options.lease = LeaseTime::new(lease)?;
+        Ok(self)
+    }
+
+    /// How long a request keeps the lock at most, its streaming body included. Then the lock is
+    /// let go, and is lost to whoever still works under it. Default: a handler as long as it
+    /// runs, a streaming body 60 s from the answer's head on.
+    ///
+    /// # Errors
+    /// When `time` is shorter than 100 ms or longer than 24 h.
+    pub fn with_max_hold(mut self, time: Duration) -> Result<Self, ConfigError> {
+        let accepted = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
+        if !accepted.contains(&time) {
+            return Err(ConfigError::new(
+                "lock max hold",
+                format_args!("{time:?}"),
+                "100 ms to 24 h",
+            ));
+        }
+        self.options.max_hold = Some(time);
         Ok(self)
     }
 

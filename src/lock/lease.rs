@@ -166,6 +166,12 @@ impl Lease {
         }
     }
 
+    /// A lease whose deadline is known already.
+    #[cfg(feature = "redis")]
+    pub(crate) fn until(fence: Fence, deadline: Instant) -> Self {
+        Self { fence, deadline }
+    }
+
     /// The number that grows with every grant.
     #[must_use]
     pub fn fence(&self) -> Fence {

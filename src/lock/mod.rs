@@ -3,7 +3,7 @@
 //! [`LockLayer`] derives a key from the request, takes a lease on it, runs the handler with a
 //! [`LockGuard`], and lets go: when the answer's head is ready, at the end of a streaming body,
 //! or when the request ends in any other way. Those who wait are served first come, first
-//! served, each woken by the release before it.
+//! served, each woken by the release before it; instances take turns, a few requests each.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -37,6 +37,8 @@
 mod admission;
 mod backend;
 mod body;
+#[cfg(feature = "redis")]
+mod cohort;
 #[cfg(feature = "testing")]
 pub mod contract;
 mod erased;
@@ -62,6 +64,8 @@ mod send_off;
 mod service;
 #[cfg(feature = "axum")]
 mod template;
+#[cfg(feature = "redis")]
+mod tenure;
 
 pub use backend::{Acquired, LockBackend, Released, Renewed};
 pub use body::LockBody;

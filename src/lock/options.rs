@@ -17,6 +17,10 @@ use crate::lock::manager::Manager;
 /// The longest wait for a lock: who waits longer has lost its client.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(600);
 
+/// How long a streaming body keeps a lock unless told otherwise: a client that reads slowly must
+/// not keep a key for as long as it likes.
+pub(super) const MAX_STREAM: Duration = Duration::from_secs(60);
+
 /// What becomes of a handler whose lock is lost while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -47,6 +51,7 @@ pub(super) struct Options {
     pub(super) manager: Manager,
     pub(super) key: Arc<dyn KeyFrom>,
     pub(super) lease: LeaseTime,
+    pub(super) max_hold: Option<Duration>,
     pub(super) wait: Option<Duration>,
     pub(super) wait_from: Option<Arc<WaitFrom>>,
     pub(super) methods: Option<Arc<[Method]>>,
@@ -84,6 +89,7 @@ impl fmt::Debug for Options {
             manager,
             key: _,
             lease,
+            max_hold,
             wait,
             wait_from,
             methods,
@@ -94,6 +100,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("manager", manager)
             .field("lease", lease)
+            .field("max_hold", max_hold)
             .field("wait", wait)
             .field("wait_from", &wait_from.as_ref().map(|_| ".."))
             .field("methods", methods)

@@ -1,40 +1,43 @@
--- ARGV: owner, lease in ms, hand-over lease in ms, not after (ms of this clock),
---       this process's channel or '' not to wait, the most who may wait.
--- Returns { what, now, detail }: 1 granted, fence · 0 busy, ms left · 2 the line is full ·
---         -1 came too late · -2 held in a format of a newer version.
+-- The lock is held, or others stand in line. What acquire_free.lua says of the arguments and of
+-- the answer goes for both.
 
-if now > tonumber(ARGV[4]) then
-  return { -1, now, 0 }
-end
-local owner, lease = ARGV[1], tonumber(ARGV[2])
-local value = redis.call('GET', KEYS[1])
-if value and string.sub(value, 1, 1) ~= '1' then
+local token, channel = ARGV[1], ARGV[4]
+if value and string.byte(value) ~= 48 and string.byte(value) ~= 49 then
   return { -2, now, 0 }
 end
-if value and string.sub(value, 2, 17) == owner then
+local left = lease_of(value)
+if left and string.sub(value, 1, 17) == token then
   -- Sent again: the same grant, and its lease from now on.
-  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', now + lease))
-  return { 1, now, tonumber(string.sub(value, 18, 33)) }
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return { string.byte(value, 34) == 45 and 1 or 3, now, fence_of(value) }
 end
-local passed_on = not value and hand_over(tonumber(ARGV[3]), owner)
-if passed_on == 'newer' then
-  -- Who holds does not wait, also when it stood behind a place that this version cannot read.
-  redis.call('LREM', KEYS[3], 1, '1' .. owner .. ARGV[5])
+if not left then
+  local passed_on, fence = hand_over(now_us, last_of(value), ARGV[5], token)
+  if passed_on ~= 'given' then
+    if passed_on == 'newer' then
+      -- Who holds does not wait, also when it stood behind a place that this version cannot read.
+      redis.call('LREM', KEYS[2], 1, token .. channel)
+    end
+    return { grant(token, channel, fence, ARGV[2]) and 3 or 1, now, fence }
+  end
+  left = ARGV[5] - 86400000
+  value = redis.call('GET', KEYS[1])
 end
-if passed_on and passed_on ~= 'given' then
-  local fence = next_fence()
-  grant(owner, fence, lease)
-  return { 1, now, tonumber(fence) }
-end
-if ARGV[5] ~= '' then
-  local entry = '1' .. owner .. ARGV[5]
-  if not redis.call('LPOS', KEYS[3], entry) then
-    if redis.call('LLEN', KEYS[3]) >= tonumber(ARGV[6]) then
+local most = tonumber(ARGV[6])
+if most >= 0 then
+  local entry = token .. channel
+  if not redis.call('LPOS', KEYS[2], entry) then
+    if redis.call('LLEN', KEYS[2]) >= most then
       return { 2, now, 0 }
     end
-    redis.call('RPUSH', KEYS[3], entry)
+    redis.call('RPUSH', KEYS[2], entry)
+    if string.byte(value, 34) == 45 then
+      redis.call('SETRANGE', KEYS[1], 33, 'w')
+      -- The holder's process passes the key on within itself until it knows.
+      redis.pcall('PUBLISH', string.sub(value, 35), 'w' .. string.sub(value, 1, 17))
+    end
   end
   -- Longer than anybody waits, so that a line nobody serves any more goes away.
-  redis.call('PEXPIRE', KEYS[3], 900000)
+  redis.call('PEXPIRE', KEYS[2], 900000)
 end
-return { 0, now, redis.call('PTTL', KEYS[1]) }
+return { 0, now, left }

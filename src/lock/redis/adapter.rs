@@ -6,41 +6,34 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Value;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
+use crate::lock::cohort::Arrival;
 use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
-use crate::lock::lease::{Claim, HAND_OVER, MAX_WAITERS};
-use crate::lock::redis::names::Names;
-use crate::lock::redis::reply::{self, Answer};
+use crate::lock::lease::{Claim, MAX_WAITERS};
+use crate::lock::redis::cohorts::Cohorts;
 use crate::lock::redis::waiters::Waiters;
 use crate::redis::handle::RedisHandle;
-use crate::redis::script::{Script, script};
-
-/// Both scripts begin with the same text: how a free key is passed on.
-macro_rules! with_hand_over {
-    ($path:literal) => {
-        Script::new(|| {
-            let text = concat!(include_str!("hand_over.lua"), "\n", include_str!($path));
-            (text, ::redis::Script::new(text).get_hash().to_owned())
-        })
-    };
-}
-
-static ACQUIRE: Script = with_hand_over!("acquire.lua");
-static RELEASE: Script = with_hand_over!("release.lua");
-static RENEW: Script = script!("renew.lua");
 
 /// Locks in Redis, shared by every instance; made by
 /// [`RedisHandle::locks`](crate::redis::RedisHandle::locks).
 ///
 /// Each operation is one script and one round trip. A release hands the key to the oldest
 /// waiter and wakes it with one message; nobody polls, beyond a look at the lock every few
-/// seconds in case a holder died or a message was lost. The keys of a lock are
-/// `{prefix}:l1:{name}`, and with `:f` and `:q` its fence floor and its line; all of them expire.
+/// seconds in case a holder died or a message was lost.
+///
+/// Those of one process who wait for the same key have one place in Redis's line, and pass the key
+/// on among themselves without a round trip, first come, first served: as long as the lease has
+/// half of its time, and while other processes wait no more than 16 times and 50 ms, after which
+/// it is their turn.
+///
+/// The keys of a lock are
+/// `{prefix}:l1:{name}`, and with `:q` its line. The first stays for a day after the lock was let
+/// go or its lease ended, as the floor of the next fence; a value that begins with `0`, or whose
+/// time to live is a day or less, is no lock.
 ///
 /// While Redis is away every operation fails at once. Waiting needs `SUBSCRIBE` and `PUBLISH`:
 /// where an ACL forbids the first, a request that would have to wait is refused instead; where it
@@ -49,13 +42,14 @@ static RENEW: Script = script!("renew.lua");
 pub struct RedisLocks {
     pub(super) handle: RedisHandle,
     pub(super) shared: Arc<Shared>,
-    max_waiters: usize,
+    pub(super) max_waiters: usize,
 }
 
 /// What all locks of one handle share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) held: HeldLocks,
+    pub(super) cohorts: Cohorts,
     pub(super) waiters: Waiters,
 }
 
@@ -72,8 +66,8 @@ impl RedisHandle {
 }
 
 impl RedisLocks {
-    /// How many may wait for one key, in all instances together, before the next one is
-    /// refused. Default 1024.
+    /// How many of this process may wait for one key, and how many processes, before the next one
+    /// is refused. Default 1024.
     #[must_use]
     pub fn with_max_waiters(mut self, max: usize) -> Self {
         self.max_waiters = max;
@@ -85,113 +79,55 @@ impl RedisLocks {
     pub fn held(&self) -> HeldLocks {
         self.shared.held.clone()
     }
-
-    /// Asks for the key once; with `line`, gets in line where it is busy.
-    pub(super) async fn ask(
-        &self,
-        claim: &Claim,
-        names: &Names,
-        line: bool,
-    ) -> Result<Answer, LockError> {
-        let inbox = self.handle.inbox();
-        let channel = if line { inbox.channel() } else { "" };
-        // Once more where the packet came too late, which can mean that this process's idea of
-        // Redis's clock was wrong: the answer has put it right.
-        for _ in 0..2 {
-            let sent = Instant::now();
-            let reply = self
-                .handle
-                .run(
-                    &ACQUIRE,
-                    &names.all(),
-                    &[
-                        claim.owner.as_bytes(),
-                        &millis(claim.lease.get()),
-                        &millis(HAND_OVER),
-                        (self.handle.now_ms() + self.late_ms())
-                            .to_string()
-                            .as_bytes(),
-                        channel.as_bytes(),
-                        self.max_waiters.to_string().as_bytes(),
-                    ],
-                )
-                .await
-                .map_err(reply::failed)?;
-            let (redis_ms, answer) = reply::acquired(reply, sent, claim)?;
-            self.handle.observe_time(redis_ms);
-            if let Some(answer) = answer {
-                return Ok(answer);
-            }
-        }
-        Err(LockError::refused(
-            "the request reached Redis after its time, twice",
-        ))
-    }
-
-    /// Lets go, and says whether there was anything to let go of.
-    pub(super) async fn give_back(&self, claim: &Claim) -> Result<(Released, bool), LockError> {
-        let names = Names::new(self.handle.keyspace(), &claim.key);
-        let reply = self
-            .handle
-            .run(
-                &RELEASE,
-                &names.all(),
-                &[
-                    claim.owner.as_bytes(),
-                    self.handle.inbox().channel().as_bytes(),
-                    &millis(HAND_OVER),
-                ],
-            )
-            .await
-            .map_err(reply::failed)?;
-        reply::released(&reply)
-    }
-
-    /// How long an acquire may be under way, before Redis refuses it: longer than anybody
-    /// waits for its answer, and the clocks may differ by as much again.
-    fn late_ms(&self) -> u64 {
-        2 * u64::try_from(self.handle.command_timeout().as_millis()).unwrap_or(1_000)
-    }
 }
 
 impl LockBackend for RedisLocks {
     async fn acquire(&self, claim: &Claim, wait: Option<Duration>) -> Result<Acquired, LockError> {
-        let names = Names::new(self.handle.keyspace(), &claim.key);
-        if let Some(wait) = wait {
-            return self.wait(claim, &names, wait).await;
+        let arrival = self
+            .shared
+            .cohorts
+            .arrive(claim, wait.is_some(), self.max_waiters);
+        match arrival {
+            Arrival::Ask => self.ask_first(claim, wait).await,
+            Arrival::Again(lease) => Ok(Acquired::Granted(lease)),
+            Arrival::Busy(until) => {
+                let retry_after = until.map_or(claim.lease.get(), |until| {
+                    until.saturating_duration_since(Instant::now())
+                });
+                Ok(Acquired::Busy { retry_after })
+            }
+            Arrival::Full => Ok(Acquired::QueueFull),
+            Arrival::Wait(place) => {
+                self.wait(claim, place, wait.unwrap_or_default(), claim.lease.get())
+                    .await
+            }
         }
-        Ok(match self.ask(claim, &names, false).await? {
-            Answer::Granted(lease) => Acquired::Granted(lease),
-            Answer::Busy { left, .. } => Acquired::Busy { retry_after: left },
-            Answer::QueueFull => Acquired::QueueFull,
-        })
     }
 
     async fn renew(&self, claim: &Claim) -> Result<Renewed, LockError> {
-        let names = Names::new(self.handle.keyspace(), &claim.key);
-        let sent = Instant::now();
-        let lease = millis(claim.lease.get());
-        let reply: Value = self
-            .handle
-            .run(&RENEW, &[&names.lock], &[claim.owner.as_bytes(), &lease])
-            .await
-            .map_err(reply::failed)?;
-        reply::renewed(&reply, sent, claim)
+        let cohorts = &self.shared.cohorts;
+        let Some(token) = cohorts.token_of(claim) else {
+            return Ok(Renewed::Lost);
+        };
+        let Some((lease, others)) = self.renew_token(claim, token).await? else {
+            cohorts.lost(&claim.key, token);
+            return Ok(Renewed::Lost);
+        };
+        if others {
+            cohorts.others_wait(&claim.key, token);
+        }
+        let renewed = cohorts.renewed(claim, token, lease.deadline());
+        Ok(renewed.map_or(Renewed::Lost, Renewed::Renewed))
     }
 
     async fn release(&self, claim: &Claim) -> Result<Released, LockError> {
-        self.give_back(claim).await.map(|(released, _)| released)
+        self.let_go(claim, false).await
     }
 
     /// A release that finds nothing may have overtaken the acquire, on a connection that
     /// replaced the acquire's. One more, when Redis refuses the acquire for its age, settles it.
     async fn withdraw(&self, claim: &Claim) -> Result<Released, LockError> {
-        let (released, found) = self.give_back(claim).await?;
-        if found {
-            return Ok(released);
-        }
-        sleep(Duration::from_millis(2 * self.late_ms())).await;
-        self.release(claim).await
+        self.let_go(claim, true).await
     }
 
     fn held(&self) -> HeldLocks {
@@ -216,8 +152,4 @@ impl fmt::Debug for RedisLocks {
             .field("max_waiters", max_waiters)
             .finish()
     }
-}
-
-fn millis(time: Duration) -> Vec<u8> {
-    time.as_millis().to_string().into_bytes()
 }

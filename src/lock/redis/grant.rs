@@ -12,20 +12,29 @@ pub(super) struct Grant {
     pub(super) owner: Owner,
     pub(super) fence: Fence,
     pub(super) deadline_ms: u64,
+    /// Whether others waited when it was granted.
+    pub(super) others: bool,
+}
+
+/// The message that others want what `1` and 16 bytes of owner holds.
+pub(super) fn wanted(message: &[u8]) -> Option<Owner> {
+    let owner = message.strip_prefix(b"w1")?;
+    Some(Owner::from_bytes(owner.try_into().ok()?))
 }
 
 impl Grant {
-    /// Reads format `1`: 16 bytes of owner, 16 digits of fence, 16 digits of deadline; what a
-    /// later version appends is its own affair. `None` for anything else.
+    /// Reads format `1`: 16 bytes of owner, 16 digits of fence, 16 digits of deadline, `1` where
+    /// others wait; what a later version appends is its own affair. `None` for anything else.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
         let message = message.strip_prefix(b"1")?;
         let (owner, rest) = message.split_first_chunk::<16>()?;
         let (fence, rest) = rest.split_first_chunk::<16>()?;
-        let (deadline, _) = rest.split_first_chunk::<16>()?;
+        let (deadline, rest) = rest.split_first_chunk::<16>()?;
         Some(Self {
             owner: Owner::from_bytes(*owner),
             fence: Fence::new(number(fence)?),
             deadline_ms: number(deadline)?,
+            others: rest.first() == Some(&b'1'),
         })
     }
 
@@ -55,7 +64,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const MESSAGE: &[u8] = b"1abcdefghijklmnop17000000000000010001700000001000";
+    const MESSAGE: &[u8] = b"1abcdefghijklmnop170000000000000100017000000010001";
 
     #[test]
     fn reads_its_own_format_and_nothing_else() {
@@ -63,7 +72,18 @@ mod tests {
         assert_eq!(grant.owner, Owner::from_bytes(*b"abcdefghijklmnop"));
         assert_eq!(grant.fence.get(), 1_700_000_000_000_001);
         assert_eq!(grant.deadline_ms, 1_700_000_001_000);
+        assert!(grant.others);
         assert_eq!(Grant::parse(&[MESSAGE, b" and more"].concat()), Some(grant));
+        assert!(!Grant::parse(&MESSAGE[..49]).unwrap().others);
+        assert_eq!(wanted(b"w1abcdefghijklmnop"), Some(grant.owner));
+        assert_eq!(
+            [
+                wanted(MESSAGE),
+                wanted(b"w1abc"),
+                wanted(b"w2abcdefghijklmnop")
+            ],
+            [None; 3]
+        );
         for bad in [
             &b""[..],
             b"1",

@@ -1,48 +1,65 @@
--- The lock's value: format '1', 16 bytes of owner, 16 digits of fence.
--- An entry of the line: format '1', 16 bytes of owner, the channel of the owner's process.
--- The lock, its fence floor and its line: KEYS[1], KEYS[2], KEYS[3].
 
-local time = redis.call('TIME')
-local now_us = time[1] * 1000000 + time[2]
-local now = math.floor(now_us / 1000)
+-- An entry of the line: a token, and the channel of its owner's process.
+-- What only keys need that others want or wanted; a free one is served before it comes to this.
 
--- Larger than any fence before it. The floor matters when Redis's clock was set back; when the
--- floor was lost, the clock is ahead of every fence it ever gave. One that is no number, or beyond
--- what can be counted exactly, is lost.
-local function next_fence()
-  local fence = now_us
-  local last = tonumber(string.match(redis.call('GET', KEYS[2]) or '', '^%d+$'))
-  if last and last >= fence and last < 2^53 - 1 then
-    fence = last + 1
+-- The fence in the value.
+local function fence_of(value)
+  local format = value and string.byte(value)
+  if format == 49 then
+    return tonumber(string.sub(value, 18, 33)) or 0
   end
-  return string.format('%016.0f', fence)
+  return format == 48 and tonumber(string.sub(value, 2, 17)) or 0
 end
 
-local function grant(owner, fence, lease)
-  redis.call('SET', KEYS[2], fence, 'PX', 86400000)
-  redis.call('SET', KEYS[1], '1' .. owner .. fence, 'PXAT', string.format('%.0f', now + lease))
+-- How long the lock's lease lasts in ms, -1 for ever, or nil where it is free.
+local function lease_of(value)
+  if value and string.byte(value) ~= 48 then
+    local kept = redis.call('PTTL', KEYS[1])
+    if kept < 0 then
+      return -1
+    end
+    return kept > 86400000 and kept - 86400000 or nil
+  end
+end
+
+-- A process passes the key on within itself under fences above that of its grant, and says with
+-- its release which was the last. Of one that died nobody knows: it had at most so many.
+local function last_of(value)
+  local reserved = value and string.byte(value) == 49 and 65536 or 0
+  return fence_of(value) + reserved
+end
+
+-- Returns whether others wait.
+local function grant(token, channel, fence, keep)
+  local others = redis.call('EXISTS', KEYS[2]) == 1
+  local value = token .. string.format('%016d', fence) .. (others and 'w' or '-') .. channel
+  redis.call('SET', KEYS[1], value, 'PX', keep)
+  return others
 end
 
 -- Gives the free key to the oldest waiter whose process still listens. Returns 'given' where it
--- did, 'self' where `owner` is the oldest waiter, 'newer' where that one's place is in a format
+-- did, 'self' where `token` is the oldest waiter, 'newer' where that one's place is in a format
 -- of a newer version, which is left alone, and 'nobody'.
-local function hand_over(lease, owner)
-  local entry = redis.call('LINDEX', KEYS[3], 0)
-  while entry and string.sub(entry, 1, 1) == '1' do
-    redis.call('LPOP', KEYS[3])
-    local next_owner = string.sub(entry, 2, 17)
-    if next_owner == owner then
-      return 'self'
+local function hand_over(now_us, last, keep, token)
+  local fence = now_us > last and now_us or last + 1
+  local entry = redis.call('LINDEX', KEYS[2], 0)
+  while entry and string.byte(entry) == 49 do
+    redis.call('LPOP', KEYS[2])
+    local oldest, channel = string.sub(entry, 1, 17), string.sub(entry, 18)
+    if oldest == token then
+      return 'self', fence
     end
-    local fence = next_fence()
-    local message = '1' .. next_owner .. fence .. string.format('%016.0f', now + lease)
+    local deadline = math.floor(now_us / 1000) + keep - 86400000
+    local others = redis.call('EXISTS', KEYS[2])
+    local message = oldest .. string.format('%016d%016d%d', fence, deadline, others)
     -- Where publishing is forbidden nobody hears anything: the key must come free all the same.
-    local heard = redis.pcall('PUBLISH', string.sub(entry, 18), message)
+    local heard = redis.pcall('PUBLISH', channel, message)
     if type(heard) == 'number' and heard > 0 then
-      grant(next_owner, fence, lease)
+      grant(oldest, channel, fence, keep)
       return 'given'
     end
-    entry = redis.call('LINDEX', KEYS[3], 0)
+    entry = redis.call('LINDEX', KEYS[2], 0)
   end
-  return entry and 'newer' or 'nobody'
+  return entry and 'newer' or 'nobody', fence
 end
+

@@ -1,12 +1,15 @@
 //! Locks in Redis.
 
 mod adapter;
+mod ask;
+mod cohorts;
+mod drive;
 #[cfg(feature = "testing")]
 pub mod fuzz;
 mod grant;
 mod names;
 mod reply;
-mod wait;
+mod turn;
 mod waiters;
 
 pub use adapter::RedisLocks;

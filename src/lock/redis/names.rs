@@ -6,11 +6,10 @@ use crate::lock::escape::push_escaped;
 use crate::lock::lock_key::LockKey;
 use crate::redis::keyspace::Keyspace;
 
-/// `{prefix}:l1:{name}` is the lock; with `:f` its fence floor, with `:q` its line. All three
-/// are in one slot: the name is the hash tag, and no brace of the key's gets into it.
+/// `{prefix}:l1:{name}` is the lock and, when it is free, its fence's floor; with `:q` its line.
+/// Both are in one slot: the name is the hash tag, and no brace of the key's gets into it.
 pub(super) struct Names {
     pub(super) lock: Vec<u8>,
-    pub(super) floor: Vec<u8>,
     pub(super) line: Vec<u8>,
 }
 
@@ -21,13 +20,12 @@ impl Names {
             byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}')
         });
         let lock = keyspace.key("l1", &tag, "");
-        let floor = [&*lock, b":f"].concat();
         let line = [&*lock, b":q"].concat();
-        Self { lock, floor, line }
+        Self { lock, line }
     }
 
-    pub(super) fn all(&self) -> [&[u8]; 3] {
-        [&self.lock, &self.floor, &self.line]
+    pub(super) fn all(&self) -> [&[u8]; 2] {
+        [&self.lock, &self.line]
     }
 }
 

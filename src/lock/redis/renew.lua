@@ -1,8 +1,13 @@
--- KEYS: the lock. ARGV: owner, lease in ms. Returns the fence, or 0 where it is not the owner's.
+-- KEYS: the lock, its line. ARGV: token, how long to keep the value in ms (the lease and a day).
+-- Returns the fence, negative where others wait, or 0 where the lock is not the token's or its
+-- lease is over.
 
 local value = redis.call('GET', KEYS[1])
-if value and string.sub(value, 1, 17) == '1' .. ARGV[1] then
+if value and string.sub(value, 1, 17) == ARGV[1] and redis.call('PTTL', KEYS[1]) > 86400000 then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return tonumber(string.sub(value, 18, 33))
+  local fence = tonumber(string.sub(value, 18, 33))
+  -- Whoever waited may have gone since.
+  local others = string.byte(value, 34) == 119 and redis.call('EXISTS', KEYS[2]) == 1
+  return others and -fence or fence
 end
 return 0

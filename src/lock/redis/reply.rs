@@ -5,9 +5,9 @@
 use redis::Value;
 use tokio::time::{Duration, Instant};
 
-use crate::lock::backend::{Released, Renewed};
+use crate::lock::backend::Released;
 use crate::lock::error::LockError;
-use crate::lock::lease::{Claim, Fence, Lease};
+use crate::lock::lease::{Fence, Lease};
 use crate::redis::error::{RedisError, RedisErrorKind};
 
 /// When a script ran, on both clocks: Redis read its own at `redis_ms`, not before `sent`.
@@ -19,7 +19,10 @@ pub(super) struct Ran {
 
 /// What `acquire.lua` answers.
 pub(super) enum Answer {
-    Granted(Lease),
+    Granted {
+        lease: Lease,
+        others: bool,
+    },
     /// And, where asked for, in line.
     Busy {
         ran: Ran,
@@ -32,18 +35,23 @@ pub(super) enum Answer {
 pub(super) fn acquired(
     reply: Value,
     sent: Instant,
-    claim: &Claim,
+    lease: Duration,
 ) -> Result<(u64, Option<Answer>), LockError> {
-    let Some([what, now, detail]) = ints(reply) else {
-        return Err(unreadable());
+    let [what, now, detail] = match reply {
+        // The usual grant: a fence that is Redis's time.
+        Value::Int(now_us) => [1, now_us / 1_000, now_us],
+        reply => ints(reply).ok_or_else(unreadable)?,
     };
     let redis_ms = u64::try_from(now).map_err(|_| unreadable())?;
     let answer = match what {
-        1 => Answer::Granted(Lease::confirmed(fence(detail)?, sent, claim.lease.get())),
+        1 | 3 => Answer::Granted {
+            lease: Lease::confirmed(fence(detail)?, sent, lease),
+            others: what == 3,
+        },
         0 => Answer::Busy {
             ran: Ran { sent, redis_ms },
             // Without a deadline it is no lock of ours, and may last for ever.
-            left: u64::try_from(detail).map_or(claim.lease.get(), Duration::from_millis),
+            left: u64::try_from(detail).map_or(lease, Duration::from_millis),
         },
         2 => Answer::QueueFull,
         -1 => return Ok((redis_ms, None)),
@@ -57,30 +65,63 @@ pub(super) fn acquired(
     Ok((redis_ms, Some(answer)))
 }
 
-pub(super) fn renewed(reply: &Value, sent: Instant, claim: &Claim) -> Result<Renewed, LockError> {
+/// The renewed lease, and whether others wait; none where it is lost.
+pub(super) fn renewed(
+    reply: &Value,
+    sent: Instant,
+    lease: Duration,
+) -> Result<Option<(Lease, bool)>, LockError> {
     match reply {
-        Value::Int(0) => Ok(Renewed::Lost),
+        Value::Int(0) => Ok(None),
         Value::Int(number) => {
-            let fence = fence(*number)?;
-            Ok(Renewed::Renewed(Lease::confirmed(
-                fence,
-                sent,
-                claim.lease.get(),
-            )))
+            let fence = Fence::new(number.unsigned_abs());
+            Ok(Some((Lease::confirmed(fence, sent, lease), *number < 0)))
         }
         _ => Err(unreadable()),
     }
 }
 
-/// What became of a release, and whether there was anything to release.
-pub(super) fn released(reply: &Value) -> Result<(Released, bool), LockError> {
-    match reply {
-        Value::Int(0) => Ok((Released::NotHeld, false)),
-        Value::Int(1) => Ok((Released::Freed, true)),
-        Value::Int(2) => Ok((Released::HandedOver, true)),
-        Value::Int(3) => Ok((Released::NotHeld, true)),
-        _ => Err(unreadable()),
+/// What `release.lua` answers.
+pub(super) enum Answered {
+    Released(Released),
+    /// It was in line, and is not any more.
+    LeftTheLine,
+    NothingThere,
+    InLineAgain(Ran),
+    GrantedAgain(Lease),
+}
+
+impl Answered {
+    pub(super) fn released(self) -> Released {
+        match self {
+            Self::Released(released) => released,
+            Self::LeftTheLine | Self::NothingThere => Released::NotHeld,
+            Self::InLineAgain(_) | Self::GrantedAgain(_) => Released::HandedOver,
+        }
     }
+}
+
+pub(super) fn released(
+    reply: Value,
+    sent: Instant,
+    lease: Duration,
+) -> Result<Answered, LockError> {
+    Ok(match reply {
+        Value::Int(0) => Answered::NothingThere,
+        Value::Int(1) => Answered::Released(Released::Freed),
+        Value::Int(2) => Answered::Released(Released::HandedOver),
+        Value::Int(3) => Answered::LeftTheLine,
+        reply => match ints(reply) {
+            Some([2, now, _]) => Answered::InLineAgain(Ran {
+                sent,
+                redis_ms: u64::try_from(now).map_err(|_| unreadable())?,
+            }),
+            Some([1, _, number]) => {
+                Answered::GrantedAgain(Lease::confirmed(fence(number)?, sent, lease))
+            }
+            _ => return Err(unreadable()),
+        },
+    })
 }
 
 pub(super) fn failed(error: RedisError) -> LockError {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::lock::lease::Owner;
-use crate::lock::redis::grant::Grant;
+use crate::lock::redis::grant::{Grant, wanted};
 
 /// Those of this process who wait in line, by owner.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,8 @@ struct State {
 #[derive(Debug)]
 pub(super) enum Wake {
     Granted(Grant),
+    /// Others wait for what is held here.
+    Wanted,
     /// Messages were missed: look at the lock.
     LookAgain,
 }
@@ -65,10 +67,10 @@ impl Waiters {
         waiting
     }
 
-    fn deliver(&self, grant: Grant) {
+    fn deliver(&self, owner: Owner, wake: Wake) {
         // Nobody waits for a grant whose waiter gave up: its withdrawal passes the key on.
-        if let Some(waiter) = self.lock().waiting.get(&grant.owner) {
-            let _ = waiter.send(Wake::Granted(grant));
+        if let Some(waiter) = self.lock().waiting.get(&owner) {
+            let _ = waiter.send(wake);
         }
     }
 
@@ -105,7 +107,9 @@ async fn read(reading: Reading, mut messages: broadcast::Receiver<Bytes>) {
         match messages.recv().await {
             Ok(message) => {
                 if let Some(grant) = Grant::parse(&message) {
-                    reading.0.deliver(grant);
+                    reading.0.deliver(grant.owner, Wake::Granted(grant));
+                } else if let Some(owner) = wanted(&message) {
+                    reading.0.deliver(owner, Wake::Wanted);
                 }
             }
             Err(broadcast::error::RecvError::Lagged(_)) => reading.0.wake_all(),

@@ -6,7 +6,7 @@ use tower_handoff::lock::{OnLost, RedisLocks};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal};
 
-use super::rig::{fencing, guarded, hanging, layer, ms, occupy, send, status, text};
+use super::rig::{fencing, guarded, hanging, is_free, layer, ms, occupy, send, status, text};
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::redis_server::RedisServer;
@@ -25,13 +25,9 @@ fn string(server: &RedisServer, command: &[&str]) -> String {
 async fn an_uncontended_request_costs_one_script_before_and_one_after() {
     let server = std::sync::Arc::new(RedisServer::start());
     let locks = locks(&server.url());
-    let gone = async |key: &str| {
-        let exists: i64 = redis::from_redis_value(server.command(&["EXISTS", key])).unwrap();
-        exists == 0
-    };
     let warm = fencing(&layer(&locks));
     assert_eq!(status(&warm, "warm").await, StatusCode::OK);
-    eventually("it is let go", async || gone("app:l1:{x-lock:warm}").await).await;
+    eventually("it is let go", async || is_free(&server, "x-lock:warm")).await;
     for layer in [layer(&locks), layer(&locks).with_try()] {
         server.command(&["CONFIG", "RESETSTAT"]);
         let inside = server.clone();
@@ -40,10 +36,14 @@ async fn an_uncontended_request_costs_one_script_before_and_one_after() {
             async move { evalsha.to_string() }
         });
         assert_eq!(text(send(&service, "a").await).await, "1");
-        eventually("it is let go", async || gone(LOCK).await).await;
+        eventually("it is let go", async || is_free(&server, "x-lock:a")).await;
         let counts = server.command_counts();
         assert_eq!(counts["evalsha"], 2, "{counts:?}");
-        for other in ["eval", "publish", "subscribe"] {
+        // What the two scripts do for it; the test itself reads.
+        let writes = ["time", "set"].map(|command| counts[command]);
+        assert_eq!(writes, [1, 2], "{counts:?}");
+        let others = "eval publish subscribe lindex llen lrem pttl pexpire del setrange";
+        for other in others.split(' ') {
             assert!(!counts.contains_key(other), "{other}: {counts:?}");
         }
     }
@@ -97,11 +97,21 @@ async fn fences_grow_after_redis_lost_everything() {
 #[tokio::test]
 async fn fences_grow_when_redis_s_clock_is_behind_the_last_one() {
     let server = RedisServer::start();
-    let ahead = "8000000000000000";
-    server.command(&["SET", "app:l1:{x-lock:a}:f", ahead]);
+    server.command(&["SET", LOCK, "08000000000000000"]);
     let service = fencing(&layer(&locks(&server.url())));
     assert_eq!(text(send(&service, "a").await).await, "8000000000000001");
     assert_eq!(text(send(&service, "a").await).await, "8000000000000002");
+}
+
+/// The holder died, its lease is over, and the clock was set back meanwhile.
+#[tokio::test]
+async fn fences_grow_past_those_of_a_holder_that_never_let_go() {
+    let server = RedisServer::start();
+    let dead = "1the-dead-holder!8000000000000000-channel";
+    server.command(&["SET", LOCK, dead, "PX", "86400000"]);
+    let service = fencing(&layer(&locks(&server.url())).with_try());
+    // Past those that it may have passed on within its process.
+    assert_eq!(text(send(&service, "a").await).await, "8000000000065537");
 }
 
 #[tokio::test]
@@ -200,31 +210,21 @@ async fn an_acquire_that_redis_reads_long_after_its_time_leaves_nothing() {
 fn a_packet_that_comes_too_late_changes_nothing() {
     let server = RedisServer::start();
     let script = concat!(
+        include_str!("../../../src/lock/redis/acquire_free.lua"),
         include_str!("../../../src/lock/redis/hand_over.lua"),
-        "\n",
         include_str!("../../../src/lock/redis/acquire.lua")
     );
-    let ask = |not_after: &str| -> (i64, u64, u64) {
-        let command = [
-            "EVAL",
-            script,
-            "3",
-            LOCK,
-            "f",
-            "q",
-            "sixteen-bytes-ok",
-            "10000",
-            "1000",
-        ];
-        let command = [&command[..], &[not_after, "", "8"]].concat();
-        redis::from_redis_value(server.command(&command)).unwrap()
+    let ask = |not_after: &str| {
+        let command = ["EVAL", script, "2", LOCK, "q", "1sixteen-bytes-ok"];
+        let rest = ["86410000", not_after, "channel", "86401000", "8"];
+        server.command(&[&command[..], &rest].concat())
     };
-    let (what, now, _) = ask("1");
+    let (what, now, _): (i64, u64, u64) = redis::from_redis_value(ask("1")).unwrap();
     assert_eq!(what, -1);
     let keys: Vec<String> = redis::from_redis_value(server.command(&["KEYS", "*"])).unwrap();
     assert!(keys.is_empty(), "{keys:?}");
-    let (what, ..) = ask(&(now + 10_000).to_string());
-    assert_eq!(what, 1);
+    let fence: u64 = redis::from_redis_value(ask(&(now + 10_000).to_string())).unwrap();
+    assert!(fence >= now * 1_000);
 }
 
 #[tokio::test]
@@ -236,11 +236,12 @@ async fn a_reconnect_renews_what_is_held_at_once() {
     let held = locks.held();
     let task = tokio::spawn(async move { send(&service, "a").await });
     eventually("it is held", async || held.names().len() == 1).await;
-    server.command(&["PEXPIRE", LOCK, "60000"]);
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    server.command(&["PEXPIRE", LOCK, &(DAY + 60_000).to_string()]);
     proxy.cut();
     eventually("it is renewed", async || {
         let left: i64 = redis::from_redis_value(server.command(&["PTTL", LOCK])).unwrap();
-        left > 3_000_000
+        left > DAY + 3_000_000
     })
     .await;
     task.abort();

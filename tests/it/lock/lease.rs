@@ -21,7 +21,41 @@ use crate::support::eventually::eventually;
 on_both!(
     a_request_longer_than_its_lease_keeps_the_lock,
     a_guard_that_outlives_its_request_holds_nothing,
+    a_lock_held_for_too_long_is_let_go_and_lost,
 );
+
+async fn a_lock_held_for_too_long_is_let_go_and_lost(locks: impl LockBackend + Clone) {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = Arc::new(std::sync::Mutex::new(Some(tell)));
+    let capped = layer(&locks)
+        .with_lease(ms(3_600_000))
+        .unwrap()
+        .with_max_hold(ms(300))
+        .unwrap();
+    let service = guarded(&capped, move |guard| {
+        let tell = tell.clone();
+        async move {
+            assert!(guard.remaining() <= ms(300));
+            guard.lost().await;
+            let error = guard.check().unwrap_err();
+            assert_eq!(error.kind(), LockErrorKind::Lost);
+            tell.lock().unwrap().take().unwrap().send(()).unwrap();
+            std::future::pending().await
+        }
+    });
+    let slow = tokio::spawn(async move { send(&service, "a").await });
+    told.await.unwrap();
+    // The lease of an hour does not matter: it is let go.
+    let next = fencing(&layer(&locks).with_try());
+    let free = eventually("it is let go", async || {
+        status(&next, "a").await == StatusCode::OK
+    });
+    tokio::time::timeout(ms(8_000), free)
+        .await
+        .expect("not by the lease");
+    assert!(layer(&locks).with_max_hold(ms(99)).is_err());
+    slow.abort();
+}
 
 async fn a_request_longer_than_its_lease_keeps_the_lock(locks: impl LockBackend + Clone) {
     let short = layer(&locks).with_lease(ms(600)).unwrap();

@@ -67,7 +67,8 @@ async fn where_nobody_may_publish_the_next_in_line_finds_out_by_itself() {
     let holder = tokio::spawn(async move { send(&hanging(&hour), "a").await });
     let held = locks.held();
     eventually("it is held", async || held.names().len() == 1).await;
-    let service = fencing(&layer(&locks).with_wait(ms(20_000)).unwrap());
+    let other = self::locks(&server.url());
+    let service = fencing(&layer(&other).with_wait(ms(20_000)).unwrap());
     let waiter = tokio::spawn(async move { status(&service, "a").await });
     eventually("it is in line", async || line(&server) == 1).await;
     server.command(&["ACL", "SETUSER", "default", "-publish"]);

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod cancelling;
+mod cohort;
 mod contract;
 mod exclusion;
 mod faults;

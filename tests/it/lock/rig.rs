@@ -104,6 +104,13 @@ pub(super) async fn occupy(
     task
 }
 
+/// Whether nobody holds the key, as Redis has it: the fence of the last one may be left.
+pub(super) fn is_free(server: &crate::support::redis_server::RedisServer, key: &str) -> bool {
+    let lock = format!("app:l1:{{{key}}}");
+    let value: Option<Vec<u8>> = redis::from_redis_value(server.command(&["GET", &lock])).unwrap();
+    value.is_none_or(|value| value.starts_with(b"0"))
+}
+
 pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }

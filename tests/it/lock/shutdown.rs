@@ -5,7 +5,7 @@ use tower_handoff::lock::{LockBackend, LockErrorKind, MemoryLocks};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal};
 
-use super::rig::{fencing, guarded, hanging, layer, occupy, on_both, send, status, text};
+use super::rig::{fencing, guarded, hanging, is_free, layer, occupy, on_both, send, status, text};
 use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 
@@ -89,7 +89,8 @@ async fn the_end_waits_until_redis_has_every_release() {
     let _ = dropped.await;
     handle.locks().held().release_all().await;
     let keys: Vec<String> = redis::from_redis_value(server.command(&["KEYS", "*"])).unwrap();
-    assert!(keys.iter().all(|key| key.ends_with(":f")), "{keys:?}");
+    let all_free = ["a", "b", "c", "d"].map(|key| is_free(&server, &format!("x-lock:{key}")));
+    assert_eq!((keys.len(), all_free), (4, [true; 4]), "{keys:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,359 @@
+//! Those of one process who want the same key, behind one claim on the backend.
+//!
+//! No clock, no I/O: what happens comes in, what is to be done comes out. The invariants that the
+//! tests check: one holder at a time, never past the deadline; first come, first served; every
+//! grant has a larger fence; whoever stands in line has somebody who asks on its behalf.
+//!
+//! Floor 1.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::lock::error::LockError;
+use crate::lock::lease::{Fence, Lease, Owner};
+use crate::lock::tenure::Tenure;
+
+#[derive(Debug)]
+pub(crate) struct Cohort {
+    /// As whom the backend knows this process: the owner of the claim that was first in line.
+    token: Owner,
+    phase: Phase,
+    line: VecDeque<Waiter>,
+    /// Whether somebody asks the backend on behalf of the line.
+    driven: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Vacant,
+    /// The backend is asked: by the claim itself, which stands in no line, or for the line.
+    Asking {
+        asker: Option<Owner>,
+    },
+    Held(Tenure),
+}
+
+#[derive(Debug)]
+struct Waiter {
+    owner: Owner,
+    wake: oneshot::Sender<Turn>,
+}
+
+/// How a wait in the process's own line ends.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    Granted(Lease),
+    Full,
+    Failed(LockError),
+}
+
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// Ask the backend, in the arrival's own name.
+    Ask,
+    /// It holds the key already.
+    Again(Lease),
+    /// Held at least until then, where that is known.
+    Busy(Option<Instant>),
+    Full,
+    Wait(Place),
+}
+
+/// A place in the process's line; `drive` where somebody must be found who asks for the line.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) turn: oneshot::Receiver<Turn>,
+    pub(crate) drive: bool,
+}
+
+/// What letting go means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// The next one here has the key already.
+    Passed,
+    /// It stood in this line, or had gone before; nothing is to be told to the backend.
+    Settled,
+    /// The last one who wanted the key: take this token's claim back.
+    Withdraw(Owner),
+    /// Release it, and say which fence was the last; get in line again where others here want it.
+    Release { ended: Ended, again: Option<Owner> },
+    /// Nothing is known of this owner.
+    Unknown,
+}
+
+/// A tenure that is over, as the backend has to hear of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) token: Owner,
+    pub(crate) last: Fence,
+}
+
+/// What there is to do for the line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nobody waits any more; a claim that nobody took back is to be.
+    Over(Option<Owner>),
+    /// Wait for news, or until then.
+    Rest(Option<Instant>),
+    Ask(Owner),
+}
+
+impl Cohort {
+    pub(crate) fn new(owner: Owner) -> Self {
+        Self {
+            token: owner,
+            phase: Phase::Vacant,
+            line: VecDeque::new(),
+            driven: false,
+        }
+    }
+
+    /// Whether it can be forgotten.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Vacant) && self.line.is_empty() && !self.driven
+    }
+
+    pub(crate) fn arrive(&mut self, owner: Owner, wait: bool, now: Instant, max: usize) -> Arrival {
+        self.expire(now);
+        if self.line.len() >= max {
+            self.line.retain(|waiter| !waiter.wake.is_closed());
+        }
+        if let Some(waiter) = self.line.iter_mut().find(|waiter| waiter.owner == owner) {
+            let (wake, turn) = oneshot::channel();
+            waiter.wake = wake;
+            return Arrival::Wait(Place { turn, drive: false });
+        }
+        match &mut self.phase {
+            Phase::Held(tenure) if tenure.holder == owner => {
+                return Arrival::Again(tenure.lease());
+            }
+            Phase::Asking { asker } if *asker == Some(owner) => return Arrival::Ask,
+            phase @ Phase::Vacant if self.line.is_empty() => {
+                *phase = Phase::Asking { asker: Some(owner) };
+                self.token = owner;
+                return Arrival::Ask;
+            }
+            _ if wait && self.line.len() >= max => return Arrival::Full,
+            _ if wait => {}
+            Phase::Held(tenure) => return Arrival::Busy(Some(tenure.deadline())),
+            _ => return Arrival::Busy(None),
+        }
+        Arrival::Wait(self.place(owner, false))
+    }
+
+    /// The claim that asked is in the backend's line now: it is the first of this one.
+    pub(crate) fn queue_up(&mut self, owner: Owner) -> Place {
+        if matches!(self.phase, Phase::Asking { asker } if asker == Some(owner)) {
+            self.phase = Phase::Asking { asker: None };
+        }
+        self.place(owner, true)
+    }
+
+    fn place(&mut self, owner: Owner, first: bool) -> Place {
+        let (wake, turn) = oneshot::channel();
+        let waiter = Waiter { owner, wake };
+        if first {
+            self.line.push_front(waiter);
+        } else {
+            self.line.push_back(waiter);
+        }
+        let drive = !std::mem::replace(&mut self.driven, true);
+        Place { turn, drive }
+    }
+
+    /// The claim that asked has failed or is gone; returns whether it is up to the line now.
+    pub(crate) fn asked_in_vain(&mut self, owner: Owner) -> bool {
+        if !matches!(self.phase, Phase::Asking { asker } if asker == Some(owner)) {
+            return false;
+        }
+        if self.line.is_empty() {
+            self.phase = Phase::Vacant;
+            return false;
+        }
+        self.phase = Phase::Asking { asker: None };
+        true
+    }
+
+    /// The backend granted the key to `token`. `limited` where others wait, or may wait unnoticed.
+    /// Returns whether the grant is of use here; otherwise it is to be given back.
+    pub(crate) fn granted(
+        &mut self,
+        token: Owner,
+        lease: Lease,
+        limited: bool,
+        now: Instant,
+    ) -> bool {
+        if token != self.token {
+            return false;
+        }
+        let holder = match self.phase {
+            Phase::Asking { asker } => asker,
+            // Said twice: the first one counts.
+            Phase::Held(_) => return true,
+            Phase::Vacant => return false,
+        };
+        let mut tenure = Tenure::new(holder.unwrap_or(token), lease, now);
+        if limited {
+            tenure.limit(now);
+        }
+        if holder.is_some() || self.give(&mut tenure) {
+            self.phase = Phase::Held(tenure);
+            return true;
+        }
+        self.phase = Phase::Vacant;
+        false
+    }
+
+    /// Gives the key to the first in line who is still there.
+    fn give(&mut self, tenure: &mut Tenure) -> bool {
+        while let Some(Waiter { owner, wake }) = self.line.pop_front() {
+            if wake.send(Turn::Granted(tenure.lease())).is_ok() {
+                tenure.holder = owner;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lets go: of the key, or of a place in line.
+    pub(crate) fn leave(&mut self, owner: Owner, now: Instant) -> Leave {
+        self.expire(now);
+        let before = self.line.len();
+        self.line.retain(|waiter| waiter.owner != owner);
+        let stood_in_line = self.line.len() < before;
+        match &mut self.phase {
+            Phase::Held(tenure) if tenure.holder == owner => {
+                self.line.retain(|waiter| !waiter.wake.is_closed());
+                let ended = Ended {
+                    token: self.token,
+                    last: tenure.lease().fence(),
+                };
+                if tenure.pass(now)
+                    && let Phase::Held(mut tenure) =
+                        std::mem::replace(&mut self.phase, Phase::Vacant)
+                    && self.give(&mut tenure)
+                {
+                    self.phase = Phase::Held(tenure);
+                    return Leave::Passed;
+                }
+                let again = self.begin_again();
+                Leave::Release { ended, again }
+            }
+            Phase::Asking { asker } if *asker == Some(owner) || stood_in_line => {
+                let asks = asker.take_if(|asker| *asker == owner).is_some();
+                if self.line.is_empty() && (asks || asker.is_none()) {
+                    self.phase = Phase::Vacant;
+                    return Leave::Withdraw(self.token);
+                }
+                Leave::Settled
+            }
+            Phase::Vacant => Leave::Unknown,
+            _ if stood_in_line || self.token == owner => Leave::Settled,
+            _ => Leave::Unknown,
+        }
+    }
+
+    /// What the one who asks for the line does next.
+    pub(crate) fn step(&mut self, now: Instant) -> Step {
+        self.expire(now);
+        self.line.retain(|waiter| !waiter.wake.is_closed());
+        if self.line.is_empty() {
+            self.driven = false;
+            let Phase::Asking { asker: None } = self.phase else {
+                return Step::Over(None);
+            };
+            self.phase = Phase::Vacant;
+            return Step::Over(Some(self.token));
+        }
+        match &self.phase {
+            Phase::Held(tenure) => Step::Rest(Some(tenure.deadline())),
+            Phase::Asking { asker: Some(_) } => Step::Rest(None),
+            Phase::Asking { asker: None } => Step::Ask(self.token),
+            Phase::Vacant => {
+                self.begin_again();
+                Step::Ask(self.token)
+            }
+        }
+    }
+
+    /// Whether `token` is what the line waits under.
+    pub(crate) fn asks(&self, token: Owner) -> bool {
+        self.token == token && matches!(self.phase, Phase::Asking { asker: None })
+    }
+
+    /// Ends every wait alike; returns whether `token` was still the one that asked.
+    pub(crate) fn fail(&mut self, token: Owner, turn: impl Fn() -> Turn) -> bool {
+        if !self.asks(token) {
+            return false;
+        }
+        for waiter in self.line.drain(..) {
+            // Who is gone needs no answer.
+            let _ = waiter.wake.send(turn());
+        }
+        self.phase = Phase::Vacant;
+        true
+    }
+
+    /// Others wait for the key that this process holds.
+    pub(crate) fn others_wait(&mut self, token: Owner, now: Instant) {
+        if let Phase::Held(tenure) = &mut self.phase
+            && self.token == token
+        {
+            tenure.limit(now);
+        }
+    }
+
+    /// As whom the backend knows the holder.
+    pub(crate) fn token_of(&mut self, holder: Owner, now: Instant) -> Option<Owner> {
+        self.expire(now);
+        matches!(&self.phase, Phase::Held(tenure) if tenure.holder == holder).then_some(self.token)
+    }
+
+    /// The backend has renewed the lease of `token`; the lease of `holder`, if it is still that.
+    pub(crate) fn renewed(
+        &mut self,
+        token: Owner,
+        holder: Owner,
+        deadline: Instant,
+        now: Instant,
+    ) -> Option<Lease> {
+        self.expire(now);
+        match &mut self.phase {
+            Phase::Held(tenure) if self.token == token => {
+                tenure.renewed(deadline, now);
+                (tenure.holder == holder).then(|| tenure.lease())
+            }
+            _ => None,
+        }
+    }
+
+    /// The backend says that `token` does not hold the key.
+    pub(crate) fn lost(&mut self, token: Owner) {
+        if self.token == token && matches!(self.phase, Phase::Held(_)) {
+            self.begin_again();
+        }
+    }
+
+    /// A lease that is over is over for all here, whoever still works under it.
+    fn expire(&mut self, now: Instant) {
+        if matches!(&self.phase, Phase::Held(tenure) if now >= tenure.deadline()) {
+            self.begin_again();
+        }
+    }
+
+    /// Asks under a new token where somebody waits.
+    fn begin_again(&mut self) -> Option<Owner> {
+        let Some(first) = self.line.front() else {
+            self.phase = Phase::Vacant;
+            return None;
+        };
+        self.token = first.owner;
+        self.phase = Phase::Asking { asker: None };
+        Some(self.token)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! What this process has to do with each key: who holds it here, who waits, who asks.
+//!
+//! Floor 4.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::lock::cohort::{Arrival, Cohort, Ended, Leave, Place, Step, Turn};
+use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
+use crate::lock::lock_key::LockKey;
+use crate::lock::redis::reply::Ran;
+use crate::lock::redis::waiters::Waiting;
+
+/// One [`Cohort`] for each key that somebody here holds or wants; a free key has none.
+#[derive(Debug, Default)]
+pub(super) struct Cohorts(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    by_key: HashMap<LockKey, Entry>,
+    /// Releases whose outcome is unknown, and until when they matter: who let go last is not
+    /// always who Redis knows.
+    unsettled: HashMap<Owner, (Ended, Instant)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    cohort: Cohort,
+    lease: LeaseTime,
+    news: Arc<Notify>,
+    /// Where a release got in line again: the ear for the grant, open before the release left.
+    waiting: Option<(Owner, Waiting)>,
+    ran: Option<Ran>,
+}
+
+impl Cohorts {
+    pub(super) fn arrive(&self, claim: &Claim, wait: bool, max: usize) -> Arrival {
+        let mut state = self.lock();
+        let entry = state
+            .by_key
+            .entry(claim.key.clone())
+            .or_insert_with(|| Entry {
+                cohort: Cohort::new(claim.owner),
+                lease: claim.lease,
+                news: Arc::default(),
+                waiting: None,
+                ran: None,
+            });
+        let arrival = entry.cohort.arrive(claim.owner, wait, Instant::now(), max);
+        if matches!(arrival, Arrival::Ask) {
+            entry.lease = claim.lease;
+        }
+        arrival
+    }
+
+    pub(super) fn queue_up(&self, claim: &Claim) -> Option<Place> {
+        self.with(&claim.key, |entry| entry.cohort.queue_up(claim.owner))
+    }
+
+    pub(super) fn asked_in_vain(&self, claim: &Claim) {
+        self.with(&claim.key, |entry| {
+            if entry.cohort.asked_in_vain(claim.owner) {
+                entry.news.notify_one();
+            }
+        });
+    }
+
+    /// Whether the grant is of use; otherwise it is to be given back.
+    pub(super) fn granted(&self, key: &LockKey, token: Owner, lease: Lease, limited: bool) -> bool {
+        self.with(key, |entry| {
+            entry.cohort.granted(token, lease, limited, Instant::now())
+        })
+        .unwrap_or(false)
+    }
+
+    pub(super) fn leave(&self, claim: &Claim) -> Leave {
+        self.with(&claim.key, |entry| {
+            let leave = entry.cohort.leave(claim.owner, Instant::now());
+            // Whoever gets in line again says so when it has an ear open.
+            let over = matches!(
+                leave,
+                Leave::Withdraw(_) | Leave::Release { again: None, .. }
+            );
+            if over {
+                entry.news.notify_one();
+            }
+            leave
+        })
+        .unwrap_or(Leave::Unknown)
+    }
+
+    pub(super) fn step(&self, key: &LockKey) -> Step {
+        self.with(key, |entry| entry.cohort.step(Instant::now()))
+            .unwrap_or(Step::Over(None))
+    }
+
+    pub(super) fn fail(&self, key: &LockKey, token: Owner, turn: impl Fn() -> Turn) {
+        self.with(key, |entry| entry.cohort.fail(token, turn));
+    }
+
+    pub(super) fn others_wait(&self, key: &LockKey, token: Owner) {
+        self.with(key, |entry| entry.cohort.others_wait(token, Instant::now()));
+    }
+
+    pub(super) fn token_of(&self, claim: &Claim) -> Option<Owner> {
+        self.with(&claim.key, |entry| {
+            entry.cohort.token_of(claim.owner, Instant::now())
+        })?
+    }
+
+    pub(super) fn renewed(&self, claim: &Claim, token: Owner, until: Instant) -> Option<Lease> {
+        self.with(&claim.key, |entry| {
+            entry
+                .cohort
+                .renewed(token, claim.owner, until, Instant::now())
+        })?
+    }
+
+    pub(super) fn lost(&self, key: &LockKey, token: Owner) {
+        self.with(key, |entry| {
+            entry.cohort.lost(token);
+            entry.news.notify_one();
+        });
+    }
+
+    /// The lease that the cohort's claims ask for, and what wakes the one who asks.
+    pub(super) fn terms(&self, key: &LockKey) -> Option<(LeaseTime, Arc<Notify>)> {
+        self.with(key, |entry| (entry.lease, entry.news.clone()))
+    }
+
+    pub(super) fn ran(&self, key: &LockKey) -> Option<Ran> {
+        self.with(key, |entry| entry.ran)?
+    }
+
+    pub(super) fn set_ran(&self, key: &LockKey, ran: Ran) {
+        self.with(key, |entry| entry.ran = Some(ran));
+    }
+
+    /// `token` gets in line, or is: the one who asks for the line need not.
+    pub(super) fn set_waiting(&self, key: &LockKey, token: Owner, waiting: Option<Waiting>) {
+        self.with(key, |entry| {
+            entry.waiting = waiting.map(|waiting| (token, waiting));
+            entry.news.notify_one();
+        });
+    }
+
+    /// Whether `token` is what the line waits under.
+    pub(super) fn asks(&self, key: &LockKey, token: Owner) -> bool {
+        self.with(key, |entry| entry.cohort.asks(token))
+            .unwrap_or(false)
+    }
+
+    /// The ear that a release has opened for `token`.
+    pub(super) fn take_waiting(&self, key: &LockKey, token: Owner) -> Option<Waiting> {
+        self.with(key, |entry| {
+            entry
+                .waiting
+                .take_if(|(opened_for, _)| *opened_for == token)
+        })?
+        .map(|(_, waiting)| waiting)
+    }
+
+    /// Remembers a release that may not have reached Redis.
+    pub(super) fn unsettled(&self, claim: &Claim, ended: Ended) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.unsettled.retain(|_, (_, until)| *until > now);
+        let until = now + 2 * claim.lease.get();
+        state.unsettled.insert(claim.owner, (ended, until));
+    }
+
+    pub(super) fn take_unsettled(&self, claim: &Claim) -> Option<Ended> {
+        self.lock()
+            .unsettled
+            .remove(&claim.owner)
+            .map(|(ended, _)| ended)
+    }
+
+    /// Does something to a key's entry, and forgets the entry when that was the last.
+    fn with<T>(&self, key: &LockKey, act: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let mut state = self.lock();
+        let entry = state.by_key.get_mut(key)?;
+        let done = act(entry);
+        let forgotten = entry
+            .cohort
+            .is_over()
+            .then(|| state.by_key.remove(key))
+            .flatten();
+        drop(state);
+        // An ear takes another lock when it closes.
+        drop(forgotten);
+        Some(done)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,227 @@
+//! Asking and waiting in Redis's line, on behalf of those of this process who wait for a key.
+//!
+//! Floor 4.
+
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::{Duration, Instant, sleep_until};
+
+use crate::lock::cohort::{Step, Turn};
+use crate::lock::error::LockError;
+use crate::lock::holding::until_done;
+use crate::lock::lease::{Lease, LeaseTime, Owner};
+use crate::lock::lock_key::LockKey;
+use crate::lock::redis::adapter::RedisLocks;
+use crate::lock::redis::ask::Asked;
+use crate::lock::redis::reply::{self, Answer};
+use crate::lock::redis::waiters::{Waiting, Wake};
+use crate::random;
+
+/// How soon the line's task looks at the lock without having been woken, and how rarely at last.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
+/// How long those who wait put up with a connection that is being replaced.
+const BLIP: Duration = Duration::from_secs(1);
+
+/// Where the line stands in Redis, as its task knows it.
+struct Stand {
+    token: Owner,
+    waiting: Waiting,
+    /// Whether the token is in Redis's line, so that there is something to lose by giving up.
+    in_line: bool,
+    pause: Duration,
+    trouble: Option<Instant>,
+}
+
+/// Runs while anybody of this process waits for `key`.
+///
+/// Woken by the grant itself, so that it costs no further round trip. What can go wrong with a
+/// message is made good by asking again, which is harmless, as an acquire is idempotent: at once
+/// after a reconnect, else every few seconds. A runtime that drops this task drops those who wait
+/// as well; their claims are withdrawn like any others.
+pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
+    let Some((lease, news)) = locks.shared.cohorts.terms(&key) else {
+        return;
+    };
+    let mut epochs = locks.handle.epochs();
+    let mut stand: Option<Stand> = None;
+    loop {
+        epochs.mark_unchanged();
+        match locks.shared.cohorts.step(&key) {
+            Step::Over(left_behind) => {
+                if let Some(token) = left_behind {
+                    locks.take_back(&key, token, lease);
+                }
+                return;
+            }
+            Step::Rest(until) => {
+                // Others in the fleet reach this process from now on.
+                let _ = locks.handle.inbox().ready().await;
+                let end = until.unwrap_or_else(|| Instant::now() + LAST_LOOK);
+                let held_by = stand.as_ref().map(|stand| stand.token);
+                tokio::select! {
+                    () = news.notified() => {}
+                    wake = woken(&mut stand) => if let (Wake::Wanted | Wake::LookAgain, Some(token)) = (wake, held_by) {
+                        locks.shared.cohorts.others_wait(&key, token);
+                    },
+                    () = sleep_until(end) => {}
+                }
+            }
+            Step::Ask(token) => {
+                let again = locks.shared.cohorts.take_waiting(&key, token);
+                let now_in_line = again.is_some();
+                let stand = match stand.take().filter(|stand| stand.token == token) {
+                    Some(known) => stand.insert(known),
+                    None => stand.insert(Stand {
+                        token,
+                        waiting: again.unwrap_or_else(|| locks.listen(token)),
+                        in_line: now_in_line,
+                        pause: FIRST_LOOK,
+                        trouble: None,
+                    }),
+                };
+                let left = if now_in_line {
+                    LAST_LOOK
+                } else {
+                    let asked = match locks.handle.inbox().ready().await {
+                        Ok(()) => {
+                            let asked = Asked {
+                                key: &key,
+                                token,
+                                lease,
+                                line: true,
+                            };
+                            locks.ask(asked).await
+                        }
+                        Err(error) => Err(reply::failed(error)),
+                    };
+                    match locks.settle(&key, stand, lease, asked) {
+                        Next::Wait(left) => left,
+                        Next::Step => continue,
+                        Next::Pause(until) => {
+                            tokio::select! {
+                                _ = epochs.changed() => {}
+                                () = news.notified() => {}
+                                () = sleep_until(until) => {}
+                            }
+                            continue;
+                        }
+                    }
+                };
+                let jitter = Duration::from_millis(random::below(50));
+                let look = Instant::now() + stand.pause.min(left + jitter);
+                stand.pause = (stand.pause * 3 / 2).min(LAST_LOOK);
+                tokio::select! {
+                    wake = stand.waiting.woken() => {
+                        if let Wake::Granted(grant) = wake
+                            && let Some(ran) = locks.shared.cohorts.ran(&key)
+                            && let Some(lease) = grant.lease(ran, Instant::now())
+                        {
+                            locks.hand_in(&key, token, lease, grant.others);
+                        }
+                        // Else messages were missed, or the grant was read too late and may be
+                        // another's by now: ask again.
+                    }
+                    () = news.notified() => {}
+                    _ = epochs.changed() => {}
+                    () = sleep_until(look) => {}
+                }
+            }
+        }
+    }
+}
+
+enum Next {
+    /// In line; the holder's lease lasts so long.
+    Wait(Duration),
+    /// Things have changed here.
+    Step,
+    /// A blip: ask again then.
+    Pause(Instant),
+}
+
+impl RedisLocks {
+    /// An ear for messages to `token`.
+    pub(super) fn listen(&self, token: Owner) -> Waiting {
+        let inbox = self.handle.inbox();
+        self.shared.waiters.register(token, || inbox.messages())
+    }
+
+    /// Puts an answer to use, or back where nobody is left to use it.
+    fn settle(
+        &self,
+        key: &LockKey,
+        stand: &mut Stand,
+        lease: LeaseTime,
+        asked: Result<Answer, LockError>,
+    ) -> Next {
+        let token = stand.token;
+        match asked {
+            Ok(Answer::Granted { lease, others }) => {
+                self.hand_in(key, token, lease, others);
+                Next::Step
+            }
+            Ok(Answer::Busy { ran, left }) => {
+                (stand.in_line, stand.trouble) = (true, None);
+                self.shared.cohorts.set_ran(key, ran);
+                if self.shared.cohorts.asks(key, token) {
+                    return Next::Wait(left);
+                }
+                // Whoever was the last to wait took the claim back while it was asked for.
+                self.take_back(key, token, lease);
+                Next::Step
+            }
+            Ok(Answer::QueueFull) => {
+                self.shared.cohorts.fail(key, token, || Turn::Full);
+                Next::Step
+            }
+            Err(error) => {
+                let now = Instant::now();
+                let until = *stand.trouble.get_or_insert(now + BLIP);
+                if stand.in_line && now < until && error.may_pass() {
+                    return Next::Pause(now + BLIP / 10);
+                }
+                let failed = error.clone().settled();
+                self.shared
+                    .cohorts
+                    .fail(key, token, || Turn::Failed(failed.clone()));
+                if stand.in_line || error.may_have_happened() {
+                    self.take_back(key, token, lease);
+                }
+                Next::Step
+            }
+        }
+    }
+
+    fn hand_in(&self, key: &LockKey, token: Owner, lease: Lease, others: bool) {
+        if !self.shared.cohorts.granted(key, token, lease, others) {
+            self.take_back(key, token, LeaseTime::DEFAULT);
+        }
+    }
+
+    /// Takes a claim back that nobody here wants any more, however long Redis is away, while those
+    /// who come next are served.
+    fn take_back(&self, key: &LockKey, token: Owner, lease: LeaseTime) {
+        let (locks, key) = (self.clone(), key.clone());
+        tokio::spawn(until_done(lease.get(), move || {
+            let (locks, key) = (locks.clone(), key.clone());
+            Box::pin(async move { locks.withdraw_token(&key, token, lease).await })
+        }));
+    }
+}
+
+async fn woken(stand: &mut Option<Stand>) -> Wake {
+    match stand {
+        Some(stand) => stand.waiting.woken().await,
+        None => pending().await,
+    }
+}
+
+/// Whether `ready` has nothing to wait for.
+pub(super) fn is_ready<E>(ready: impl Future<Output = Result<(), E>>) -> bool {
+    let polled = pin!(ready).poll(&mut Context::from_waker(Waker::noop()));
+    matches!(polled, Poll::Ready(Ok(())))
+}

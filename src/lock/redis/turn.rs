@@ -1,0 +1,207 @@
+//! One claim's way through its process's line, in and out.
+//!
+//! Floor 4.
+
+use tokio::time::{Duration, Instant, sleep, sleep_until};
+
+use crate::lock::backend::{Acquired, Released};
+use crate::lock::cohort::{Ended, Leave, Place, Turn};
+use crate::lock::error::LockError;
+use crate::lock::lease::{Claim, LeaseTime, Owner, end_of};
+use crate::lock::lock_key::LockKey;
+use crate::lock::redis::adapter::RedisLocks;
+use crate::lock::redis::ask::{Asked, Parting};
+use crate::lock::redis::cohorts::Cohorts;
+use crate::lock::redis::drive::{drive, is_ready};
+use crate::lock::redis::reply::{Answer, Answered};
+
+/// The one who asks in its own name; dropped, it leaves that to those who came after it.
+struct Asking<'a> {
+    cohorts: &'a Cohorts,
+    claim: &'a Claim,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        // Without effect where it was granted the key, or has got in line.
+        self.cohorts.asked_in_vain(self.claim);
+    }
+}
+
+impl RedisLocks {
+    /// Asks for a key that nobody else here wants, without a task of its own.
+    pub(super) async fn ask_first(
+        &self,
+        claim: &Claim,
+        wait: Option<Duration>,
+    ) -> Result<Acquired, LockError> {
+        let (key, token, cohorts) = (&claim.key, claim.owner, &self.shared.cohorts);
+        let end = wait.map(end_of);
+        let _asking = Asking { cohorts, claim };
+        // Nobody gets in line whom no message would reach. Where the inbox was never needed
+        // before, the lock is most likely free.
+        let line = wait.is_some() && is_ready(self.handle.inbox().ready());
+        let waiting = line.then(|| self.listen(token));
+        let asked = Asked {
+            key,
+            token,
+            lease: claim.lease,
+            line,
+        };
+        let left = match self.ask(asked).await? {
+            // Nobody told this process of others who came before it listened.
+            Answer::Granted { lease, .. } => {
+                cohorts.granted(key, token, lease, true);
+                return Ok(Acquired::Granted(lease));
+            }
+            Answer::QueueFull => return Ok(Acquired::QueueFull),
+            Answer::Busy { ran, left } => {
+                cohorts.set_ran(key, ran);
+                left
+            }
+        };
+        let busy = Acquired::Busy { retry_after: left };
+        let Some(end) = end else {
+            return Ok(busy);
+        };
+        match cohorts.queue_up(claim) {
+            Some(place) => {
+                if waiting.is_some() {
+                    cohorts.set_waiting(key, token, waiting);
+                }
+                let wait = end.saturating_duration_since(Instant::now());
+                self.wait(claim, place, wait, left).await
+            }
+            // Withdrawn meanwhile.
+            None => Ok(busy),
+        }
+    }
+
+    /// Waits for its turn. Dropped, it keeps its place until the claim is withdrawn.
+    pub(super) async fn wait(
+        &self,
+        claim: &Claim,
+        mut place: Place,
+        wait: Duration,
+        left: Duration,
+    ) -> Result<Acquired, LockError> {
+        if place.drive {
+            tokio::spawn(drive(self.clone(), claim.key.clone()));
+        }
+        let busy = Acquired::Busy { retry_after: left };
+        let turn = tokio::select! {
+            biased;
+            turn = &mut place.turn => turn,
+            () = sleep_until(end_of(wait)) => {
+                place.turn.close();
+                match place.turn.try_recv() {
+                    // Granted at the last moment: better late than passed on.
+                    Ok(turn) => Ok(turn),
+                    Err(_) => {
+                        self.let_go(claim, false)
+                            .await
+                            .map_err(LockError::after_others)?;
+                        return Ok(busy);
+                    }
+                }
+            }
+        };
+        match turn {
+            Ok(Turn::Granted(lease)) => Ok(Acquired::Granted(lease)),
+            Ok(Turn::Full) => Ok(Acquired::QueueFull),
+            Ok(Turn::Failed(error)) => Err(error),
+            // Taken out of the line by a withdrawal, or by the same claim asking once more.
+            Err(_) => Ok(busy),
+        }
+    }
+
+    /// Lets go of whatever the claim has: the key, a place in line, a question under way.
+    pub(super) async fn let_go(
+        &self,
+        claim: &Claim,
+        thorough: bool,
+    ) -> Result<Released, LockError> {
+        match self.shared.cohorts.leave(claim) {
+            Leave::Passed => Ok(Released::HandedOver),
+            Leave::Settled => Ok(Released::NotHeld),
+            Leave::Withdraw(token) => self.take(&claim.key, token, claim.lease, thorough).await,
+            Leave::Release { ended, again } => self.end(claim, ended, again).await,
+            Leave::Unknown => match self.shared.cohorts.take_unsettled(claim) {
+                Some(ended) => self.end(claim, ended, None).await,
+                None => {
+                    self.take(&claim.key, claim.owner, claim.lease, thorough)
+                        .await
+                }
+            },
+        }
+    }
+
+    /// Ends a tenure, and gets in line again in the same breath where others here wait.
+    async fn end(
+        &self,
+        claim: &Claim,
+        ended: Ended,
+        again: Option<Owner>,
+    ) -> Result<Released, LockError> {
+        let (key, cohorts) = (&claim.key, &self.shared.cohorts);
+        // Nobody gets in line whom no message would reach; who asks for the line sees to that.
+        let reached = again.filter(|_| is_ready(self.handle.inbox().ready()));
+        if let Some(token) = again {
+            let waiting = reached.map(|token| self.listen(token));
+            cohorts.set_waiting(key, token, waiting);
+        }
+        let parting = Parting {
+            last: Some(ended.last.get()),
+            again: reached,
+        };
+        let answered = self.give_back(key, ended.token, claim.lease, parting).await;
+        match (answered, reached) {
+            (Ok(Answered::GrantedAgain(lease)), Some(token)) => {
+                if !cohorts.granted(key, token, lease, false) {
+                    self.give_back(key, token, claim.lease, Parting::default())
+                        .await?;
+                }
+                Ok(Released::HandedOver)
+            }
+            (Ok(Answered::InLineAgain(ran)), _) => {
+                cohorts.set_ran(key, ran);
+                Ok(Released::HandedOver)
+            }
+            (Ok(answered), _) => Ok(answered.released()),
+            (Err(error), _) => {
+                cohorts.unsettled(claim, ended);
+                Err(error)
+            }
+        }
+    }
+
+    /// As `withdraw` of the port, for a token.
+    pub(super) async fn withdraw_token(
+        &self,
+        key: &LockKey,
+        token: Owner,
+        lease: LeaseTime,
+    ) -> Result<Released, LockError> {
+        self.take(key, token, lease, true).await
+    }
+
+    async fn take(
+        &self,
+        key: &LockKey,
+        token: Owner,
+        lease: LeaseTime,
+        thorough: bool,
+    ) -> Result<Released, LockError> {
+        let answered = self
+            .give_back(key, token, lease, Parting::default())
+            .await?;
+        if !thorough || !matches!(answered, Answered::NothingThere) {
+            return Ok(answered.released());
+        }
+        sleep(Duration::from_millis(2 * self.late_ms())).await;
+        let answered = self
+            .give_back(key, token, lease, Parting::default())
+            .await?;
+        Ok(answered.released())
+    }
+}

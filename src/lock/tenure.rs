@@ -1,0 +1,93 @@
+//! One grant of the backend, and what a process may do with it before it asks again.
+//!
+//! Floor 1.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::lock::lease::{Fence, Lease, Owner};
+
+/// How often, and for how long, a process passes the key on within itself while others wait.
+pub(crate) const BATCH: u64 = 16;
+const SLICE: Duration = Duration::from_millis(50);
+
+/// How many fences above a grant's own the backend leaves to the process that holds it.
+pub(crate) const RESERVED: u64 = 65_536;
+
+/// The key is this process's, and of one in it.
+#[derive(Debug)]
+pub(crate) struct Tenure {
+    pub(crate) holder: Owner,
+    first: u64,
+    fence: u64,
+    granted: Instant,
+    /// When the deadline was last confirmed.
+    confirmed: Instant,
+    deadline: Instant,
+    limit: Option<Limit>,
+}
+
+/// Others wait, or may do so without anybody here having been told.
+#[derive(Debug)]
+struct Limit {
+    fence: u64,
+    until: Instant,
+}
+
+impl Tenure {
+    pub(crate) fn new(holder: Owner, lease: Lease, now: Instant) -> Self {
+        let first = lease.fence().get();
+        Self {
+            holder,
+            first,
+            fence: first,
+            granted: now,
+            confirmed: now,
+            deadline: lease.deadline(),
+            limit: None,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(crate) fn renewed(&mut self, deadline: Instant, now: Instant) {
+        if deadline > self.deadline {
+            (self.deadline, self.confirmed) = (deadline, now);
+        }
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        Lease::until(Fence::new(self.fence), self.deadline)
+    }
+
+    /// Others want the key: a little more for those here, then it goes to them.
+    pub(crate) fn limit(&mut self, now: Instant) {
+        self.limit.get_or_insert(Limit {
+            fence: self.fence + BATCH,
+            until: now + SLICE,
+        });
+    }
+
+    /// Takes the next fence, where the next one here may have the key unasked.
+    ///
+    /// Its fence is one more than the last. The backend's next one is larger: it is told the last
+    /// where the tenure is released, and where it is not it leaves out [`RESERVED`] of them. And as
+    /// no more fences are used up than microseconds have passed since the grant, none is ahead of
+    /// a backend's clock that counts microseconds, should the backend lose its memory.
+    pub(crate) fn pass(&mut self, now: Instant) -> bool {
+        let used = self.fence + 1 - self.first;
+        let passed = now.saturating_duration_since(self.granted).as_micros();
+        // The next one gets at least half of a lease.
+        let half = self.deadline.saturating_duration_since(self.confirmed) / 2;
+        let free = |limit: &Limit| self.fence < limit.fence && now < limit.until;
+        let may = used < RESERVED
+            && u128::from(used) <= passed
+            && now + half <= self.deadline
+            && self.limit.as_ref().is_none_or(free);
+        self.fence += u64::from(may);
+        may
+    }
+}
