@@ -26,11 +26,15 @@ if now > tonumber(ARGV[3]) then
   return { -1, now, 0 }
 end
 local value = redis.call('GET', KEYS[1])
+-- A floor that is no number, or beyond what can be counted exactly, is lost.
 local floor = 0
 local free
 if value then
   free = #value == 17 and string.byte(value) == 48
-  floor = free and tonumber(string.sub(value, 2))
+  floor = free and tonumber(string.match(value, '^%d+$')) or 0
+  if floor > 9007199254000000 then
+    floor = 0
+  end
 else
   free = redis.call('EXISTS', KEYS[2]) == 0
 end

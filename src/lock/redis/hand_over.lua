@@ -2,13 +2,12 @@
 -- An entry of the line: a token, and the channel of its owner's process.
 -- What only keys need that others want or wanted; a free one is served before it comes to this.
 
--- The fence in the value.
+-- The fence in the value; 0 where it is no number, or beyond what can be counted exactly.
 local function fence_of(value)
   local format = value and string.byte(value)
-  if format == 49 then
-    return tonumber(string.sub(value, 18, 33)) or 0
-  end
-  return format == 48 and tonumber(string.sub(value, 2, 17)) or 0
+  local digits = format == 49 and string.sub(value, 18, 33) or format == 48 and string.sub(value, 2, 17)
+  local fence = digits and tonumber(string.match(digits, '^%d+$'))
+  return fence and fence <= 9007199254000000 and fence or 0
 end
 
 -- How long the lock's lease lasts in ms, -1 for ever, or nil where it is free.
