@@ -24,7 +24,33 @@ pub struct Figures {
     pub load_busy: Series,
 }
 
+/// A core that is busier than this is full.
+pub const BUSY: f64 = 0.93;
+
+/// Which core was full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Server,
+    /// That of Redis and the load: the rate understates the server.
+    Others,
+    /// Somebody else used the machine: the rate says nothing.
+    Nothing,
+    /// The system does not tell what processes use.
+    Unknown,
+}
+
 impl Figures {
+    pub fn limit(&self) -> Limit {
+        let server = self.server_busy.median();
+        let others = self.redis_busy.median() + self.load_busy.median();
+        match (server >= BUSY, others >= BUSY) {
+            _ if server.is_nan() => Limit::Unknown,
+            (true, _) => Limit::Server,
+            (false, true) => Limit::Others,
+            (false, false) => Limit::Nothing,
+        }
+    }
+
     pub fn new(commands: Commands) -> Self {
         Self {
             commands,

@@ -1,12 +1,9 @@
 //! The table of what was measured, and what of it not to trust.
 
-use super::figures::Figures;
+use super::figures::{BUSY, Figures, Limit};
 use super::workload::Workload;
 use crate::candidates::Candidate;
 use crate::measure::{header, row};
-
-/// A core that is busier than this is what limits.
-const BUSY: f64 = 0.93;
 
 /// `measured` by workload, then candidate.
 pub fn print(measured: &[Vec<Figures>]) {
@@ -25,12 +22,10 @@ pub fn print(measured: &[Vec<Figures>]) {
     let (mut by_others, mut by_nothing) = (Vec::new(), Vec::new());
     for (workload, figures) in Workload::ALL.into_iter().zip(measured) {
         for (candidate, one) in Candidate::ALL.into_iter().zip(figures) {
-            let busy = one.server_busy.median();
-            let others = one.redis_busy.median() + one.load_busy.median();
-            let limited = match (busy < BUSY, others < BUSY) {
-                (true, true) => Some(&mut by_nothing),
-                (true, false) => Some(&mut by_others),
-                (false, _) => None,
+            let limited = match one.limit() {
+                Limit::Nothing => Some(&mut by_nothing),
+                Limit::Others => Some(&mut by_others),
+                Limit::Server | Limit::Unknown => None,
             };
             if let Some(limited) = limited {
                 limited.push(format!("{} of {}", workload.name(), candidate.name()));
@@ -45,7 +40,7 @@ pub fn print(measured: &[Vec<Figures>]) {
                 format!("{:.1}", one.redis_cpu.median()),
                 format!(
                     "{:.2} / {:.2} / {:.2}",
-                    busy,
+                    one.server_busy.median(),
                     one.redis_busy.median(),
                     one.load_busy.median()
                 ),
@@ -62,7 +57,7 @@ pub fn print(measured: &[Vec<Figures>]) {
     }
     if !by_nothing.is_empty() {
         println!(
-            "\nNEITHER CORE WAS FULL: somebody else used the machine. Trust CPU a request and \
+            "\nNEITHER CORE WAS FULL (busy below {BUSY}): somebody else used the machine. Trust CPU a request and \
              commands, not rates, of: {}.",
             by_nothing.join("; ")
         );
