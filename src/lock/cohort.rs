@@ -23,6 +23,8 @@ pub(crate) struct Cohort {
     line: VecDeque<Waiter>,
     /// Whether somebody asks the backend on behalf of the line.
     driven: bool,
+    /// Whether word of others who wait came before the grant itself.
+    wanted: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl Cohort {
             phase: Phase::Vacant,
             line: VecDeque::new(),
             driven: false,
+            wanted: false,
         }
     }
 
@@ -133,6 +136,7 @@ impl Cohort {
             phase @ Phase::Vacant if self.line.is_empty() => {
                 *phase = Phase::Asking { asker: Some(owner) };
                 self.token = owner;
+                self.wanted = false;
                 return Arrival::Ask;
             }
             _ if wait && self.line.len() >= max => return Arrival::Full,
@@ -195,7 +199,7 @@ impl Cohort {
             Phase::Vacant => return false,
         };
         let mut tenure = Tenure::new(holder.unwrap_or(token), lease, now);
-        if limited {
+        if std::mem::take(&mut self.wanted) || limited {
             tenure.limit(now);
         }
         if holder.is_some() || self.give(&mut tenure) {
@@ -298,10 +302,11 @@ impl Cohort {
 
     /// Others wait for the key that this process holds.
     pub(crate) fn others_wait(&mut self, token: Owner, now: Instant) {
-        if let Phase::Held(tenure) = &mut self.phase
-            && self.token == token
-        {
-            tenure.limit(now);
+        match &mut self.phase {
+            _ if self.token != token => {}
+            Phase::Held(tenure) => tenure.limit(now),
+            Phase::Asking { .. } => self.wanted = true,
+            Phase::Vacant => {}
         }
     }
 
@@ -350,6 +355,7 @@ impl Cohort {
             return None;
         };
         self.token = first.owner;
+        self.wanted = false;
         self.phase = Phase::Asking { asker: None };
         Some(self.token)
     }

@@ -153,14 +153,9 @@ impl Cohorts {
             .unwrap_or(false)
     }
 
-    /// The ear that a release has opened for `token`.
-    pub(super) fn take_waiting(&self, key: &LockKey, token: Owner) -> Option<Waiting> {
-        self.with(key, |entry| {
-            entry
-                .waiting
-                .take_if(|(opened_for, _)| *opened_for == token)
-        })?
-        .map(|(_, waiting)| waiting)
+    /// A token that was asked for in place of the one who asks for the line, and its ear.
+    pub(super) fn take_waiting(&self, key: &LockKey) -> Option<(Owner, Waiting)> {
+        self.with(key, |entry| entry.waiting.take())?
     }
 
     /// Remembers a release that may not have reached Redis.

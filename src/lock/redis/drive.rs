@@ -32,8 +32,23 @@ struct Stand {
     waiting: Waiting,
     /// Whether the token is in Redis's line, so that there is something to lose by giving up.
     in_line: bool,
+    /// Whether it has just been asked for, by a claim or with a release.
+    asked: bool,
     pause: Duration,
     trouble: Option<Instant>,
+}
+
+impl Stand {
+    fn new(token: Owner, waiting: Waiting, asked: bool) -> Self {
+        Self {
+            token,
+            waiting,
+            in_line: asked,
+            asked,
+            pause: FIRST_LOOK,
+            trouble: None,
+        }
+    }
 }
 
 /// Runs while anybody of this process waits for `key`.
@@ -50,6 +65,9 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
     let mut stand: Option<Stand> = None;
     loop {
         epochs.mark_unchanged();
+        if let Some((token, waiting)) = locks.shared.cohorts.take_waiting(&key) {
+            stand = Some(Stand::new(token, waiting, true));
+        }
         match locks.shared.cohorts.step(&key) {
             Step::Over(left_behind) => {
                 if let Some(token) = left_behind {
@@ -71,19 +89,10 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                 }
             }
             Step::Ask(token) => {
-                let again = locks.shared.cohorts.take_waiting(&key, token);
-                let now_in_line = again.is_some();
-                let stand = match stand.take().filter(|stand| stand.token == token) {
-                    Some(known) => stand.insert(known),
-                    None => stand.insert(Stand {
-                        token,
-                        waiting: again.unwrap_or_else(|| locks.listen(token)),
-                        in_line: now_in_line,
-                        pause: FIRST_LOOK,
-                        trouble: None,
-                    }),
-                };
-                let left = if now_in_line {
+                let known = stand.take().filter(|stand| stand.token == token);
+                let stand = stand
+                    .insert(known.unwrap_or_else(|| Stand::new(token, locks.listen(token), false)));
+                let left = if std::mem::take(&mut stand.asked) {
                     LAST_LOOK
                 } else {
                     let asked = match locks.handle.inbox().ready().await {
@@ -115,16 +124,20 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                 let look = Instant::now() + stand.pause.min(left + jitter);
                 stand.pause = (stand.pause * 3 / 2).min(LAST_LOOK);
                 tokio::select! {
-                    wake = stand.waiting.woken() => {
-                        if let Wake::Granted(grant) = wake
-                            && let Some(ran) = locks.shared.cohorts.ran(&key)
-                            && let Some(lease) = grant.lease(ran, Instant::now())
-                        {
-                            locks.hand_in(&key, token, lease, grant.others);
+                    wake = stand.waiting.woken() => match wake {
+                        Wake::Granted(grant) => {
+                            if let Some(ran) = locks.shared.cohorts.ran(&key)
+                                && let Some(lease) = grant.lease(ran, Instant::now())
+                            {
+                                locks.hand_in(&key, token, lease, grant.others);
+                            }
+                            // Else it was read too late and may be another's by now: ask again.
                         }
-                        // Else messages were missed, or the grant was read too late and may be
-                        // another's by now: ask again.
-                    }
+                        // A release was given the key again meanwhile, or messages were missed.
+                        Wake::Wanted | Wake::LookAgain => {
+                            locks.shared.cohorts.others_wait(&key, token);
+                        }
+                    },
                     () = news.notified() => {}
                     _ = epochs.changed() => {}
                     () = sleep_until(look) => {}

@@ -113,6 +113,11 @@ async fn instances_take_turns_and_neither_starves() {
 async fn a_holder_with_a_line_of_its_own_learns_that_others_wait() {
     let server = RedisServer::start();
     let (a, b) = (instance(&server), instance(&server));
+    // Without a word from the rival they would go on for half of the lease.
+    let for_hours = || {
+        let lease = LeaseTime::new(ms(3_600_000)).unwrap();
+        Claim::new(LockKey::new("a").unwrap(), lease)
+    };
     for locks in [&a, &b] {
         warm_up(&server, locks).await;
     }
@@ -122,7 +127,7 @@ async fn a_holder_with_a_line_of_its_own_learns_that_others_wait() {
             let (locks, stop, passed) = (a.clone(), stop.clone(), passed.clone());
             tokio::spawn(async move {
                 while stop.load(Ordering::SeqCst) == 0 {
-                    let claim = claim("a");
+                    let claim = for_hours();
                     acquire(&locks, &claim).await;
                     passed.fetch_add(1, Ordering::SeqCst);
                     sleep(ms(1)).await;
@@ -135,7 +140,7 @@ async fn a_holder_with_a_line_of_its_own_learns_that_others_wait() {
         passed.load(Ordering::SeqCst) > 50
     })
     .await;
-    let rival = claim("a");
+    let rival = for_hours();
     server.command(&["CONFIG", "RESETSTAT"]);
     acquire(&b, &rival).await;
     let counts = server.command_counts();
