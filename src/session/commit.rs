@@ -15,9 +15,6 @@ use crate::session::state::{Announce, Known};
 use crate::session::terms::Terms;
 use crate::session::write::Target;
 
-/// How long a commit waits for an operation that is under way on a clone of the handle.
-const TURN: Duration = Duration::from_secs(10);
-
 /// What became of a request's changes to its session.
 ///
 /// Found in the extensions of the response, where there was anything to commit. A commit that
@@ -164,18 +161,14 @@ impl Core {
         }
     }
 
-    /// A clone may be in the middle of an operation: it settles what it wrote first. Should nobody
-    /// poll it any more, though it is not dropped either, the response does not wait for ever.
+    /// A clone may be in the middle of an operation: it settles what it wrote first.
     async fn turn_to_commit(&self) -> Result<MutexGuard<'_, ()>, SessionError> {
-        if let Ok(turn) = self.turn.try_lock() {
-            return Ok(turn);
-        }
-        let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
-        turn.map_err(|late| {
+        let turn = self.turn().await;
+        if turn.is_err() {
             // Nobody said that the request can do without what is under way.
             self.state().required = true;
-            SessionError::with_source(SessionErrorKind::Unavailable, late)
-        })
+        }
+        turn
     }
 
     /// A session of its own for a request that has none, where it sets a field or logs in.

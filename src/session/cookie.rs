@@ -139,10 +139,17 @@ impl SessionCookie {
             return error("cookie path", &self.path, "a path that begins with a slash");
         }
         let domain = self.domain.as_deref();
-        let host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        let is_label = |label: &str| {
+            let host_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(host_byte)
+        };
         if let Some(domain) = domain {
-            let sane = !domain.is_empty() && domain.len() <= 255 && domain.bytes().all(host_byte);
-            if !sane {
+            // Browsers pass over one dot in front.
+            let host = domain.strip_prefix('.').unwrap_or(domain);
+            if domain.len() > 255 || !host.split('.').all(is_label) {
                 return error("cookie domain", domain, "a host name");
             }
         }
@@ -236,7 +243,10 @@ mod tests {
         let plain = || SessionCookie::new("sid").unwrap();
         assert!(plain().with_path("x").is_err());
         assert!(plain().with_path("/x; Domain=evil").is_err());
-        assert!(plain().with_domain("a;b").is_err());
+        for domain in ["a;b", "", ".", "..", "a..b", "-", "a-.b", "a.b."] {
+            assert!(plain().with_domain(domain).is_err(), "{domain}");
+        }
+        assert!(plain().with_domain(".a-1.b").is_ok());
         let local = SessionCookie::insecure_localhost();
         let error = local.with_same_site(SessionSameSite::None).unwrap_err();
         assert_eq!(error.option(), "cookie SameSite");

@@ -4,11 +4,12 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use tracing::debug;
 
 use crate::session::candidates::Candidates;
-use crate::session::error::{SessionError, StoreError, StoreErrorKind};
+use crate::session::error::{SessionError, SessionErrorKind, StoreError, StoreErrorKind};
 use crate::session::expiry::{renewal_is_due, renewal_window_ms};
 use crate::session::options::Options;
 use crate::session::policy::Undecodable;
@@ -24,8 +25,11 @@ pub(crate) struct Core {
     /// Held while one clone loads or writes, so that all others find the result: one load a
     /// request, one session created. Reads of what is loaded and `set` do not take it. A holder
     /// that is dropped gives its turn up, and the next one starts over.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
 }
+
+/// How long an operation waits for another one that is under way on a clone of the handle.
+const TURN: Duration = Duration::from_secs(10);
 
 impl Core {
     pub(crate) fn new(options: Arc<Options>, cookies: RawCookies) -> Self {
@@ -51,6 +55,16 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The turn to load or write. Should its holder not be polled any more, though it is not dropped
+    /// either, nobody waits for ever.
+    pub(crate) async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, SessionError> {
+        if let Ok(turn) = self.turn.try_lock() {
+            return Ok(turn);
+        }
+        let turn = tokio::time::timeout(TURN, self.turn.lock()).await;
+        turn.map_err(|late| SessionError::with_source(SessionErrorKind::Unavailable, late))
+    }
+
     /// Finds out which session this is, and reads it, unless that is known; `None` where the
     /// request has none. What is returned stands, whatever a clone does meanwhile.
     ///
@@ -59,7 +73,7 @@ impl Core {
         if let ToLoad::Nothing(stored) = self.to_load() {
             return Ok(stored);
         }
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         self.load_in_turn().await
     }
 

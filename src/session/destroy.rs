@@ -14,7 +14,7 @@ impl Core {
     pub(crate) async fn destroy(&self) -> Result<bool, SessionError> {
         let _writing = self.writing()?;
         self.state().discard();
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let (target, _) = self.target().await?;
         let destroyed = match &target {
             Target::Session { token, .. } => {

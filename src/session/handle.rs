@@ -136,7 +136,8 @@ impl Session {
     ///
     /// Dropped or failed, it may or may not have written; what it was to write, the commit writes.
     /// Where it was to rotate, the response rotates whatever its status, so that the browser holds
-    /// a cookie that is good.
+    /// a cookie that is good. A response that is made outside of the session layer carries no cookie:
+    /// layers that turn errors and panics into responses belong inside.
     ///
     /// ```
     /// # use tower_handoff::session::{Session, SessionError};
@@ -177,7 +178,12 @@ impl Session {
     /// response waits for that. Outside a tokio runtime, a dropped one may not have happened.
     pub async fn destroy(&self) -> Result<bool, SessionError> {
         let core = Arc::clone(&self.core);
-        CarriedOut::new(async move { core.destroy().await }).await
+        CarriedOut::new(async move {
+            // A shutdown waits for it, also where nobody else does any more.
+            let _under_way = Arc::clone(&core.options.commits).read_owned().await;
+            core.destroy().await
+        })
+        .await
     }
 }
 

@@ -117,7 +117,8 @@ use crate::session::user_session::{Revoke, UserSession};
 /// ```
 pub trait SessionStore: Send + Sync + 'static {
     /// The store's clock, in Unix milliseconds; an estimate, where the clock is elsewhere. Used to
-    /// tell late requests from strangers and to know when a renewal is due, nothing else.
+    /// tell late requests from strangers, to know when a renewal is due, and for the cookie's
+    /// lifetime; no session ends by it.
     fn now_ms(&self) -> u64;
 
     /// The session under `id`. Whether the request may use it, the caller finds out.

@@ -39,7 +39,7 @@ impl Core {
     pub(crate) async fn turn_to_write(
         &self,
     ) -> Result<(Writing<'_>, MutexGuard<'_, ()>), SessionError> {
-        let turn = self.turn.lock().await;
+        let turn = self.turn().await?;
         Ok((self.writing()?, turn))
     }
 

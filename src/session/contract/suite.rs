@@ -28,6 +28,7 @@ pub async fn check<S: SessionStore>(store: &S) {
     nothing_but_create_makes_a_session(store).await;
     a_stranger_changes_nothing(store).await;
     saves_follow_their_plan(store).await;
+    a_save_of_what_was_read_before_a_renewal_keeps_the_renewal(store).await;
     a_rotation_locks_the_old_verifier_out(store).await;
     limits_and_counters_refuse_without_a_trace(store).await;
     an_idle_session_expires_and_a_used_one_does_not(store).await;
@@ -115,6 +116,22 @@ async fn saves_follow_their_plan<S: SessionStore>(store: &S) {
     let merged = load(store, &token).await;
     assert_eq!(merged.field("a"), Some(Bytes::from_static(b"1")));
     assert_eq!(merged.field("b"), Some(Bytes::from_static(b"2")));
+}
+
+async fn a_save_of_what_was_read_before_a_renewal_keeps_the_renewal<S: SessionStore>(store: &S) {
+    let token = create(store, &SessionExpiry::default(), &[]).await;
+    let base = load(store, &token).await;
+    let changes = set("a", b"1");
+    for plan in [Plan::ReplaceOrMerge(&base), Plan::ReplaceOrReport(&base)] {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let renewed = store.renew(token.id(), &token.hash()).await;
+        assert!(matches!(renewed, Ok(true)), "a renewal");
+        let renewed_ms = load(store, &token).await.seen_ms();
+        let outcome = saved(store, &token, &save(&token, &changes, plan)).await;
+        assert!(matches!(kind(&outcome), "saved" | "conflict"));
+        let seen_ms = load(store, &token).await.seen_ms();
+        assert!(seen_ms >= renewed_ms, "{seen_ms} after {renewed_ms}");
+    }
 }
 
 async fn a_rotation_locks_the_old_verifier_out<S: SessionStore>(store: &S) {

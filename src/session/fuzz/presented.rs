@@ -68,7 +68,9 @@ pub fn token(data: &[u8]) {
                 Parsed::Token(_)
             ));
         }
-        Parsed::Newer => assert!(data[0] > b'1' && data.is_ascii() && data.len() <= 513),
+        Parsed::Newer => {
+            assert!(data[0] > b'1' && data.is_ascii() && (55..=513).contains(&data.len()))
+        }
         Parsed::Malformed => {}
     }
     let id = std::str::from_utf8(data).map(str::parse::<SessionId>);

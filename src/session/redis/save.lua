@@ -66,7 +66,8 @@ end
 local whole, sum = nil, ''
 local same = sub(record, 2, 9) == base
 if same and (plan == 'W' or plan == 'C') then
-  whole = ARGV[2]
+  -- The head that is there, not the one that was read: it may have been renewed since.
+  whole = '\1' .. version .. sub(record, 10, fields_at - 1) .. sub(ARGV[2], fields_at)
 elseif plan == 'C' then
   return {record}
 else

@@ -76,7 +76,7 @@ async fn a_lock_of_a_newer_format_is_left_alone() {
     testbed.until("/ready", 200).await;
     let mut client = testbed.client();
     let holder = tokio::spawn(async move { client.post("/lock/x?hold_ms=1000").await });
-    super::sessions::in_flight(&testbed, "/lock/{name}").await;
+    super::locks::held(&testbed).await;
     let key = key_of(&redis, "testbed:l*}");
     let mine = redis.command(&["GET", &key]);
     assert_eq!(holder.await.expect("an answer").status, 200);

@@ -134,7 +134,8 @@ async fn a_blind_write_with_several_candidates_goes_to_the_one_that_is_valid() {
 async fn a_token_of_a_newer_format_is_unavailable_and_left_alone() {
     on_both(async |store: Store| {
         let layer = SessionLayer::new(store.clone());
-        let newer = "__Host-session=2abcdefghijklmnopqrstuvwxyz-_0123456789";
+        let newer =
+            "__Host-session=2abcdefghijklmnopqrstuvwxyz-_0123456789abcdefghijklmnopqrstuvwxyz";
         store.asked();
         let answer = request(&layer, newer, async |session| {
             let unavailable = SessionErrorKind::Unavailable;
