@@ -69,7 +69,7 @@ pub fn token(data: &[u8]) {
             ));
         }
         Parsed::Newer => {
-            assert!(data[0] > b'1' && data.is_ascii() && (55..=513).contains(&data.len()))
+            assert!(data[0] > b'1' && data.is_ascii() && (55..=513).contains(&data.len()));
         }
         Parsed::Malformed => {}
     }
