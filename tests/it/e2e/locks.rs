@@ -62,7 +62,8 @@ async fn a_lock_held_by_one_instance_is_waited_for_on_another_and_the_fence_grow
             waited["fence"].as_u64() > held["fence"].as_u64(),
             "{held} {waited}"
         );
-        let again = a.client().post("/trylock/orders").await.json();
+        // Waits: the lock is let go after the answer.
+        let again = a.client().post("/lock/orders").await.json();
         assert!(
             again["fence"].as_u64() > waited["fence"].as_u64(),
             "{waited} {again}"
