@@ -10,9 +10,8 @@ use tokio::sync::mpsc;
 use super::error::RedisError;
 use super::queue::{Item, Queued};
 
-/// The most commands that leave in one write: some hundred KiB of usual commands, so that the
-/// first of them does not wait for the last.
-pub(crate) const BATCH: usize = 512;
+/// The most commands that are made ready at a time, so that replies are not left waiting.
+const GATHERED: usize = 512;
 
 /// What the handles have asked for.
 pub(crate) struct Intake {
@@ -59,7 +58,7 @@ impl Intake {
 
     /// Waits until something is queued. Dropping the future loses nothing.
     pub(crate) async fn some(&mut self) {
-        if self.queue.recv_many(&mut self.items, BATCH).await == 0 {
+        if self.queue.recv_many(&mut self.items, GATHERED).await == 0 {
             self.abandoned = true;
             self.closing = true;
         }
@@ -76,7 +75,7 @@ impl Intake {
         if self.crowd || !idle {
             tokio::task::yield_now().await;
         }
-        while self.items.len() < BATCH
+        while self.items.len() < GATHERED
             && let Ok(item) = self.queue.try_recv()
         {
             self.items.push(item);

@@ -15,11 +15,15 @@ use super::batch::Batch;
 use super::connect::{Line, Time, attempt};
 use super::error::RedisError;
 use super::flight::{Event, Flight};
-use super::intake::{BATCH, Intake};
+use super::intake::Intake;
 use super::mailbox::Subscription;
 use super::queue::Item;
 use super::shared::{Settings, Shared};
 use super::status::{away, closed};
+
+/// The most commands in one pipeline. Its replies come all at once, when Redis has carried out the
+/// last of them: with short ones, callers go on while Redis works on the next.
+const PIPELINE: usize = 8;
 
 /// How long an attempt to connect may take before another one begins beside it.
 const OVERLAP: Duration = Duration::from_millis(400);
@@ -192,7 +196,7 @@ impl Supervisor {
                 Batch::one(flight.connection(), first, timeout)
             } else {
                 ready.push_front(first);
-                let count = ready.len().min(BATCH);
+                let count = ready.len().min(PIPELINE);
                 Batch::many(flight.connection(), ready.drain(..count), timeout)
             };
             flight.push(batch).await;

@@ -62,7 +62,8 @@ impl ChangeSet {
         self.entries.retain(|entry| entry.number > written.last);
     }
 
-    /// The fields with these changes: what is named is cut out, new values go to the end.
+    /// The fields with these changes: new values stand in front, and what is named is cut out
+    /// behind them.
     pub(crate) fn merge_into(&self, old: &[u8]) -> Vec<u8> {
         self.merge_behind(&[], old)
     }
@@ -71,10 +72,10 @@ impl ChangeSet {
     pub(crate) fn merge_behind(&self, head: &[u8], old: &[u8]) -> Vec<u8> {
         let mut merged = Vec::with_capacity(head.len() + old.len() + self.new_size());
         merged.extend_from_slice(head);
+        self.push_new(&mut merged);
         fields::push_without(&mut merged, old, |name| {
             self.names().any(|changed| changed.as_bytes() == name)
         });
-        self.push_new(&mut merged);
         merged
     }
 
@@ -83,9 +84,9 @@ impl ChangeSet {
         self.entries.iter().map(|entry| &*entry.name)
     }
 
-    /// The fields that are set.
+    /// The fields that are set, the latest first.
     pub(crate) fn new_values(&self) -> impl Iterator<Item = (&str, &Bytes)> {
-        let entries = self.entries.iter();
+        let entries = self.entries.iter().rev();
         entries.filter_map(|entry| Some((&*entry.name, entry.value.as_ref()?)))
     }
 
@@ -129,7 +130,7 @@ mod tests {
         changes.put("set", bytes("3"));
         let merged = changes.merge_into(&old);
         let names: Vec<_> = fields::walk(&merged).map(|field| field.name).collect();
-        assert_eq!(names, [&b"keep"[..], b"new", b"set"]);
+        assert_eq!(names, [&b"set"[..], b"new", b"keep"]);
         assert_eq!(fields::find(&merged, "set"), Some(&b"3"[..]));
         assert_eq!(fields::find(&merged, "keep"), Some(&b"k"[..]));
     }

@@ -127,7 +127,7 @@ impl Core {
         };
         let next = rotate.then(|| self.next(&token));
         let plan = record.as_ref().map_or(Plan::Merge, Plan::ReplaceOrMerge);
-        let version = Version::random();
+        let version = Version::next();
         let save = self.save(&terms, &token, &changes, version, plan, next.as_ref());
         let outcome = match next {
             Some(next) => self.rotating(token, next, save).await?,

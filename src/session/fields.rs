@@ -3,7 +3,7 @@
 //!
 //! Each field is `name length: u8, value length: u32 big-endian, name, value`, one after the
 //! other. Values are opaque. The Redis scripts splice the same bytes the same way: what changes is
-//! cut out, and the new value goes to the end.
+//! cut out, and the new value goes to the front, so that what changes often is found at once.
 
 /// Bytes in front of a name.
 pub(crate) const FIELD_HEAD: usize = 5;
@@ -69,11 +69,10 @@ pub(crate) fn push_without(kept: &mut Vec<u8>, fields: &[u8], is_cut: impl Fn(&[
     }
 }
 
-/// The value of a field; of the last one, should the name stand there twice.
+/// The value of a field; of the first one, should the name stand there twice.
 pub(crate) fn find<'a>(fields: &'a [u8], name: &str) -> Option<&'a [u8]> {
     walk(fields)
-        .filter(|field| field.name == name.as_bytes())
-        .last()
+        .find(|field| field.name == name.as_bytes())
         .map(|field| field.value)
 }
 
@@ -90,8 +89,8 @@ pub(crate) fn add(fields: &[u8], name: &str, by: i64) -> Option<(Vec<u8>, i64)> 
     let sum = current.checked_add(by).filter(|sum| in_range(*sum))?;
     let text = sum.to_string();
     let mut changed = Vec::with_capacity(fields.len() + FIELD_HEAD + name.len() + text.len());
-    push_without(&mut changed, fields, |other| other == name.as_bytes());
     push(&mut changed, name, text.as_bytes());
+    push_without(&mut changed, fields, |other| other == name.as_bytes());
     Some((changed, sum))
 }
 

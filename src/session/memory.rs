@@ -258,7 +258,7 @@ mod tests {
             };
             let new = NewSession {
                 verifier: token.hash(),
-                version: Version::random(),
+                version: Version::next(),
                 expiry: SessionExpiry::default(),
                 terms: &terms,
                 fields: &[],

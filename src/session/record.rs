@@ -4,7 +4,7 @@
 //! ```text
 //! offset  size
 //!      0     1  format, 1
-//!      1     8  version: random, another one after every write
+//!      1     8  version: another one after every write
 //!      9    32  SHA-256 of the verifier
 //!     41    32  SHA-256 of the verifier before, or zeros
 //!     73     8  when it was rotated, or zero      (all times: ms, big-endian,
@@ -21,6 +21,8 @@
 //! by a newer version: it is an error for whoever needs it, and never overwritten.
 
 use std::fmt;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -56,8 +58,11 @@ impl Version {
     #[cfg(feature = "redis")]
     pub(crate) const BYTES: usize = 8;
 
-    pub(crate) fn random() -> Self {
-        Self(random::bytes())
+    /// One that no other write has, here or in another process: it begins at random, and counts.
+    pub(crate) fn next() -> Self {
+        static LAST: LazyLock<AtomicU64> =
+            LazyLock::new(|| AtomicU64::new(u64::from_le_bytes(random::bytes())));
+        Self(LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes())
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 8] {
@@ -305,7 +310,7 @@ mod tests {
             persistent: Some(Some(false)),
             ..Terms::default()
         };
-        let record = SessionRecord::new(&hash, Version::random(), &expiry, &terms, &fields, 1_000);
+        let record = SessionRecord::new(&hash, Version::next(), &expiry, &terms, &fields, 1_000);
         assert_eq!((record.user(), record.label()), (Some("ada"), "désktop"));
         assert_eq!(record.persistent(), Some(false));
         assert_eq!(record.fields(), fields);

@@ -37,14 +37,7 @@ impl Core {
         } = target
         {
             let plan = Plan::Add { name, by };
-            let saved = self.save(
-                &AS_THEY_ARE,
-                &token,
-                &changes,
-                Version::random(),
-                plan,
-                None,
-            );
+            let saved = self.save(&AS_THEY_ARE, &token, &changes, Version::next(), plan, None);
             match saved.await? {
                 SaveOutcome::Saved(saved) => {
                     let sum = saved.sum.ok_or(SessionErrorKind::OutcomeUnknown)?;
@@ -94,7 +87,7 @@ impl Core {
             let mut next = changes.clone();
             next.put(name, compute(old)?);
             let plan = Plan::ReplaceOrReport(&record);
-            let version = Version::random();
+            let version = Version::next();
             match self
                 .save(&AS_THEY_ARE, &token, &next, version, plan, None)
                 .await?

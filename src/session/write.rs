@@ -96,7 +96,7 @@ impl Core {
         let token = Token::random();
         let new = NewSession {
             verifier: token.hash(),
-            version: Version::random(),
+            version: Version::next(),
             expiry: terms.expiry.unwrap_or(options.expiry),
             terms,
             fields,

@@ -28,7 +28,7 @@ pub(super) fn new_session<'a>(
 ) -> NewSession<'a> {
     NewSession {
         verifier: token.hash(),
-        version: Version::random(),
+        version: Version::next(),
         expiry: *expiry,
         terms: &AS_THEY_ARE,
         fields,
@@ -64,7 +64,7 @@ pub(super) fn set(name: &str, value: &[u8]) -> ChangeSet {
 pub(super) fn save<'a>(token: &Token, changes: &'a ChangeSet, plan: Plan<'a>) -> Save<'a> {
     Save {
         verifier: token.hash(),
-        version: Version::random(),
+        version: Version::next(),
         changes,
         plan,
         rotate_to: None,

@@ -65,7 +65,7 @@ fn plans(source: &mut Source<'_>, record: &SessionRecord, set: &ChangeSet, merge
     let after = |plan| {
         let save = Save {
             verifier: record.hash(CURRENT),
-            version: Version::random(),
+            version: Version::next(),
             changes: set,
             plan,
             rotate_to: None,
@@ -84,7 +84,7 @@ fn plans(source: &mut Source<'_>, record: &SessionRecord, set: &ChangeSet, merge
     };
     let grows = |fields: &[u8]| fields.len() > limit && fields.len() > record.fields().len();
     let expected = (!grows(merged)).then(|| (merged.to_vec(), None));
-    let stale = record.with(&[(VERSION, Version::random().as_bytes())], &[]);
+    let stale = record.with(&[(VERSION, Version::next().as_bytes())], &[]);
     for plan in [
         Plan::Merge,
         Plan::ReplaceOrMerge(record),
@@ -127,11 +127,9 @@ fn set_of(changes: &[(String, Option<Bytes>)]) -> ChangeSet {
 fn apply(model: &mut Fields, changes: &[(String, Option<Bytes>)]) {
     for (name, value) in changes {
         model.retain(|(other, _)| other != name.as_bytes());
-        model.extend(
-            value
-                .iter()
-                .map(|value| (name.clone().into_bytes(), value.to_vec())),
-        );
+        if let Some(value) = value {
+            model.insert(0, (name.clone().into_bytes(), value.to_vec()));
+        }
     }
 }
 

@@ -94,7 +94,7 @@ pub fn names(data: &[u8]) {
 pub(super) fn sound_record() -> SessionRecord {
     let verifier = VerifierHash::from_bytes([7; 32]);
     let expiry = SessionExpiry::default();
-    let version = Version::random();
+    let version = Version::next();
     SessionRecord::new(
         &verifier,
         version,

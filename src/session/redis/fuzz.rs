@@ -18,7 +18,7 @@ pub fn reply(data: &[u8]) {
     };
     let save = Save {
         verifier: VerifierHash::from_bytes([7; 32]),
-        version: Version::random(),
+        version: Version::next(),
         plan: Plan::Merge,
         changes: &ChangeSet::default(),
         terms: &AS_THEY_ARE,

@@ -16,17 +16,17 @@ if ARGV[1] ~= '' and call('GETRANGE', key, '0', '96') == ARGV[1] then
 end
 local record = call('GET', key)
 if not record then return 2 end
-local unpack = struct.unpack
+local unpack, byte = struct.unpack, string.byte
 local plan, verifier, version, base, limit, asked = unpack('>c1c32c8c8I4I8', ARGV[3])
-local format = string.byte(record, 1) or 0
+local format = byte(record, 1) or 0
 if format > 1 then return 6 end
 if format < 1 or #record < 117 then return 7 end
-local created, seen, idle, deadline, flags, user_length, label_length =
-  unpack('>I8I8I8I8BI2B', record, 82)
+local rotated, created, seen, idle, deadline, flags, user_length, label_length =
+  unpack('>I8I8I8I8I8BI2B', record, 74)
 local label_at = 118 + user_length
 local fields_at = label_at + label_length
 if user_length > 256 or #record < fields_at - 1
-  or math.max((unpack('>I8', record, 74)), created, seen, idle, deadline) >= 2^53 then return 7 end
+  or math.max(rotated, created, seen, idle, deadline) >= 2^53 then return 7 end
 
 local function clock()
   local time = call('TIME')
@@ -34,60 +34,67 @@ local function clock()
 end
 
 if sub(record, 10, 41) ~= verifier then
-  local late = clock() - unpack('>I8', record, 74) < 60000
+  local late = clock() - rotated < 60000
   if late and sub(record, 42, 73) == verifier then return 3 end
   return 2
 end
 
--- What stands behind `from`, the fields begin at `at`, but for those named; and the value of the last
--- one that is called `wanted`. Names are found by their lengths first.
-local function without(bytes, from, at, names, wanted)
-  local kept, count, size, value = {}, 0, #bytes, nil
+-- Cuts the fields that are named, `count` names, out of what begins at `at`: what stays in front of
+-- the last of them, where what stays behind it begins, and the value of the one called `wanted`; nil
+-- where these are no fields. Names are found by their lengths first, and lengths byte by byte: making
+-- a string costs more than anything else that is done here.
+local function without(bytes, at, names, count, wanted)
+  local kept, from, size, value = {}, at, #bytes, nil
   while at <= size do
-    if at + 4 > size then return nil end
-    local length, value_length = unpack('>BI4', bytes, at)
+    local length, a, b, c, d = byte(bytes, at, at + 4)
+    if not d or length == 0 then return nil end
     local value_at = at + 5 + length
-    local next_at = value_at + value_length
-    if length == 0 or next_at > size + 1 then return nil end
-    local name = names[length] and sub(bytes, at + 5, value_at - 1)
-    if name and names[name] then
-      count = count + 1
-      kept[count] = sub(bytes, from, at - 1)
-      from = next_at
-      if name == wanted then value = sub(bytes, value_at, next_at - 1) end
+    local next_at = value_at + ((a * 256 + b) * 256 + c) * 256 + d
+    if count > 0 and names[length] and next_at <= size + 1 then
+      local name = sub(bytes, at + 5, value_at - 1)
+      if names[name] then
+        if from < at then kept[#kept + 1] = sub(bytes, from, at - 1) end
+        from, count = next_at, count - 1
+        if name == wanted then value = sub(bytes, value_at, next_at - 1) end
+      end
     end
     at = next_at
   end
-  kept[count + 1] = sub(bytes, from)
-  return table.concat(kept), value
+  if at > size + 1 then return nil end
+  return table.concat(kept), from, value
 end
 
--- The record under the next version, else with the head it has.
-local whole, sum = nil, ''
+-- The fields are `new`, `kept` and the record from `rest_at` on.
+local new, kept, rest_at, sum = ARGV[5], '', nil, ''
 local same = sub(record, 2, 9) == base
 if same and (plan == 'W' or plan == 'C') then
-  -- The head that is there, not the one that was read: it may have been renewed since.
-  whole = '\1' .. version .. sub(record, 10, fields_at - 1) .. sub(ARGV[2], fields_at)
+  -- Behind the head that is there, not the one that was read: it may have been renewed since.
+  new, rest_at = sub(ARGV[2], fields_at), #record + 1
 elseif plan == 'C' then
   return {record}
 else
-  local cut, names, at = ARGV[4], {}, 1
+  local cut, names, count, at = ARGV[4], {}, 0, 1
   while at <= #cut do
-    local length = string.byte(cut, at)
+    local length = byte(cut, at)
     names[length] = true
     names[sub(cut, at + 1, at + length)] = true
-    at = at + 1 + length
+    at, count = at + 1 + length, count + 1
   end
-  local new, added, value, said = ARGV[5], ARGV[6], nil, nil
+  local added, said, value = ARGV[6], nil, nil
   if plan == 'A' then
     said = names[added]
+    if not said then count = count + 1 end
     names[#added], names[added] = true, true
   end
-  whole, value = without(record, 10, fields_at, names, added)
-  if not whole then return 7 end
+  kept, rest_at, value = without(record, fields_at, names, count, added)
+  if not kept then return 7 end
   if plan == 'A' then
-    -- What is set and added to begins with what it is set to.
-    if said then new, value = without(new, 1, 1, {[#added] = true, [added] = true}, added) end
+    if said then
+      -- What is set and added to begins with what it is set to.
+      local front, behind
+      front, behind, value = without(new, 1, {[#added] = true, [added] = true}, 1, added)
+      new = front .. sub(new, behind)
+    end
     value = value or '0'
     local digits = string.match(value, '^%-?(%d+)$')
     if not digits or #digits > 16 then return 5 end
@@ -97,15 +104,21 @@ else
     number = number + tonumber(ARGV[7])
     if math.abs(number) > max then return 5 end
     sum = string.format('%.0f', number)
-    new = new .. struct.pack('>BI4', #added, #sum) .. added .. sum
+    new = struct.pack('>BI4', #added, #sum) .. added .. sum .. new
   end
-  whole = '\1' .. version .. whole .. new
 end
-if #whole - fields_at + 1 > limit and #whole > #record then return 4 end
+local length, before = #new + #kept + #record + 1 - rest_at, #record + 1 - fields_at
+if length > limit and length > before then return 4 end
 
 -- Used again within a renewal window: its clocks stand.
 if not ARGV[8] and math.abs(asked - seen) < math.min(math.floor(idle / 10), 60000) then
-  call('SET', key, whole, 'KEEPTTL')
+  local front = version .. sub(record, 10, fields_at - 1) .. new
+  if kept == '' and length == before then
+    -- What changes stood in front, as long as it is now.
+    call('SETRANGE', key, '1', front)
+  else
+    call('SET', key, '\1' .. front .. kept .. sub(record, rest_at), 'KEEPTTL')
+  end
   return sub(record, 106, 114) .. '\0\0\0\0\0\0\0\0' .. sum
 end
 
@@ -130,6 +143,6 @@ if old ~= '' and old ~= user then leave(old) end
 call('SET', key,
   '\1' .. version .. hashes
     .. struct.pack('>I8I8I8I8BI2B', created, now, idle, deadline, flags, #user, #label)
-    .. user .. label .. sub(whole, fields_at),
+    .. user .. label .. new .. kept .. sub(record, rest_at),
   'PX', string.format('%.0f', life))
 return struct.pack('>I8BI8', deadline, flags, now) .. sum
