@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::clock::Clock;
 use super::handle::RedisHandle;
@@ -141,6 +141,7 @@ impl RedisBuilder {
             clock: Clock::new(self.command_timeout),
             mailbox: Arc::new(Mailbox::new(&keyspace)),
             epochs: watch::Sender::new(0),
+            full: Notify::new(),
         });
         let settings = Settings {
             info,

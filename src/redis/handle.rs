@@ -14,7 +14,7 @@ use super::error::{RedisError, RedisErrorKind};
 use super::keyspace::Keyspace;
 use super::queue::{Caller, Item, Queued};
 use super::script::Script;
-use super::shared::Shared;
+use super::shared::{PIPELINE, Shared};
 use super::slots::Slots;
 use super::status::{RedisStatus, closed};
 
@@ -186,7 +186,12 @@ impl RedisHandle {
                 "too many commands are queued for Redis: the command was not sent",
             ),
             mpsc::error::TrySendError::Closed(_) => closed(),
-        })
+        })?;
+        let queue = &self.0.queue;
+        if (queue.max_capacity() - queue.capacity()).is_multiple_of(PIPELINE) {
+            self.0.shared.full.notify_one();
+        }
+        Ok(())
     }
 }
 

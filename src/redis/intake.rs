@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::error::RedisError;
 use super::queue::{Item, Queued};
@@ -71,9 +71,13 @@ impl Intake {
     ///
     /// A lone caller has nobody to wait for: with nothing on its way (`idle`), and nothing gathered
     /// the last time, the command leaves at once.
-    pub(crate) async fn gather(&mut self, idle: bool) {
+    pub(crate) async fn gather(&mut self, idle: bool, full: &Notify) {
         if self.crowd || !idle {
-            tokio::task::yield_now().await;
+            tokio::select! {
+                biased;
+                () = full.notified() => {}
+                () = tokio::task::yield_now() => {}
+            }
         }
         while self.items.len() < GATHERED
             && let Ok(item) = self.queue.try_recv()

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::ConnectionInfo;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
 use super::mailbox::Mailbox;
 use super::status::Breaker;
+
+/// The most commands in one pipeline. Its replies come all at once, when Redis has carried out the
+/// last of them: with short ones, callers go on while Redis works on the next.
+pub(crate) const PIPELINE: usize = 8;
 
 /// What is set at construction.
 #[derive(Debug)]
@@ -36,4 +40,6 @@ pub(crate) struct Shared {
     pub(crate) mailbox: Arc<Mailbox>,
     /// Grows with every connection.
     pub(crate) epochs: watch::Sender<u64>,
+    /// Rung when as much is queued as makes a pipeline.
+    pub(crate) full: Notify,
 }

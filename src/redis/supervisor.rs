@@ -18,12 +18,8 @@ use super::flight::{Event, Flight};
 use super::intake::Intake;
 use super::mailbox::Subscription;
 use super::queue::Item;
-use super::shared::{Settings, Shared};
+use super::shared::{PIPELINE, Settings, Shared};
 use super::status::{away, closed};
-
-/// The most commands in one pipeline. Its replies come all at once, when Redis has carried out the
-/// last of them: with short ones, callers go on while Redis works on the next.
-const PIPELINE: usize = 8;
 
 /// How long an attempt to connect may take before another one begins beside it.
 const OVERLAP: Duration = Duration::from_millis(400);
@@ -178,7 +174,7 @@ impl Supervisor {
                     }
                 },
                 _ = &mut *lost => return End::Lost(None),
-                () = self.intake.some(), if room => self.intake.gather(flight.is_empty()).await,
+                () = self.intake.some(), if room => self.intake.gather(flight.is_empty(), &self.shared.full).await,
             }
         }
     }

@@ -44,7 +44,7 @@ end
 -- where these are no fields. Names are found by their lengths first, and lengths byte by byte: making
 -- a string costs more than anything else that is done here.
 local function without(bytes, at, names, count, wanted)
-  local kept, from, size, value = {}, at, #bytes, nil
+  local kept, from, size, value = nil, at, #bytes, nil
   while at <= size do
     local length, a, b, c, d = byte(bytes, at, at + 4)
     if not d or length == 0 then return nil end
@@ -53,7 +53,10 @@ local function without(bytes, at, names, count, wanted)
     if count > 0 and names[length] and next_at <= size + 1 then
       local name = sub(bytes, at + 5, value_at - 1)
       if names[name] then
-        if from < at then kept[#kept + 1] = sub(bytes, from, at - 1) end
+        if from < at then
+          kept = kept or {}
+          kept[#kept + 1] = sub(bytes, from, at - 1)
+        end
         from, count = next_at, count - 1
         if name == wanted then value = sub(bytes, value_at, next_at - 1) end
       end
@@ -61,13 +64,12 @@ local function without(bytes, at, names, count, wanted)
     at = next_at
   end
   if at > size + 1 then return nil end
-  return table.concat(kept), from, value
+  return kept and table.concat(kept) or '', from, value
 end
 
 -- The fields are `new`, `kept` and the record from `rest_at` on.
 local new, kept, rest_at, sum = ARGV[5], '', nil, ''
-local same = sub(record, 2, 9) == base
-if same and (plan == 'W' or plan == 'C') then
+if (plan == 'W' or plan == 'C') and sub(record, 2, 9) == base then
   -- Behind the head that is there, not the one that was read: it may have been renewed since.
   new, rest_at = sub(ARGV[2], fields_at), #record + 1
 elseif plan == 'C' then
@@ -98,11 +100,10 @@ else
     value = value or '0'
     local digits = string.match(value, '^%-?(%d+)$')
     if not digits or #digits > 16 then return 5 end
-    local max = 9007199254740991
-    local number = tonumber(value)
-    if math.abs(number) > max then return 5 end
-    number = number + tonumber(ARGV[7])
-    if math.abs(number) > max then return 5 end
+    local max, number = 9007199254740991, tonumber(value)
+    if number > max or number < -max then return 5 end
+    number = number + ARGV[7]
+    if number > max or number < -max then return 5 end
     sum = string.format('%.0f', number)
     new = struct.pack('>BI4', #added, #sum) .. added .. sum .. new
   end
