@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::error::{RedisError, RedisErrorKind};
 use super::keyspace::Keyspace;
-use super::queue::{Caller, Item, Queued};
+use super::queue::{Caller, Item, Queued, Reply};
 use super::script::Script;
 use super::shared::{PIPELINE, Shared};
 use super::slots::Slots;
@@ -133,7 +133,7 @@ impl RedisHandle {
     /// Sends one command and waits for its reply, no longer than the command time-out.
     ///
     /// Once polled, the command goes out even if the future is dropped. Commands of one task
-    /// are carried out in the order in which they were first polled or posted.
+    /// are carried out in the order in which they were first polled.
     ///
     /// Not for commands that block or change the connection (`BLPOP`, `WAIT`, `MULTI`,
     /// `SUBSCRIBE`): all share one.
@@ -167,7 +167,7 @@ impl RedisHandle {
 
     async fn ask(&self, command: Cmd, script: Option<&'static str>) -> Result<Value, RedisError> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(item(command, script, Some(reply)))?;
+        self.enqueue(item(command, script, reply))?;
         // The supervisor watches the time for all. It answers everybody, unless its runtime was
         // shut down under it.
         answer.await.unwrap_or_else(|_| {
@@ -195,32 +195,7 @@ impl RedisHandle {
     }
 }
 
-/// For commands that nobody waits for. Sessions and locks have none yet: renewals and releases
-/// want to know how they went.
-#[cfg_attr(not(feature = "testing"), allow(dead_code))]
-impl RedisHandle {
-    /// Sends one command without waiting for anything; what goes wrong is logged at debug level.
-    pub(crate) fn post(&self, command: Cmd) {
-        self.enqueue_posted(command, None);
-    }
-
-    /// Runs a script without waiting for anything. As [`post`](Self::post).
-    pub(crate) fn post_script(&self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) {
-        self.enqueue_posted(script.by_digest(keys, args), Some(script.text()));
-    }
-
-    fn enqueue_posted(&self, command: Cmd, script: Option<&'static str>) {
-        if let Err(error) = self.enqueue(item(command, script, None)) {
-            tracing::debug!(%error, "a command that nobody waits for failed");
-        }
-    }
-}
-
-fn item(
-    command: Cmd,
-    script: Option<&'static str>,
-    reply: Option<oneshot::Sender<Result<Value, RedisError>>>,
-) -> Item {
+fn item(command: Cmd, script: Option<&'static str>, reply: oneshot::Sender<Reply>) -> Item {
     // It would get no reply, and every later command the reply of the one before it.
     debug_assert!(command.args_iter().len() > 0, "an empty command");
     Item::Command(Queued {

@@ -33,8 +33,7 @@ impl std::fmt::Debug for Queued {
 }
 
 pub(crate) struct Caller {
-    /// Nobody waits for the reply of a posted command.
-    pub(crate) reply: Option<oneshot::Sender<Reply>>,
+    pub(crate) reply: oneshot::Sender<Reply>,
     /// The text to send where Redis does not know the script.
     pub(crate) script: Option<&'static str>,
     /// The time-out counts from here, through a second sending too.
@@ -44,10 +43,6 @@ pub(crate) struct Caller {
 impl Caller {
     /// A caller that has gone away does not want the reply: nothing to do then.
     pub(crate) fn answer(self, reply: Reply) {
-        match (self.reply, reply) {
-            (Some(waiting), reply) => drop(waiting.send(reply)),
-            (None, Err(error)) => tracing::debug!(%error, "a command that nobody waits for failed"),
-            (None, Ok(_)) => {}
-        }
+        let _ = self.reply.send(reply);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Floor 4.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use bytes::Bytes;
 use redis::{Cmd, Value};
 use tokio::sync::{broadcast, watch};
@@ -32,18 +35,14 @@ impl Wire {
         self.0.send(command).await
     }
 
+    /// Sends without waiting for the reply.
     pub fn post(&self, command: Cmd) {
-        self.0.post(command);
+        let _ = pin!(self.send(command)).poll(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Runs `return {KEYS[1], ARGV[1]}`.
     pub async fn run_echo(&self, key: &[u8], argument: &[u8]) -> Result<Value, RedisError> {
         self.0.run(&ECHO, &[key], &[argument]).await
-    }
-
-    /// Runs the same script without waiting.
-    pub fn post_echo(&self, key: &[u8], argument: &[u8]) {
-        self.0.post_script(&ECHO, &[key], &[argument]);
     }
 
     #[must_use]

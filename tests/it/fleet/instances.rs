@@ -52,17 +52,9 @@ impl Fleet {
         self.instances[index] = Some(instance);
     }
 
-    /// SIGTERM, the whole drain, and a new process at the same address.
-    pub(super) async fn restart(&mut self, index: usize) -> Exit {
-        let exit = self.end(index, "TERM").await;
-        self.come_up(index).await;
-        tokio::time::sleep(MIN_READY).await;
-        exit
-    }
-
-    /// SIGKILL, and a new process at the same address.
-    pub(super) async fn kill(&mut self, index: usize) -> Exit {
-        let exit = self.end(index, "KILL").await;
+    /// A signal, the end that it brings, and a new process at the same address.
+    pub(super) async fn replace(&mut self, index: usize, signal: &str) -> Exit {
+        let exit = self.end(index, signal).await;
         self.come_up(index).await;
         tokio::time::sleep(MIN_READY).await;
         exit

@@ -13,7 +13,7 @@ async fn a_kill_costs_what_was_in_flight(kind: Kind, server: &'static str) {
     let kills = 3;
     for instance in 0..kills {
         let before = load.requests();
-        fleet.kill(instance).await;
+        fleet.replace(instance, "KILL").await;
         assert!(load.requests() > before, "the others went on");
     }
     let mut seen = load.stop().await;

@@ -16,7 +16,7 @@ async fn restarts_lose_nothing(kind: Kind, server: &'static str) {
     let mut rolls = 0;
     while rolls < ROLLS || load.requests() < REQUESTS {
         for instance in 0..3 {
-            let exit = fleet.restart(instance).await;
+            let exit = fleet.replace(instance, "TERM").await;
             let report = exit.report();
             assert_eq!(
                 (exit.code, &report["outcome"]),

@@ -3,7 +3,6 @@
 use redis::Value;
 use tower_handoff::redis::RedisHandle;
 
-use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 
 fn count(server: &RedisServer, name: &str) -> u64 {
@@ -30,14 +29,6 @@ async fn a_script_is_sent_whole_once_and_again_only_after_a_flush() {
         assert_eq!(count(&server, "evalsha"), evals * 10);
         server.command(&["SCRIPT", "FLUSH"]);
     }
-}
-
-#[tokio::test]
-async fn a_posted_script_runs_too_when_redis_does_not_know_it() {
-    let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
-    handle.wire().post_echo(b"key", b"value");
-    eventually("the script ran", async || count(&server, "eval") == 1).await;
 }
 
 #[tokio::test]
