@@ -8,6 +8,7 @@ mod contract;
 mod exclusion;
 mod faults;
 mod hand_over;
+mod histories;
 mod keys;
 mod lease;
 mod left_behind;
