@@ -5,6 +5,7 @@ mod bodies;
 mod cancelling;
 mod cohort;
 mod contract;
+mod cut_off;
 mod exclusion;
 mod faults;
 mod hand_over;

@@ -97,11 +97,7 @@ fn one_holder_at_a_time(uses: &mut [&Use], disturbances: &[Disturbance], verdict
         .filter(|each| each.checked_us >= each.granted_us)
     {
         if let Some(before) = before.filter(|before| each.granted_us <= before.checked_us) {
-            let forgotten = disturbances.iter().any(|loss| {
-                loss.whom == Whom::Data
-                    && loss.to_us <= each.granted_us
-                    && before.granted_us <= loss.to_us
-            });
+            let forgotten = forgotten_between(before, each, disturbances);
             if !forgotten {
                 let said = format!("two hold the key: {before:?} and {each:?}");
                 verdict.violations.push(said);
@@ -117,6 +113,16 @@ fn one_holder_at_a_time(uses: &mut [&Use], disturbances: &[Disturbance], verdict
         let said = format!("two grants of {} under fence {}", uses[0].key, pair[0]);
         verdict.violations.push(said);
     }
+}
+
+/// Whether Redis forgot the older of two grants before it made the newer one. A fence is Redis's
+/// time at the grant, or soon before: who was granted the key first may come to know of it last.
+fn forgotten_between(one: &Use, other: &Use, disturbances: &[Disturbance]) -> bool {
+    let older = one.fence.min(other.fence);
+    let newer = if one.fence == older { other } else { one };
+    disturbances.iter().any(|loss| {
+        loss.whom == Whom::Data && older <= loss.to_us && loss.to_us <= newer.granted_us
+    })
 }
 
 fn fences_only_grow(uses: &[&Use], verdict: &mut Verdict) {
@@ -174,7 +180,7 @@ fn who_was_overtaken_was_disturbed(
     }
 }
 
-/// A use of process 1 under `fence`, held from `from` to `to`, with the resource's order from
+/// A use of process 1 under a fence of this second, held from `from` to `to`, with the resource's order from
 /// `begun` to the end.
 #[cfg(test)]
 fn held(fence: u64, (from, to): (u64, u64), begun: u64, end: End) -> Use {
@@ -182,7 +188,7 @@ fn held(fence: u64, (from, to): (u64, u64), begun: u64, end: End) -> Use {
         process: 1,
         task: 0,
         key: "a".to_owned(),
-        fence,
+        fence: fence * 1_000_000,
         granted_us: from * 1_000_000,
         checked_us: to * 1_000_000,
         begun,
@@ -210,43 +216,51 @@ fn what_must_not_happen_is_found() {
             .map(|said| said.split(':').next().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    let first = || held(5, (10, 12), 1, End::Kept(3));
-    let next = || held(6, (13, 14), 4, End::Kept(5));
+    let first = || held(10, (10, 12), 1, End::Kept(3));
+    let next = || held(13, (13, 14), 4, End::Kept(5));
     assert!(
         found(&[first(), next()], &[]).is_empty(),
         "one after the other"
     );
 
     // Granted while the other's guard still said that it is held: nothing excuses that ...
-    let early = || held(6, (11, 14), 4, End::Kept(5));
+    let early = || held(11, (11, 14), 4, End::Kept(5));
     let stopped = disturbed(Whom::Everybody, 0, 20);
     assert_eq!(found(&[first(), early()], &[stopped]), ["two hold the key"]);
     // ... but a Redis that forgot everything after the first grant and before the second.
     let uses = [
-        held(5, (10, 12), 1, End::Kept(3)),
-        held(6, (11, 14), 4, End::Kept(5)),
+        held(10, (10, 12), 1, End::Kept(3)),
+        held(11, (11, 14), 4, End::Kept(5)),
     ];
     let forgot = |at| disturbed(Whom::Data, at, at);
     assert!(found(&uses, &[forgot(11)]).is_empty());
     assert_eq!(found(&uses, &[forgot(9)]), ["two hold the key"]);
     assert_eq!(found(&uses, &[forgot(12)]), ["two hold the key"]);
+    // Also where the first one, whose process stood still, came to know of its grant last.
+    let uses = [
+        held(9, (12, 13), 1, End::Gone(2)),
+        held(11, (11, 14), 3, End::Kept(4)),
+    ];
+    assert!(found(&uses, &[forgot(10)]).is_empty());
+    assert_eq!(found(&uses, &[forgot(8)]), ["two hold the key"]);
+    assert_eq!(found(&uses, &[forgot(12)]), ["two hold the key"]);
 
     // Also one that is long past, behind a shorter one.
     let uses = [
-        held(5, (10, 30), 1, End::Gone(2)),
-        held(6, (40, 41), 3, End::Kept(4)),
-        held(7, (20, 21), 5, End::Kept(6)),
+        held(10, (10, 30), 1, End::Gone(2)),
+        held(11, (40, 41), 3, End::Kept(4)),
+        held(12, (20, 21), 5, End::Kept(6)),
     ];
     assert_eq!(found(&uses, &[]), ["two hold the key"]);
 
-    let same = held(5, (13, 14), 4, End::Kept(5));
+    let same = held(10, (13, 14), 4, End::Kept(5));
     let refused = Use {
         accepted: false,
         ..same.clone()
     };
     assert_eq!(
         found(&[first(), refused], &[]),
-        ["two grants of a under fence 5"]
+        ["two grants of a under fence 10000000"]
     );
     assert_eq!(
         found(&[first(), same], &[]).len(),
@@ -264,9 +278,9 @@ fn what_must_not_happen_is_found() {
 fn who_is_overtaken_has_an_excuse_and_writes_nothing_more() {
     let found =
         |uses: &[Use], disturbances: &[Disturbance]| judge(uses, disturbances).violations.len();
-    let next = || held(6, (13, 14), 4, End::Kept(7));
+    let next = || held(13, (13, 14), 4, End::Kept(7));
     for end in [End::Open, End::Kept(5), End::Lost(5)] {
-        let late = held(5, (10, 12), 1, end);
+        let late = held(10, (10, 12), 1, end);
         let uses = [late, next()];
         assert_eq!(found(&uses, &[]), 1, "{end:?}");
         for (whom, excused) in [
@@ -283,7 +297,7 @@ fn who_is_overtaken_has_an_excuse_and_writes_nothing_more() {
         }
     }
     // One that is gone needs no excuse, unless it goes on.
-    let mut gone = held(5, (10, 12), 1, End::Gone(8));
+    let mut gone = held(10, (10, 12), 1, End::Gone(8));
     gone.writes.push((5, false));
     assert_eq!(found(&[gone.clone(), next()], &[]), 0);
     gone.writes.push((6, false));
