@@ -212,8 +212,10 @@ impl World {
         for at in last {
             self.happen(Event::LetGo(at)).await;
         }
-        while let Some(event) = self.necessary().first() {
-            self.happen(*event).await;
+        for _ in 0..200 {
+            if let Some(event) = self.necessary().first() {
+                self.happen(*event).await;
+            }
         }
         let here = self.cohorts.lock().by_key.len();
         let left = (here, self.redis.is_free(), self.redis.line.len());

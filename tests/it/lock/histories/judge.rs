@@ -99,7 +99,11 @@ fn one_holder_at_a_time(uses: &mut [&Use], disturbances: &[Disturbance], verdict
         if let Some(before) = before.filter(|before| each.granted_us <= before.checked_us) {
             let forgotten = forgotten_between(before, each, disturbances);
             if !forgotten {
-                let said = format!("two hold the key: {before:?} and {each:?}");
+                let around = disturbances.iter().filter(|it| {
+                    it.from_us <= each.checked_us && before.fence <= it.to_us + AFTERMATH_US
+                });
+                let around: Vec<_> = around.collect();
+                let said = format!("two hold the key: {before:?} and {each:?}; {around:?}");
                 verdict.violations.push(said);
             }
         }
@@ -118,11 +122,10 @@ fn one_holder_at_a_time(uses: &mut [&Use], disturbances: &[Disturbance], verdict
 /// Whether Redis forgot the older of two grants before it made the newer one. A fence is Redis's
 /// time at the grant, or soon before: who was granted the key first may come to know of it last.
 fn forgotten_between(one: &Use, other: &Use, disturbances: &[Disturbance]) -> bool {
-    let older = one.fence.min(other.fence);
-    let newer = if one.fence == older { other } else { one };
-    disturbances.iter().any(|loss| {
-        loss.whom == Whom::Data && older <= loss.to_us && loss.to_us <= newer.granted_us
-    })
+    let (older, newer) = (one.fence.min(other.fence), one.fence.max(other.fence));
+    disturbances
+        .iter()
+        .any(|loss| loss.whom == Whom::Data && older <= loss.to_us && loss.from_us <= newer)
 }
 
 fn fences_only_grow(uses: &[&Use], verdict: &mut Verdict) {

@@ -35,7 +35,8 @@ impl World {
         let claim = self.claim(at);
         self.stages[at] = match self.cohorts.arrive(&claim, wait, 8) {
             Arrival::Ask => {
-                self.ask(By::Claim(at), token(claim.owner), wait);
+                // The first one finds that no message would reach it yet, and does not get in line.
+                self.ask(By::Claim(at), token(claim.owner), wait && at > 0);
                 Stage::Asking { wait }
             }
             Arrival::Wait(place) => {
@@ -102,8 +103,10 @@ impl World {
             Answer::Busy(By::Claim(at), token) => match self.stages[at] {
                 Stage::Asking { wait: true } => {
                     let place = self.cohorts.queue_up(&self.claim(at)).unwrap();
-                    self.cohorts.set_waiting(&self.key, owner(token), None);
-                    self.asked = Some(token);
+                    if at > 0 {
+                        self.cohorts.set_waiting(&self.key, owner(token), None);
+                        self.asked = Some(token);
+                    }
                     self.spawn(place.drive);
                     self.stages[at] = Stage::Waiting(place.turn);
                 }
