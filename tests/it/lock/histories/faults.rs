@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::clock::now_us;
 use super::judge::Whom;
@@ -134,19 +136,20 @@ impl Stage {
     }
 
     /// Brings these faults about, one after the other, some of them while others go on.
-    pub(super) fn suffer(&mut self, faults: &[Fault]) {
+    pub(super) async fn suffer(&mut self, faults: &[Fault]) {
         for fault in faults {
-            self.begin(*fault);
+            self.begin(*fault).await;
             let pause = self.random.ms(10..500);
-            self.rest(pause);
+            self.rest(pause).await;
         }
         while let Some(end) = self.going_on.iter().map(|(end, ..)| *end).max() {
-            self.rest(end.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+            self.rest(end.saturating_duration_since(Instant::now()))
+                .await;
         }
     }
 
     /// Sleeps, and ends in between what is over.
-    fn rest(&mut self, pause: Duration) {
+    async fn rest(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
         loop {
             let now = Instant::now();
@@ -155,14 +158,14 @@ impl Stage {
                 .extract_if(.., |(end, ..)| *end <= now)
                 .collect();
             for (_, since, trouble) in over {
-                self.end(since, trouble);
+                self.end(since, &trouble);
             }
             let next = self.going_on.iter().map(|(end, ..)| *end).min();
             let next = next.map_or(until, |next| next.min(until));
             if now >= until {
                 return;
             }
-            std::thread::sleep(next.saturating_duration_since(now));
+            sleep(next.saturating_duration_since(now)).await;
         }
     }
 
@@ -171,7 +174,7 @@ impl Stage {
             .push((Instant::now() + lasts, now_us(), trouble));
     }
 
-    fn begin(&mut self, fault: Fault) {
+    async fn begin(&mut self, fault: Fault) {
         let slot = self.random.index(self.processes.len());
         // Around the lease: shorter, as long, and much longer.
         let lasts = self.random.ms(0..3_000);
@@ -199,7 +202,7 @@ impl Stage {
             Fault::ForgetScripts => self.tell_once("SCRIPT FLUSH"),
             Fault::Cut => {
                 self.lines[slot].cut();
-                self.end(since, Trouble::Line(slot));
+                self.end(since, &Trouble::Line(slot));
             }
             Fault::SwallowAnswers => {
                 self.lines[slot].swallow(true);
@@ -215,7 +218,7 @@ impl Stage {
                 if fault == Fault::LoseData {
                     std::fs::remove_dir_all(self.data.join("appendonlydir")).expect("its data");
                 }
-                std::thread::sleep(lasts / 3);
+                sleep(lasts / 3).await;
                 self.start_redis();
                 let whom = if fault == Fault::LoseData {
                     Whom::Data
@@ -239,8 +242,8 @@ impl Stage {
         self.goes_on(lasts, Trouble::Stopped { slot, process });
     }
 
-    fn end(&mut self, since: u64, trouble: Trouble) {
-        let whom = match trouble {
+    fn end(&mut self, since: u64, trouble: &Trouble) {
+        let whom = match *trouble {
             Trouble::Stopped { slot, process } => {
                 // Unless it was killed, and another one has its place.
                 if self.processes[slot].number == process {

@@ -149,11 +149,7 @@ async fn whatever_fails_one_holds_at_a_time_and_nobody_waits_for_ever() {
             *counts.entry(*fault).or_insert(0) += 1;
             counts
         });
-        let suffering = tokio::task::spawn_blocking(move || {
-            stage.suffer(&deck);
-            stage
-        });
-        let stage = suffering.await.expect("no panic");
+        stage.suffer(&deck).await;
         let (verdict, reports) = close(stage, &resource).await;
         watched.abort();
         println!("seed {seed}: {counts:?} {verdict:?} {reports:?}");
@@ -178,11 +174,7 @@ async fn found(checks: bool) -> Vec<String> {
     };
     let mut stage = Stage::start(2, errand, &resource).await;
     for _ in 0..20 {
-        let stop = move || {
-            stage.suffer(&[Fault::StopHolder; 4]);
-            stage
-        };
-        stage = tokio::task::spawn_blocking(stop).await.expect("no panic");
+        stage.suffer(&[Fault::StopHolder; 4]).await;
         let (uses, disturbances) = resource.history();
         let violations = judge(&uses, &disturbances).violations;
         if !violations.is_empty() {
