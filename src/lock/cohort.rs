@@ -121,6 +121,10 @@ impl Cohort {
         matches!(self.phase, Phase::Vacant) && self.line.is_empty() && !self.driven
     }
 
+    pub(crate) fn nobody_waits(&self) -> bool {
+        self.line.is_empty()
+    }
+
     pub(crate) fn arrive(&mut self, owner: Owner, wait: bool, now: Instant, max: usize) -> Arrival {
         self.expire(now);
         if self.line.len() >= max {

@@ -114,10 +114,12 @@ impl Cohorts {
         self.with(&claim.key, |entry| {
             let leave = entry.cohort.leave(claim.owner, Instant::now());
             // Whoever gets in line again says so when it has an ear open.
-            let over = matches!(
-                leave,
-                Leave::Settled | Leave::Withdraw(_) | Leave::Release { again: None, .. }
-            );
+            let over = match leave {
+                Leave::Withdraw(_) | Leave::Release { again: None, .. } => true,
+                // Else the one who asks would ask once more for nothing.
+                Leave::Settled => entry.cohort.nobody_waits(),
+                Leave::Passed | Leave::Release { .. } | Leave::Unknown => false,
+            };
             if over {
                 entry.news.notify_one();
             }

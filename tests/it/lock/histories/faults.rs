@@ -276,3 +276,12 @@ impl Stage {
         self.goes_on(Duration::from_millis(50), Trouble::Redis { _told: told });
     }
 }
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.processes.clear();
+        self.redis = None;
+        let _ = std::fs::remove_dir_all(&self.data);
+        self.resource.clean_up();
+    }
+}

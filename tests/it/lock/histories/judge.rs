@@ -58,6 +58,7 @@ const AFTERMATH_US: u64 = 3_000_000;
 pub(super) struct Verdict {
     pub(super) violations: Vec<String>,
     pub(super) accepted: usize,
+    /// Uses whose user was there to be told: the first word of one that is gone may come late.
     pub(super) refused: usize,
     /// Accepted uses during which another one was accepted; all of them excused, where there
     /// are no violations.
@@ -83,7 +84,8 @@ pub(super) fn judge(uses: &[Use], disturbances: &[Disturbance]) -> Verdict {
         fences_only_grow(uses, &mut verdict);
         who_was_overtaken_was_disturbed(uses, disturbances, &mut verdict);
     }
-    verdict.refused = uses.len() - verdict.accepted;
+    let told = |each: &&Use| !each.accepted && !matches!(each.end, End::Gone(_));
+    verdict.refused = uses.iter().filter(told).count();
     verdict
 }
 

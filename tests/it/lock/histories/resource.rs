@@ -63,6 +63,11 @@ impl Resource {
         self.dir.join("resource")
     }
 
+    /// Takes the socket away.
+    pub(super) fn clean_up(&self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+
     /// Tells every process of the moment to come to its end.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);

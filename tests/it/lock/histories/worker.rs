@@ -196,6 +196,7 @@ async fn use_it(errand: &Errand, task: u32, guard: LockGuard) -> std::io::Result
     let (process, key, fence) = (errand.process, guard.key(), guard.fence());
     let begin = format!("begin {process} {task} {key} {fence} {granted} {checked}");
     if !resource.says(&begin).await? {
+        resource.says(&format!("end {checked} lost")).await?;
         return Ok("refused".to_owned());
     }
     let (writes, pause) = match random.below(64) {
