@@ -111,8 +111,8 @@ async fn without_faults_nobody_is_overtaken_refused_or_lost() {
     let resource = Resource::start(true);
     let seed = seeds(1)[0];
     let stage = Stage::start(PROCESSES, errand(seed, &resource), &resource).await;
-    eventually("the resource was used a thousand times", async || {
-        resource.count() > 1_000
+    eventually("the resource was used hundreds of times", async || {
+        resource.count() > 500
     })
     .await;
     let (verdict, reports) = close(stage, &resource).await;
@@ -161,7 +161,7 @@ async fn whatever_fails_one_holds_at_a_time_and_nobody_waits_for_ever() {
             "seed {seed}: {:#?}",
             verdict.violations
         );
-        assert!(verdict.accepted > 1_000, "seed {seed}: {verdict:?}");
+        assert!(verdict.accepted > 300, "seed {seed}: {verdict:?}");
     }
 }
 
