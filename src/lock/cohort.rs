@@ -25,6 +25,8 @@ pub(crate) struct Cohort {
     driven: bool,
     /// Whether word of others who wait came before the grant itself.
     wanted: bool,
+    /// A tenure that ended by its lease: its holder, who may still let go, and what to say then.
+    overdue: Option<(Owner, Ended)>,
 }
 
 #[derive(Debug)]
@@ -110,12 +112,17 @@ impl Cohort {
             line: VecDeque::new(),
             driven: false,
             wanted: false,
+            overdue: None,
         }
     }
 
     /// Whether it can be forgotten.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Vacant) && self.line.is_empty() && !self.driven
+    }
+
+    pub(crate) fn nobody_waits(&self) -> bool {
+        self.line.is_empty()
     }
 
     pub(crate) fn arrive(&mut self, owner: Owner, wait: bool, now: Instant, max: usize) -> Arrival {
@@ -230,10 +237,7 @@ impl Cohort {
         match &mut self.phase {
             Phase::Held(tenure) if tenure.holder == owner => {
                 self.line.retain(|waiter| !waiter.wake.is_closed());
-                let ended = Ended {
-                    token: self.token,
-                    last: tenure.lease().fence(),
-                };
+                let ended = ended(self.token, tenure);
                 if tenure.pass(now)
                     && let Phase::Held(mut tenure) =
                         std::mem::replace(&mut self.phase, Phase::Vacant)
@@ -343,9 +347,18 @@ impl Cohort {
 
     /// A lease that is over is over for all here, whoever still works under it.
     fn expire(&mut self, now: Instant) {
-        if matches!(&self.phase, Phase::Held(tenure) if now >= tenure.deadline()) {
+        if let Phase::Held(tenure) = &self.phase
+            && now >= tenure.deadline()
+        {
+            self.overdue = Some((tenure.holder, ended(self.token, tenure)));
             self.begin_again();
         }
+    }
+
+    /// The tenure that the last call found over, if it did: the backend may take it for held
+    /// still, where the answer to a renewal was lost.
+    pub(crate) fn take_overdue(&mut self) -> Option<(Owner, Ended)> {
+        self.overdue.take()
     }
 
     /// Asks under a new token where somebody waits.
@@ -358,6 +371,13 @@ impl Cohort {
         self.wanted = false;
         self.phase = Phase::Asking { asker: None };
         Some(self.token)
+    }
+}
+
+fn ended(token: Owner, tenure: &Tenure) -> Ended {
+    Ended {
+        token,
+        last: tenure.lease().fence(),
     }
 }
 

@@ -91,3 +91,16 @@ impl Tenure {
         may
     }
 }
+
+#[cfg(test)]
+impl Tenure {
+    /// All that decides what comes next, relative to `now`.
+    pub(crate) fn outlook(&self, now: Instant) -> impl std::fmt::Debug + use<> {
+        let ago = |then: Instant| now.saturating_duration_since(then);
+        let left = self.deadline.saturating_duration_since(now);
+        let limit = self.limit.as_ref();
+        let limit = limit.map(|limit| (limit.fence - self.fence, limit.until > now));
+        let used = self.fence - self.first;
+        (used, ago(self.granted), ago(self.confirmed), left, limit)
+    }
+}

@@ -8,11 +8,27 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Arrival, Cohort, Leave, Step, Turn};
+use super::{Arrival, Cohort, Leave, Phase, Step, Turn, Waiter};
 use crate::lock::lease::{Fence, Lease, Owner};
 use crate::lock::tenure::{BATCH, RESERVED};
 
 const LEASE: Duration = Duration::from_secs(1);
+
+impl Cohort {
+    /// All that decides what comes next, relative to `now`; owners are named by their first byte.
+    pub(crate) fn outlook(&self, now: Instant) -> String {
+        let name = |owner: &Owner| owner.as_bytes()[0];
+        let phase = match &self.phase {
+            Phase::Vacant => "vacant".to_owned(),
+            Phase::Asking { asker } => format!("asking {:?}", asker.as_ref().map(name)),
+            Phase::Held(tenure) => format!("{} {:?}", name(&tenure.holder), tenure.outlook(now)),
+        };
+        let gone = |waiter: &Waiter| (name(&waiter.owner), waiter.wake.is_closed());
+        let line: Vec<_> = self.line.iter().map(gone).collect();
+        let (token, driven, wanted) = (name(&self.token), self.driven, self.wanted);
+        format!("{token} {phase} {line:?} {driven} {wanted}")
+    }
+}
 
 /// The cohort, its claims, and a backend that grants at most one token at a time.
 struct World {

@@ -21,8 +21,8 @@ pub(super) struct Cohorts(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     by_key: HashMap<LockKey, Entry>,
-    /// Releases whose outcome is unknown, and until when they matter: who let go last is not
-    /// always who Redis knows.
+    /// Tenures that are over and may not be so to Redis: releases whose outcome is unknown, leases
+    /// that ran out here; and until when they matter. Who lets go is not always who Redis knows.
     unsettled: HashMap<Owner, (Ended, Instant)>,
 }
 
@@ -34,6 +34,27 @@ struct Entry {
     /// Where a release got in line again: the ear for the grant, open before the release left.
     waiting: Option<(Owner, Waiting)>,
     ran: Option<Ran>,
+}
+
+impl Entry {
+    fn overdue(&mut self) -> Option<(Owner, Ended, LeaseTime)> {
+        let (holder, ended) = self.cohort.take_overdue()?;
+        Some((holder, ended, self.lease))
+    }
+}
+
+impl State {
+    fn remember(&mut self, unsettled: Option<(Owner, Ended, LeaseTime)>) {
+        if let Some((owner, ended, lease)) = unsettled {
+            let now = Instant::now();
+            // Now and then, or a process that loses thousands at once looks at each of them for each.
+            if self.unsettled.len().is_power_of_two() {
+                self.unsettled.retain(|_, (_, until)| *until > now);
+            }
+            let until = now + 2 * lease.get();
+            self.unsettled.insert(owner, (ended, until));
+        }
+    }
 }
 
 impl Cohorts {
@@ -53,11 +74,19 @@ impl Cohorts {
         if matches!(arrival, Arrival::Ask) {
             entry.lease = claim.lease;
         }
+        let overdue = entry.overdue();
+        state.remember(overdue);
         arrival
     }
 
     pub(super) fn queue_up(&self, claim: &Claim) -> Option<Place> {
-        self.with(&claim.key, |entry| entry.cohort.queue_up(claim.owner))
+        self.with(&claim.key, |entry| {
+            let place = entry.cohort.queue_up(claim.owner);
+            if !place.drive {
+                entry.news.notify_one();
+            }
+            place
+        })
     }
 
     pub(super) fn asked_in_vain(&self, claim: &Claim) {
@@ -71,7 +100,12 @@ impl Cohorts {
     /// Whether the grant is of use; otherwise it is to be given back.
     pub(super) fn granted(&self, key: &LockKey, token: Owner, lease: Lease, limited: bool) -> bool {
         self.with(key, |entry| {
-            entry.cohort.granted(token, lease, limited, Instant::now())
+            let of_use = entry.cohort.granted(token, lease, limited, Instant::now());
+            if of_use {
+                // Whoever rests while a claim asks for itself does not know of this lease's end.
+                entry.news.notify_one();
+            }
+            of_use
         })
         .unwrap_or(false)
     }
@@ -80,10 +114,12 @@ impl Cohorts {
         self.with(&claim.key, |entry| {
             let leave = entry.cohort.leave(claim.owner, Instant::now());
             // Whoever gets in line again says so when it has an ear open.
-            let over = matches!(
-                leave,
-                Leave::Withdraw(_) | Leave::Release { again: None, .. }
-            );
+            let over = match leave {
+                Leave::Withdraw(_) | Leave::Release { again: None, .. } => true,
+                // Else the one who asks would ask once more for nothing.
+                Leave::Settled => entry.cohort.nobody_waits(),
+                Leave::Passed | Leave::Release { .. } | Leave::Unknown => false,
+            };
             if over {
                 entry.news.notify_one();
             }
@@ -160,11 +196,8 @@ impl Cohorts {
 
     /// Remembers a release that may not have reached Redis.
     pub(super) fn unsettled(&self, claim: &Claim, ended: Ended) {
-        let now = Instant::now();
-        let mut state = self.lock();
-        state.unsettled.retain(|_, (_, until)| *until > now);
-        let until = now + 2 * claim.lease.get();
-        state.unsettled.insert(claim.owner, (ended, until));
+        self.lock()
+            .remember(Some((claim.owner, ended, claim.lease)));
     }
 
     pub(super) fn take_unsettled(&self, claim: &Claim) -> Option<Ended> {
@@ -179,11 +212,13 @@ impl Cohorts {
         let mut state = self.lock();
         let entry = state.by_key.get_mut(key)?;
         let done = act(entry);
+        let overdue = entry.overdue();
         let forgotten = entry
             .cohort
             .is_over()
             .then(|| state.by_key.remove(key))
             .flatten();
+        state.remember(overdue);
         drop(state);
         // An ear takes another lock when it closes.
         drop(forgotten);
@@ -194,3 +229,6 @@ impl Cohorts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod interleavings;

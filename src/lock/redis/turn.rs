@@ -167,10 +167,18 @@ impl RedisLocks {
                 cohorts.set_ran(key, ran);
                 Ok(Released::HandedOver)
             }
-            (Ok(answered), _) => Ok(answered.released()),
-            (Err(error), _) => {
-                cohorts.unsettled(claim, ended);
-                Err(error)
+            (answered, reached) => {
+                // Not in line again: the one who asks for the line is to ask.
+                if let Some(token) = reached {
+                    cohorts.set_waiting(key, token, None);
+                }
+                match answered {
+                    Ok(answered) => Ok(answered.released()),
+                    Err(error) => {
+                        cohorts.unsettled(claim, ended);
+                        Err(error)
+                    }
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod bad_line;
 pub(crate) mod balancer;
 pub(crate) mod eventually;
 pub(crate) mod evidence;

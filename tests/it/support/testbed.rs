@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts the program and kills it when standard input closes, which it does when this test
 /// process ends in any way.
-const WATCHER: &str = r#"
+pub(crate) const WATCHER: &str = r#"
 exec 3<&0
 "$0" "$@" </dev/null &
 program=$!

@@ -1,0 +1,238 @@
+//! What `turn.rs` and `drive.rs` do with a line, from one await to the next.
+//!
+//! Floor 4.
+
+use futures_util::FutureExt;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::time::Instant;
+
+use super::backend::{Again, Answer, By, Command};
+use super::{Driver, Stage, World};
+use crate::lock::cohort::{Arrival, Leave, Step, Turn};
+use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
+use crate::lock::redis::cohorts::interleavings::backend::LEASE;
+
+fn owner(token: u8) -> Owner {
+    Owner::from_bytes([token; 16])
+}
+
+fn token(owner: Owner) -> u8 {
+    owner.as_bytes()[0]
+}
+
+impl World {
+    fn claim(&self, at: usize) -> Claim {
+        Claim {
+            key: self.key.clone(),
+            owner: owner(u8::try_from(at).unwrap()),
+            lease: LeaseTime::new(LEASE).unwrap(),
+        }
+    }
+
+    pub(super) fn arrive(&mut self, wait: bool) {
+        let is_new = |stage: &Stage| matches!(stage, Stage::New);
+        let at = self.stages.iter().position(is_new).unwrap();
+        let claim = self.claim(at);
+        self.stages[at] = match self.cohorts.arrive(&claim, wait, 8) {
+            Arrival::Ask => {
+                // The first one finds that no message would reach it yet, and does not get in line.
+                self.ask(By::Claim(at), token(claim.owner), wait && at > 0);
+                Stage::Asking { wait }
+            }
+            Arrival::Wait(place) => {
+                self.spawn(place.drive);
+                Stage::Waiting(place.turn)
+            }
+            Arrival::Busy(_) => Stage::Over,
+            other => panic!("{other:?}"),
+        };
+        if wait {
+            self.order.push(at);
+        }
+    }
+
+    fn ask(&mut self, by: By, token: u8, line: bool) {
+        let ask = Command::Ask(by, token, line, Instant::now());
+        self.commands.push_back(ask);
+    }
+
+    fn release(&mut self, token: u8, again: Again) {
+        let release = Command::Release(token, again, Instant::now());
+        self.commands.push_back(release);
+    }
+
+    fn spawn(&mut self, drive: bool) {
+        if drive {
+            assert_eq!(self.driver, None, "two ask for one line");
+            self.driver = Some(Driver::Spawned);
+        }
+    }
+
+    /// A client goes away, or lets go.
+    pub(super) fn leave(&mut self, at: usize) {
+        let claim = self.claim(at);
+        self.stages[at] = Stage::Over;
+        self.order.retain(|waiting| *waiting != at);
+        self.cohorts.asked_in_vain(&claim);
+        match self.cohorts.leave(&claim) {
+            Leave::Passed | Leave::Settled => {}
+            Leave::Withdraw(owner) => self.release(token(owner), None),
+            Leave::Release { ended, again } => {
+                if let Some(owner) = again {
+                    self.cohorts.set_waiting(&self.key, owner, None);
+                    self.asked = Some(token(owner));
+                }
+                self.release(token(ended.token), again.map(token));
+            }
+            Leave::Unknown => {
+                let overdue = self.cohorts.take_unsettled(&claim);
+                let owner = overdue.map_or(claim.owner, |ended| ended.token);
+                self.release(token(owner), None);
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self) {
+        match self.answers.pop_front().unwrap() {
+            Answer::Granted(By::Claim(at), token, lease, _) => {
+                if matches!(self.stages[at], Stage::Asking { .. }) {
+                    self.cohorts.granted(&self.key, owner(token), lease, true);
+                    self.now_held(at, lease);
+                }
+            }
+            Answer::Busy(By::Claim(at), token) => match self.stages[at] {
+                Stage::Asking { wait: true } => {
+                    let place = self.cohorts.queue_up(&self.claim(at)).unwrap();
+                    if at > 0 {
+                        self.cohorts.set_waiting(&self.key, owner(token), None);
+                        self.asked = Some(token);
+                    }
+                    self.spawn(place.drive);
+                    self.stages[at] = Stage::Waiting(place.turn);
+                }
+                Stage::Asking { wait: false } => {
+                    self.cohorts.asked_in_vain(&self.claim(at));
+                    self.stages[at] = Stage::Over;
+                }
+                _ => {}
+            },
+            Answer::Granted(By::Driver, token, lease, others) => {
+                assert_eq!(self.driver, Some(Driver::Asking(token)));
+                self.hand_in(token, lease, others);
+                self.step(None);
+            }
+            Answer::Busy(By::Driver, token) => {
+                assert_eq!(self.driver, Some(Driver::Asking(token)));
+                if self.cohorts.asks(&self.key, owner(token)) {
+                    self.driver = Some(Driver::Listening(token));
+                } else {
+                    self.release(token, None);
+                    self.step(None);
+                }
+            }
+            Answer::GrantedAgain(token, lease) => self.hand_in(token, lease, false),
+            Answer::NotHeld(again) => {
+                self.cohorts.set_waiting(&self.key, owner(again), None);
+                self.asked = None;
+            }
+            message @ Answer::Message(token, ..) => {
+                let ears = [Driver::Asking(token), Driver::Listening(token)];
+                let heard = self.driver.is_some_and(|driver| ears.contains(&driver));
+                if heard || self.asked == Some(token) {
+                    self.mail.push(message);
+                }
+            }
+        }
+    }
+
+    fn hand_in(&mut self, token: u8, lease: Lease, others: bool) {
+        let of_use = self.cohorts.granted(&self.key, owner(token), lease, others);
+        if !of_use {
+            self.release(token, None);
+        }
+    }
+
+    /// Whoever asks for the line wakes up.
+    pub(super) fn drive(&mut self) {
+        self.news = false;
+        let mut known = None;
+        if let Some(Driver::Listening(token)) = self.driver {
+            known = Some(token);
+            for mail in std::mem::take(&mut self.mail) {
+                if let Answer::Message(to, lease, others) = mail
+                    && to == token
+                    && lease.deadline() > Instant::now()
+                {
+                    self.hand_in(token, lease, others);
+                }
+            }
+        }
+        self.step(known);
+    }
+
+    fn step(&mut self, known: Again) {
+        let asked = self.asked.take();
+        self.driver = match self.cohorts.step(&self.key) {
+            Step::Over(left_behind) => {
+                if let Some(owner) = left_behind {
+                    self.release(token(owner), None);
+                }
+                self.mail.clear();
+                None
+            }
+            Step::Rest(until) => {
+                // What was asked for in place of the one who asks stays known to it.
+                self.asked = asked;
+                Some(Driver::Resting(until))
+            }
+            Step::Ask(owner) if asked == Some(token(owner)) => {
+                Some(Driver::Listening(token(owner)))
+            }
+            Step::Ask(owner) => {
+                if known != Some(token(owner)) {
+                    self.mail.clear();
+                }
+                self.ask(By::Driver, token(owner), true);
+                Some(Driver::Asking(token(owner)))
+            }
+        };
+    }
+
+    /// What everybody was told by the last event, and whether it may be so.
+    pub(super) fn look(&mut self) {
+        match self.cohorts.terms(&self.key) {
+            Some((_, news)) => self.news |= news.notified().now_or_never().is_some(),
+            None => {
+                assert_eq!(self.driver, None, "who asks for the line was forgotten");
+                (self.news, self.asked) = (false, None);
+            }
+        }
+        for at in 0..self.stages.len() {
+            let Stage::Waiting(turn) = &mut self.stages[at] else {
+                continue;
+            };
+            match turn.try_recv() {
+                Ok(Turn::Granted(lease)) => self.now_held(at, lease),
+                Err(TryRecvError::Empty) => {
+                    assert!(self.driver.is_some(), "nobody asks for the line");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let now = Instant::now();
+        let live = |stage: &&Stage| matches!(stage, Stage::Holding(it) if it.deadline() > now);
+        let holders = self.stages.iter().filter(live).count();
+        let rivals = usize::from(self.redis.rival_holds());
+        assert!(holders + rivals <= 1, "two hold the key");
+    }
+
+    fn now_held(&mut self, at: usize, lease: Lease) {
+        let fence = lease.fence().get();
+        assert!(fence > self.last_fence, "fences only grow");
+        self.last_fence = fence;
+        if self.order.contains(&at) {
+            assert_eq!(self.order.remove(0), at, "first come, first served");
+        }
+        self.stages[at] = Stage::Holding(lease);
+    }
+}

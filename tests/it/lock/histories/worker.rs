@@ -1,0 +1,247 @@
+//! One process of a history: tasks that use the resource under the lock layer, on and on.
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufStream};
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
+use tower_handoff::lock::{LockGuard, LockLayer, OnLost, RedisLocks};
+use tower_handoff::redis::RedisHandle;
+
+use super::super::rig::{Service, guarded, layer, ms, send};
+use super::clock::{now_us, stalled};
+use super::random::Random;
+use crate::support::eventually::eventually;
+
+/// Names what the process is to do.
+pub(super) const VARIABLE: &str = "TOWER_HANDOFF_HISTORY";
+
+/// This file's only test, by its name in the binary.
+pub(super) fn name() -> String {
+    let (_, path) = module_path!().split_once("::").expect("a crate and a path");
+    format!("{path}::process")
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Errand {
+    pub(super) process: u32,
+    pub(super) seed: u64,
+    pub(super) socket: PathBuf,
+    pub(super) redis: String,
+    pub(super) tasks: u32,
+    pub(super) keys: u64,
+    pub(super) lease_ms: u64,
+    /// Goes on after its lock was lost, and says that it was not.
+    pub(super) careless: bool,
+}
+
+/// What became of the requests of one process.
+#[derive(Debug, Default)]
+struct Counts {
+    done: AtomicU64,
+    busy: AtomicU64,
+    unavailable: AtomicU64,
+    stopped: AtomicU64,
+    given_up: AtomicU64,
+}
+
+#[test]
+#[ignore = "a process of the histories, which start it"]
+fn process() {
+    let errand = std::env::var(VARIABLE).expect("started by the histories, with an errand");
+    let errand: Errand = serde_json::from_str(&errand).expect("an errand");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(async {
+        let hello = format!("hello {}\n", errand.process);
+        let control = UnixStream::connect(&errand.socket)
+            .await
+            .expect("the resource is there");
+        let (orders, mut reports) = control.into_split();
+        reports
+            .write_all(hello.as_bytes())
+            .await
+            .expect("it listens");
+        let counts = work(&errand, orders, &mut reports).await;
+        // The handle is gone, and with it all that it and its locks ever spawned.
+        let metrics = tokio::runtime::Handle::current().metrics();
+        eventually("no task is left", async || metrics.num_alive_tasks() == 0).await;
+        let over = format!("over {counts:?}\n");
+        reports
+            .write_all(over.as_bytes())
+            .await
+            .expect("it listens");
+    });
+}
+
+async fn work(
+    errand: &Errand,
+    orders: tokio::net::unix::OwnedReadHalf,
+    reports: &mut tokio::net::unix::OwnedWriteHalf,
+) -> Arc<Counts> {
+    let handle = RedisHandle::connect(&errand.redis).expect("a good url");
+    let locks = handle.locks();
+    let stop = Arc::new(AtomicBool::new(false));
+    let counts = Arc::new(Counts::default());
+    let tasks: Vec<_> = (0..errand.tasks)
+        .map(|task| {
+            let requests = Requests::new(errand, &locks, task);
+            tokio::spawn(requests.run(stop.clone(), counts.clone()))
+        })
+        .collect();
+    let told = async {
+        let mut orders = BufReader::new(orders).lines();
+        assert_eq!(
+            orders.next_line().await.expect("an order").as_deref(),
+            Some("stop")
+        );
+    };
+    let mut told = pin!(told);
+    loop {
+        tokio::select! {
+            () = &mut told => break,
+            from_us = stalled() => {
+                let line = format!("stalled {from_us}\n");
+                reports.write_all(line.as_bytes()).await.expect("it listens");
+            }
+        }
+    }
+    stop.store(true, Ordering::SeqCst);
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    eventually("nothing is held", async || locks.held().names().is_empty()).await;
+    // Waits for every release that is still under way.
+    locks.held().release_all().await;
+    handle.close().await;
+    counts
+}
+
+/// One task's services, each with another policy.
+struct Requests {
+    errand: Errand,
+    random: Random,
+    waiting: Service,
+    stopping: Service,
+    trying: Service,
+}
+
+impl Requests {
+    fn new(errand: &Errand, locks: &RedisLocks, task: u32) -> Self {
+        let layer = layer(locks)
+            .with_lease(ms(errand.lease_ms))
+            .expect("a good lease");
+        let patient = layer.with_wait(ms(30_000)).expect("a good wait");
+        let service = |layer: &LockLayer| {
+            let errand = Arc::new(errand.clone());
+            guarded(layer, move |guard| {
+                let errand = errand.clone();
+                async move { use_it(&errand, task, guard).await.unwrap_or_default() }
+            })
+        };
+        Self {
+            random: Random::new(errand.seed.wrapping_add(u64::from(task) << 32)),
+            waiting: service(&patient),
+            stopping: service(&patient.clone().with_on_lost(OnLost::Stop)),
+            trying: service(&patient.clone().with_try()),
+            errand: errand.clone(),
+        }
+    }
+
+    async fn run(mut self, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+        while !stop.load(Ordering::SeqCst) {
+            let key = self.random.below(self.errand.keys).to_string();
+            let (service, patience) = match self.random.below(16) {
+                0 => (&self.trying, None),
+                1..=4 => (&self.stopping, None),
+                // A client that goes away, sooner or later.
+                5 => (&self.waiting, Some(self.random.ms(0..100))),
+                _ => (&self.waiting, None),
+            };
+            let answer = timeout(patience.unwrap_or(Duration::MAX), send(service, &key)).await;
+            let count = match answer.map(|answer| answer.status().as_u16()) {
+                Err(_) => &counts.given_up,
+                Ok(200) => &counts.done,
+                Ok(409) => &counts.busy,
+                Ok(500) => &counts.stopped,
+                Ok(503) => &counts.unavailable,
+                Ok(other) => panic!("{other}"),
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+            if !std::ptr::eq(count, &counts.done) {
+                sleep(self.random.ms(5..50)).await;
+            }
+        }
+    }
+}
+
+/// A handler: writes to the resource as long as it holds the lock.
+async fn use_it(errand: &Errand, task: u32, guard: LockGuard) -> std::io::Result<String> {
+    let granted = now_us();
+    let mut random = Random::new(errand.seed ^ guard.fence().get());
+    let held = |guard: &LockGuard| errand.careless || guard.check().is_ok();
+    let mut resource = Conversation::begin(&errand.socket).await?;
+    let mut checked = now_us();
+    if !held(&guard) {
+        return Ok("lost before it began".to_owned());
+    }
+    let (process, key, fence) = (errand.process, guard.key(), guard.fence());
+    let begin = format!("begin {process} {task} {key} {fence} {granted} {checked}");
+    if !resource.says(&begin).await? {
+        resource.says(&format!("end {checked} lost")).await?;
+        return Ok("refused".to_owned());
+    }
+    let (writes, pause) = match random.below(64) {
+        // Longer than a short lease: it is renewed.
+        0 => (12, errand.lease_ms.min(1_000) / 8),
+        1..=16 => (1, 0),
+        _ => (1 + random.below(3), 1 + random.below(6)),
+    };
+    let mut kept = true;
+    for _ in 0..writes {
+        tokio::select! {
+            biased;
+            () = guard.lost(), if !errand.careless => {}
+            () = sleep(ms(pause)) => {}
+        }
+        let now = now_us();
+        kept = held(&guard);
+        if !kept {
+            break;
+        }
+        checked = now;
+        // What is refused here was lost a moment ago; a fence is for that.
+        resource.says(&format!("write {checked}")).await?;
+    }
+    let end = if kept { "kept" } else { "lost" };
+    resource.says(&format!("end {checked} {end}")).await?;
+    if random.below(8) == 0 {
+        guard.release().await;
+    }
+    Ok(end.to_owned())
+}
+
+struct Conversation(BufStream<UnixStream>);
+
+impl Conversation {
+    async fn begin(socket: &Path) -> std::io::Result<Self> {
+        Ok(Self(BufStream::new(UnixStream::connect(socket).await?)))
+    }
+
+    /// Whether the resource accepts this.
+    async fn says(&mut self, line: &str) -> std::io::Result<bool> {
+        self.0.write_all(format!("{line}\n").as_bytes()).await?;
+        self.0.flush().await?;
+        let mut answer = String::new();
+        self.0.read_line(&mut answer).await?;
+        Ok(answer == "ok\n")
+    }
+}

@@ -1,0 +1,129 @@
+//! A TCP proxy that is late with requests and loses answers; `proxy.rs` has the black hole.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// Listens on a port of its own and passes bytes on to another port of 127.0.0.1.
+///
+/// What a client sent arrives, however late, also when the client has hung up or was cut off
+/// meanwhile. Runs on the test's runtime.
+#[derive(Debug)]
+pub(crate) struct BadLine {
+    port: u16,
+    faults: watch::Sender<Faults>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Faults {
+    delay: Duration,
+    swallow: bool,
+    /// Connections accepted under an earlier number are closed.
+    cut: u64,
+}
+
+impl BadLine {
+    /// Passes on to `target` until told otherwise.
+    pub(crate) async fn start(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let faults = watch::Sender::new(Faults::default());
+        let watched = faults.subscribe();
+        let task = tokio::spawn(async move {
+            while let Ok((inbound, _)) = listener.accept().await {
+                tokio::spawn(carry(inbound, target, watched.clone()));
+            }
+        });
+        Self { port, faults, task }
+    }
+
+    /// `redis://127.0.0.1:port`
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// How long requests are under way from now on. They never overtake one another.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.faults.send_modify(|faults| faults.delay = delay);
+    }
+
+    /// Whether answers are lost. A connection that lost one is closed with the next that comes.
+    pub(crate) fn swallow(&self, swallow: bool) {
+        self.faults.send_modify(|faults| faults.swallow = swallow);
+    }
+
+    /// Closes every connection of the moment; new ones are welcome.
+    pub(crate) fn cut(&self) {
+        self.faults.send_modify(|faults| faults.cut += 1);
+    }
+}
+
+impl Drop for BadLine {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(inbound: TcpStream, target: u16, mut faults: watch::Receiver<Faults>) {
+    let begun = *faults.borrow();
+    let Ok(outbound) = TcpStream::connect(("127.0.0.1", target)).await else {
+        return;
+    };
+    let (from_client, to_client) = inbound.into_split();
+    let (from_server, to_server) = outbound.into_split();
+    let (queue, queued) = mpsc::unbounded_channel();
+    tokio::spawn(deliver(queued, to_server));
+    tokio::select! {
+        () = requests(from_client, queue, faults.clone()) => {}
+        () = answers(from_server, to_client, faults.clone()) => {}
+        _ = faults.wait_for(|now| now.cut != begun.cut) => {}
+    }
+}
+
+type Late = (Instant, Vec<u8>);
+
+async fn requests(
+    mut client: OwnedReadHalf,
+    queue: mpsc::UnboundedSender<Late>,
+    faults: watch::Receiver<Faults>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = client.read(&mut buffer).await {
+        let due = Instant::now() + faults.borrow().delay;
+        if queue.send((due, buffer[..read].to_vec())).is_err() {
+            return;
+        }
+    }
+}
+
+async fn deliver(mut queued: mpsc::UnboundedReceiver<Late>, mut server: OwnedWriteHalf) {
+    while let Some((due, bytes)) = queued.recv().await {
+        sleep_until(due).await;
+        if server.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answers(
+    mut server: OwnedReadHalf,
+    mut client: OwnedWriteHalf,
+    faults: watch::Receiver<Faults>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut lost = false;
+    while let Ok(read @ 1..) = server.read(&mut buffer).await {
+        if faults.borrow().swallow {
+            lost = true;
+        } else if lost || client.write_all(&buffer[..read]).await.is_err() {
+            // Whatever followed would be taken for another request's answer.
+            return;
+        }
+    }
+}
