@@ -11,19 +11,16 @@ use http::request::Parts;
 
 use crate::answer::Refusal;
 use crate::lock::guard::LockGuard;
-use crate::lock::holding::Holding;
-use crate::lock::lease::Claim;
-use crate::lock::manager::{Hold, NotHeld};
+use crate::lock::manager::NotHeld;
 use crate::lock::options::{OnMissingKey, Options};
+use crate::lock::terms::Terms;
 use crate::reason::Reason;
 
 /// How a request may go on.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// Under a lock of its own.
-    Held(Hold),
-    /// Under the lock that a layer further out holds for the same key.
-    Within(Arc<Holding>),
+    /// Under a lock: its own, or the one that a layer further out holds for the same key.
+    Guarded(LockGuard),
     /// It has no key, and the policy lets it pass.
     Unguarded,
 }
@@ -32,19 +29,19 @@ pub(super) enum Admission {
 /// a request holds the lock, so it says little about when to come back.
 const COME_BACK: Duration = Duration::from_secs(2);
 
-/// Finds the key, and acquires it unless a layer further out already holds it.
+/// Finds the keys, and acquires those that no layer further out already holds.
 ///
 /// Dropped at any await it leaves nothing behind: the manager withdraws what it claimed.
 pub(super) fn admit(
     options: Arc<Options>,
     parts: &mut Parts,
 ) -> impl Future<Output = Result<Admission, Refusal>> + Send + use<> {
-    let key = options.key(parts);
+    let keys = options.keys(parts);
     let wait = options.wait(parts);
     let outer = parts.extensions.get::<LockGuard>().cloned();
     async move {
-        let key = match key.await {
-            Ok(Some(key)) => key,
+        let keys = match keys.await {
+            Ok(Some(keys)) => keys,
             Ok(None) => {
                 return match options.missing {
                     OnMissingKey::Refuse => Err(refusal(Reason::LockKeyMissing)),
@@ -53,13 +50,12 @@ pub(super) fn admit(
             }
             Err(reason) => return Err(refusal(reason)),
         };
-        let held = options.manager.held();
-        if let Some(holding) = outer.and_then(|outer| outer.find(held, &key).cloned()) {
-            return Ok(Admission::Within(holding));
-        }
-        let claim = Claim::new(key, options.lease);
-        match options.manager.acquire(claim, wait).await {
-            Ok(hold) => Ok(Admission::Held(hold)),
+        let terms = Terms {
+            wait,
+            ..options.terms
+        };
+        match options.manager.acquire(&keys, terms, outer).await {
+            Ok(guard) => Ok(Admission::Guarded(guard)),
             Err(NotHeld::Busy(lease)) => {
                 Err(Refusal::new(Reason::LockBusy).retry_about(lease.min(COME_BACK)))
             }

@@ -66,6 +66,24 @@ pub enum ReleaseOutcome {
     Unknown,
 }
 
+impl ReleaseOutcome {
+    /// The one of two to tell of.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let rank = |outcome| match outcome {
+            Self::Freed => 0,
+            Self::HandedOver => 1,
+            Self::AlreadyReleased => 2,
+            Self::LostBefore => 3,
+            Self::Unknown => 4,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
 impl Holding {
     pub(crate) fn new(
         claim: Claim,

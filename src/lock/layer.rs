@@ -13,10 +13,11 @@ use crate::answer::Responder;
 use crate::config::ConfigError;
 use crate::lock::backend::LockBackend;
 use crate::lock::key::source::KeyFrom;
-use crate::lock::lease::LeaseTime;
 use crate::lock::manager::Manager;
-use crate::lock::options::{MAX_WAIT, OnLost, OnMissingKey, Options};
+use crate::lock::on_lost::OnLost;
+use crate::lock::options::{OnMissingKey, Options};
 use crate::lock::service::LockService;
+use crate::lock::terms::{DEFAULT_WAIT, MAX_WAIT, Terms};
 
 /// Lets one request at a time through for each key, over all instances that share the backend.
 ///
@@ -50,7 +51,7 @@ pub struct LockLayer {
 
 impl LockLayer {
     /// How long a request waits in line unless told otherwise.
-    pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+    pub const DEFAULT_WAIT: Duration = DEFAULT_WAIT;
     /// The longest wait.
     pub const MAX_WAIT: Duration = MAX_WAIT;
 
@@ -60,9 +61,7 @@ impl LockLayer {
             options: Options {
                 manager: Manager::new(backend),
                 key: Arc::new(key),
-                lease: LeaseTime::DEFAULT,
-                max_hold: None,
-                wait: Some(Self::DEFAULT_WAIT),
+                terms: Terms::DEFAULT,
                 wait_from: None,
                 methods: None,
                 missing: OnMissingKey::Refuse,
@@ -77,7 +76,7 @@ impl LockLayer {
     /// # Errors
     /// When `lease` is shorter than 100 ms or longer than 24 h.
     pub fn with_lease(mut self, lease: Duration) -> Result<Self, ConfigError> {
-        self.options.lease = LeaseTime::new(lease)?;
+        self.options.terms.set_lease(lease)?;
         Ok(self)
     }
 
@@ -88,15 +87,7 @@ impl LockLayer {
     /// # Errors
     /// When `time` is shorter than 100 ms or longer than 24 h.
     pub fn with_max_hold(mut self, time: Duration) -> Result<Self, ConfigError> {
-        let accepted = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
-        if !accepted.contains(&time) {
-            return Err(ConfigError::new(
-                "lock max hold",
-                format_args!("{time:?}"),
-                "100 ms to 24 h",
-            ));
-        }
-        self.options.max_hold = Some(time);
+        self.options.terms.set_max_hold(time)?;
         Ok(self)
     }
 
@@ -107,14 +98,7 @@ impl LockLayer {
     /// When `wait` is zero, for which there is [`with_try`](Self::with_try), or longer than ten
     /// minutes.
     pub fn with_wait(mut self, wait: Duration) -> Result<Self, ConfigError> {
-        if wait.is_zero() || wait > Self::MAX_WAIT {
-            return Err(ConfigError::new(
-                "lock wait",
-                format_args!("{wait:?}"),
-                "more than zero, at most 10 min; `with_try` does not wait",
-            ));
-        }
-        self.options.wait = Some(wait);
+        self.options.terms.set_wait(wait, "with_try")?;
         Ok(self)
     }
 
@@ -124,7 +108,7 @@ impl LockLayer {
     /// for it. A client that, having that answer, reaches another instance faster than the
     /// release reaches the backend can still see 409; waiting even a little hides that.
     pub fn with_try(mut self) -> Self {
-        self.options.wait = None;
+        self.options.terms.wait = None;
         self
     }
 

@@ -49,23 +49,29 @@ mod extract;
 mod future;
 mod guard;
 mod held;
+mod hold;
 mod holding;
 pub mod key;
 mod layer;
 mod lease;
 mod lock_key;
+mod lock_keys;
+mod locks;
+mod loss;
 mod manager;
 mod memory;
+mod on_lost;
 mod options;
+mod owned;
 #[cfg(feature = "redis")]
 mod redis;
 mod renew;
 mod send_off;
 mod service;
-#[cfg(feature = "axum")]
 mod template;
 #[cfg(feature = "redis")]
 mod tenure;
+mod terms;
 
 pub use backend::{Acquired, LockBackend, Released, Renewed};
 pub use body::LockBody;
@@ -79,8 +85,12 @@ pub use holding::ReleaseOutcome;
 pub use layer::LockLayer;
 pub use lease::{Claim, Fence, Lease, LeaseTime, Owner};
 pub use lock_key::LockKey;
+pub use lock_keys::LockKeys;
+pub use locks::Locks;
 pub use memory::MemoryLocks;
-pub use options::{OnLost, OnMissingKey};
+pub use on_lost::OnLost;
+pub use options::OnMissingKey;
+pub use owned::OwnedLock;
 #[cfg(feature = "redis")]
 pub use redis::RedisLocks;
 #[cfg(all(feature = "redis", feature = "testing"))]
