@@ -5,15 +5,19 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
+use tokio::sync::Semaphore;
 
 use crate::answer::Refusal;
+use crate::lock::error::LockError;
 use crate::lock::guard::LockGuard;
 use crate::lock::manager::NotHeld;
-use crate::lock::options::{OnMissingKey, Options};
+use crate::lock::options::{OnMissingKey, OnUnavailable, Options};
 use crate::lock::terms::Terms;
+use crate::lock::unguarded::Hidden;
 use crate::reason::Reason;
 
 /// How a request may go on.
@@ -21,13 +25,9 @@ use crate::reason::Reason;
 pub(super) enum Admission {
     /// Under a lock: its own, or the one that a layer further out holds for the same key.
     Guarded(LockGuard),
-    /// It has no key, and the policy lets it pass.
-    Unguarded,
+    /// Without one: a policy lets it pass.
+    Unguarded(Reason),
 }
-
-/// The longest wait that a busy answer suggests. A lease is what a crash costs, not how long
-/// a request holds the lock, so it says little about when to come back.
-const COME_BACK: Duration = Duration::from_secs(2);
 
 /// Finds the keys, and acquires those that no layer further out already holds.
 ///
@@ -38,41 +38,57 @@ pub(super) fn admit(
 ) -> impl Future<Output = Result<Admission, Refusal>> + Send + use<> {
     let keys = options.keys(parts);
     let wait = options.wait(parts);
-    let outer = parts.extensions.get::<LockGuard>().cloned();
+    let outer = parts.extensions.get::<LockGuard>();
+    let hidden = || Some(&parts.extensions.get::<Hidden>()?.0);
+    let outer = outer.or_else(hidden).cloned();
     async move {
         let keys = match keys.await {
             Ok(Some(keys)) => keys,
             Ok(None) => {
                 return match options.missing {
                     OnMissingKey::Refuse => Err(refusal(Reason::LockKeyMissing)),
-                    OnMissingKey::Pass => Ok(Admission::Unguarded),
+                    OnMissingKey::Pass => Ok(Admission::Unguarded(Reason::LockKeyMissing)),
                 };
             }
             Err(reason) => return Err(refusal(reason)),
         };
+        let places = options.places.clone().filter(|_| wait.is_some());
+        let place = places.map(Semaphore::try_acquire_owned);
+        let shed = matches!(place, Some(Err(_)));
         let terms = Terms {
-            wait,
+            wait: wait.filter(|_| !shed),
             ..options.terms
         };
-        match options.manager.acquire(&keys, terms, outer).await {
+        let acquired = options.manager.acquire(&keys, terms, outer).await;
+        drop(place);
+        match acquired {
             Ok(guard) => Ok(Admission::Guarded(guard)),
+            Err(NotHeld::Busy(_)) if shed => Err(refusal(Reason::LockQueueFull)),
             Err(NotHeld::Busy(lease)) => {
-                Err(Refusal::new(Reason::LockBusy).retry_about(lease.min(COME_BACK)))
+                let base = options.manager.come_back(lease);
+                Err(Refusal::new(Reason::LockBusy).retry_about(base))
             }
             Err(NotHeld::QueueFull) => Err(refusal(Reason::LockQueueFull)),
             Err(NotHeld::Closed) => Err(refusal(Reason::Draining)),
-            Err(NotHeld::Unavailable(error)) => {
-                let cause = error.source().map(ToString::to_string);
-                // An outage is its own connection's to report, once. This is not one.
-                if error.is_refusal() {
-                    tracing::warn!(%error, cause, "a request was refused for want of its lock");
-                } else {
-                    tracing::debug!(%error, cause, "a request was refused for want of its lock");
-                }
-                Err(refusal(Reason::LockUnavailable))
-            }
+            Err(NotHeld::Unavailable(error)) => unavailable(&options, &error),
         }
     }
+}
+
+fn unavailable(options: &Options, error: &LockError) -> Result<Admission, Refusal> {
+    let open = options.unavailable == OnUnavailable::Pass && error.may_pass();
+    let cause = error.source().map(ToString::to_string);
+    // An outage is its own connection's to report, once. This is not one.
+    if error.is_refusal() {
+        tracing::warn!(%error, cause, open, "a request found no lock");
+    } else {
+        tracing::debug!(%error, cause, open, "a request found no lock");
+    }
+    if open {
+        options.passed.fetch_add(1, Ordering::Relaxed);
+        return Ok(Admission::Unguarded(Reason::LockUnavailable));
+    }
+    Err(refusal(Reason::LockUnavailable))
 }
 
 /// A refusal that says when to come back where it is worth coming back at all.

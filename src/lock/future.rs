@@ -17,10 +17,11 @@ use tower_service::Service;
 use crate::answer::{AnswerBody, Refusal};
 use crate::lock::admission::Admission;
 use crate::lock::body::LockBody;
-use crate::lock::guard::Kept;
+use crate::lock::guard::{Kept, LockGuard};
 use crate::lock::loss::LossWatch;
 use crate::lock::on_lost::OnLost;
 use crate::lock::options::{MAX_STREAM, Options};
+use crate::lock::unguarded::{Hidden, Unguarded};
 use crate::reason::Reason;
 
 type Admitting = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send>>;
@@ -105,7 +106,13 @@ where
             request.extensions_mut().insert(guard.clone());
             kept = Some(Kept::new(guard));
         }
-        Admission::Unguarded => {}
+        Admission::Unguarded(reason) => {
+            let extensions = request.extensions_mut();
+            if let Some(outer) = extensions.remove::<LockGuard>() {
+                extensions.insert(Hidden(outer));
+            }
+            extensions.insert(Unguarded { reason });
+        }
     }
     State::Running {
         running: inner.call(request),

@@ -3,10 +3,12 @@
 //! Floor 6.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
+use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
 use crate::answer::Responder;
@@ -15,7 +17,7 @@ use crate::lock::backend::LockBackend;
 use crate::lock::key::source::KeyFrom;
 use crate::lock::manager::Manager;
 use crate::lock::on_lost::OnLost;
-use crate::lock::options::{OnMissingKey, Options};
+use crate::lock::options::{OnMissingKey, OnUnavailable, Options};
 use crate::lock::service::LockService;
 use crate::lock::terms::{DEFAULT_WAIT, MAX_WAIT, Terms};
 
@@ -65,6 +67,9 @@ impl LockLayer {
                 wait_from: None,
                 methods: None,
                 missing: OnMissingKey::Refuse,
+                unavailable: OnUnavailable::Refuse,
+                passed: Arc::default(),
+                places: None,
                 on_lost: OnLost::Signal,
                 responder: Responder::default(),
             },
@@ -112,6 +117,20 @@ impl LockLayer {
         self
     }
 
+    /// Lets no more than `places` requests wait for this layer's locks in this process, whatever
+    /// their keys. The next one still gets a key that is free; where it would have to wait, it is
+    /// refused at once, 503 with [`Reason::LockQueueFull`](crate::Reason::LockQueueFull), so that
+    /// a hot key does not gather more requests than the instance has room for. Default: only the
+    /// backend's bound for each key.
+    ///
+    /// A request takes a place for as long as it asks for its lock, also where it then need not
+    /// wait. Clones of the layer share the places.
+    pub fn with_shed(mut self, places: usize) -> Self {
+        let places = places.min(Semaphore::MAX_PERMITS);
+        self.options.places = Some(Arc::new(Semaphore::new(places)));
+        self
+    }
+
     /// Takes the wait from the request's head; `None` means the layer's own, zero does not wait,
     /// and more than ten minutes are ten minutes.
     pub fn with_wait_from<F>(mut self, wait: F) -> Self
@@ -133,6 +152,29 @@ impl LockLayer {
     pub fn with_on_missing_key(mut self, missing: OnMissingKey) -> Self {
         self.options.missing = missing;
         self
+    }
+
+    /// What becomes of a request while the backend is away. Default: 503.
+    pub fn with_on_unavailable(mut self, unavailable: OnUnavailable) -> Self {
+        self.options.unavailable = unavailable;
+        self
+    }
+
+    /// How many requests passed without a lock because the backend was away, in this process,
+    /// through this layer and its clones.
+    ///
+    /// ```
+    /// use tower_handoff::lock::{LockKey, LockLayer, MemoryLocks, OnUnavailable};
+    ///
+    /// let layer = LockLayer::new(MemoryLocks::new(), LockKey::new("import")?)
+    ///     .with_on_unavailable(OnUnavailable::Pass);
+    /// let watched = layer.clone(); // for whoever exports the figure
+    /// assert_eq!(watched.passed_unguarded(), 0);
+    /// # Ok::<(), tower_handoff::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn passed_unguarded(&self) -> u64 {
+        self.options.passed.load(Ordering::Relaxed)
     }
 
     /// What becomes of a handler whose lock is lost while it runs. Default: it is told.

@@ -3,7 +3,7 @@
 //! Floor 5.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -15,6 +15,7 @@ use crate::lock::error::{LockError, LockErrorKind};
 use crate::lock::guard::LockGuard;
 use crate::lock::held::{HeldLocks, UnderWay};
 use crate::lock::hold::Hold;
+use crate::lock::hold_time::HoldTime;
 use crate::lock::holding::{Holding, until_done};
 use crate::lock::lease::{Claim, end_of};
 use crate::lock::lock_keys::LockKeys;
@@ -27,6 +28,7 @@ use crate::lock::terms::Terms;
 pub(crate) struct Manager {
     backend: Arc<dyn ErasedBackend>,
     held: HeldLocks,
+    times: Arc<Mutex<HoldTime>>,
 }
 
 /// Why there is no lock.
@@ -55,7 +57,14 @@ impl Manager {
         Self {
             backend: Arc::new(backend),
             held,
+            times: Arc::default(),
         }
+    }
+
+    /// When to come back to a key whose holder's lease lasts for `left`.
+    pub(crate) fn come_back(&self, left: Duration) -> Duration {
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.come_back(left)
     }
 
     /// Acquires the keys in their order, so that nobody waits in a circle, all within one wait;
@@ -87,7 +96,7 @@ impl Manager {
         // While it waited for one, it may have lost another.
         if all.len() > 1 && all.iter().any(|holding| holding.check().is_err()) {
             let lost = "a lock was lost while others were waited for";
-            return Err(NotHeld::Unavailable(LockError::not_sent(lost)));
+            return Err(NotHeld::Unavailable(LockError::refused(lost)));
         }
         let own = Some(own).filter(|own| own.count() > 0);
         let guard = LockGuard::new(all, own, outer);
@@ -141,6 +150,7 @@ impl Manager {
             lease,
             self.backend.clone(),
             self.held.clone(),
+            self.times.clone(),
             attempt.home.take(),
         ));
         let Ok(first) = self.held.add(owner, holding.clone()) else {
@@ -162,7 +172,7 @@ impl Manager {
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { backend: _, held } = self;
+        let Self { held, .. } = self;
         f.debug_struct("Manager")
             .field("held", held)
             .finish_non_exhaustive()

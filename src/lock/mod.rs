@@ -50,6 +50,7 @@ mod future;
 mod guard;
 mod held;
 mod hold;
+mod hold_time;
 mod holding;
 pub mod key;
 mod layer;
@@ -72,6 +73,7 @@ mod template;
 #[cfg(feature = "redis")]
 mod tenure;
 mod terms;
+mod unguarded;
 
 pub use backend::{Acquired, LockBackend, Released, Renewed};
 pub use body::LockBody;
@@ -89,7 +91,7 @@ pub use lock_keys::LockKeys;
 pub use locks::Locks;
 pub use memory::MemoryLocks;
 pub use on_lost::OnLost;
-pub use options::OnMissingKey;
+pub use options::{OnMissingKey, OnUnavailable};
 pub use owned::OwnedLock;
 #[cfg(feature = "redis")]
 pub use redis::RedisLocks;
@@ -97,3 +99,4 @@ pub use redis::RedisLocks;
 #[doc(hidden)]
 pub use redis::fuzz;
 pub use service::LockService;
+pub use unguarded::Unguarded;

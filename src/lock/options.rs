@@ -4,10 +4,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
+use tokio::sync::Semaphore;
 
 use crate::answer::Responder;
 use crate::lock::key::source::{KeyFrom, KeyFuture};
@@ -26,7 +28,23 @@ pub enum OnMissingKey {
     /// It is refused: 400 with [`Reason::LockKeyMissing`](crate::Reason::LockKeyMissing).
     #[default]
     Refuse,
-    /// It passes unguarded.
+    /// It passes unguarded, and carries the mark [`Unguarded`](crate::lock::Unguarded).
+    Pass,
+}
+
+/// What becomes of a request whose lock's backend is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnUnavailable {
+    /// Closed: it is refused, 503 with [`Reason::LockUnavailable`](crate::Reason::LockUnavailable).
+    #[default]
+    Refuse,
+    /// Open: it passes unguarded, where double work now and then is better than none. It carries
+    /// the mark [`Unguarded`](crate::lock::Unguarded), and is
+    /// [counted](crate::lock::LockLayer::passed_unguarded).
+    ///
+    /// What the backend refuses for good is no outage: a key of another type, a lock that a newer
+    /// version wrote, a missing permission. Such a request is refused all the same.
     Pass,
 }
 
@@ -38,6 +56,10 @@ pub(super) struct Options {
     pub(super) wait_from: Option<Arc<WaitFrom>>,
     pub(super) methods: Option<Arc<[Method]>>,
     pub(super) missing: OnMissingKey,
+    pub(super) unavailable: OnUnavailable,
+    pub(super) passed: Arc<AtomicU64>,
+    /// One for each request that may be waiting at once.
+    pub(super) places: Option<Arc<Semaphore>>,
     pub(super) on_lost: OnLost,
     pub(super) responder: Responder,
 }
@@ -74,6 +96,9 @@ impl fmt::Debug for Options {
             wait_from,
             methods,
             missing,
+            unavailable,
+            passed,
+            places,
             on_lost,
             responder,
         } = self;
@@ -83,6 +108,9 @@ impl fmt::Debug for Options {
             .field("wait_from", &wait_from.as_ref().map(|_| ".."))
             .field("methods", methods)
             .field("missing", missing)
+            .field("unavailable", unavailable)
+            .field("passed", passed)
+            .field("places", places)
             .field("on_lost", on_lost)
             .field("responder", responder)
             .finish_non_exhaustive()

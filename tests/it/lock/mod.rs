@@ -13,6 +13,7 @@ mod keys;
 mod lease;
 mod left_behind;
 mod owned;
+mod policies;
 mod refusals;
 mod rig;
 mod shutdown;
