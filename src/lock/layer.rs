@@ -31,7 +31,11 @@ use crate::lock::terms::{DEFAULT_WAIT, MAX_WAIT, Terms};
 /// [`with_methods`](Self::with_methods) says otherwise. A layer within another one that already
 /// holds the same key goes on under that lock.
 ///
-/// **Cost**, with Redis: one script before the handler, one after it that nobody waits for, one
+/// A refusal for a busy key says when to come back: after what locks of this layer are held of late
+/// in this process, no longer than the holder's lease or 30 s, and up to as much again, so that
+/// clients do not come back at once.
+///
+/// **Cost**, with Redis, for each key: one script before the handler, one after it that nobody waits for, one
 /// more for each third of a lease that the request lasts. A request that passes unguarded costs
 /// no allocation.
 ///

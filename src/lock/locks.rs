@@ -107,7 +107,8 @@ impl Locks {
     ///
     /// # Errors
     /// [`Busy`](LockErrorKind::Busy) when the wait is over, [`QueueFull`](LockErrorKind::QueueFull),
-    /// [`Unavailable`](LockErrorKind::Unavailable) while the backend is away,
+    /// [`Unavailable`](LockErrorKind::Unavailable) while the backend is away, and where one of
+    /// several keys was lost while another one was waited for;
     /// [`Closed`](LockErrorKind::Closed) in a shutdown.
     ///
     /// # Cancel safety

@@ -20,6 +20,9 @@
 //! );
 //! ```
 //!
+//! [`Locks`] is the same for code that is no request, [`LockGuard::into_owned`] for work that goes on
+//! after the answer, and [`KeyFrom::and`](key::KeyFrom::and) for requests that need several keys.
+//!
 //! # What a lock is worth
 //! A lease ends, and a process can be suspended past its end; one Redis with asynchronous
 //! replication can lose a lock in a failover. So this is a lock for efficiency: it makes double

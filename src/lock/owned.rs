@@ -41,7 +41,7 @@ pub struct OwnedLock {
 }
 
 impl OwnedLock {
-    /// Lets go, and says what became of it. One round trip for each key.
+    /// Lets go, and says what became of it. One round trip, as [`LockGuard::release`].
     ///
     /// # Cancel safety
     /// As [`LockGuard::release`]; a future that is never polled lets go when it is dropped.

@@ -23,6 +23,10 @@ use crate::session::handle::Session;
 /// [`SessionUnavailable`](Reason::SessionUnavailable). The
 /// [`SessionLayer`](crate::SessionLayer) stands further out.
 ///
+/// The session is read before the lock is waited for, and a request reads it once: under the lock,
+/// what others wrote during the wait is seen by [`update`](Session::update) and
+/// [`increment`](Session::increment), which go by what is stored, and not by [`get`](Session::get).
+///
 /// ```
 /// use tower_handoff::lock::{LockLayer, MemoryLocks, key};
 ///

@@ -42,8 +42,11 @@ pub trait KeyFrom: Send + Sync + 'static {
 
     /// Both this source's key and the other's: the request holds both or neither.
     ///
-    /// They are sorted, and one key that both find counts once, so no two requests wait for each
-    /// other. Where one source finds nothing to make a key from, so does the whole. A request for
+    /// They are sorted, taken one after the other within one wait, and one key that both find counts
+    /// once: so no two requests wait for each other. While it waits for one key, a request holds
+    /// those before it. (Two layers, one within the other, take their keys in the order of the
+    /// layers: where another route nests them the other way round, both wait until one gives up.)
+    /// Where one source finds nothing to make a key from, so does the whole. A request for
     /// which there are more than 16 keys is refused:
     /// [`LockTooManyKeys`](Reason::LockTooManyKeys).
     ///

@@ -15,7 +15,7 @@ use tower_handoff::{Reason, Refusal};
 
 use super::rig::{Service, guarded, layer, ms, on_both, send, status, text};
 use super::standalone::{free_again, key, poll_times};
-use crate::support::eventually::eventually;
+use crate::support::eventually::{PATIENCE, eventually};
 use crate::support::redis_server::RedisServer;
 
 on_both!(
@@ -263,7 +263,9 @@ async fn the_loss_of_one_is_the_loss_of_all() {
         server.command(&["DEL", lost]);
         guard.lost().await;
         assert_eq!(guard.check().unwrap_err().kind(), LockErrorKind::Lost);
-        assert_eq!(stopped.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR);
+        let stopped = tokio::time::timeout(PATIENCE, stopped);
+        let status = stopped.await.expect("the handler is stopped").unwrap();
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         eventually("both are free", async || locks.held().names().is_empty()).await;
     }
 }
