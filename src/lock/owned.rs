@@ -17,7 +17,7 @@ use crate::lock::holding::ReleaseOutcome;
 /// nothing.
 ///
 /// A shutdown takes it away from work that has not ended by then, as it does with every lock:
-/// spawn such work through [`Lifecycle::spawn`](crate::Lifecycle::spawn), so that the drain waits
+/// spawn such work through [`Lifecycle::spawn`](crate::lifecycle::LifecycleHandle::spawn), so that the drain waits
 /// for it.
 ///
 /// ```
