@@ -76,17 +76,17 @@ pub(super) fn admit(
 }
 
 fn unavailable(options: &Options, error: &LockError) -> Result<Admission, Refusal> {
-    let open = options.unavailable == OnUnavailable::Pass && error.may_pass();
     let cause = error.source().map(ToString::to_string);
+    if options.unavailable == OnUnavailable::Pass && error.may_pass() {
+        options.passed.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%error, cause, "a request passed without its lock");
+        return Ok(Admission::Unguarded(Reason::LockUnavailable));
+    }
     // An outage is its own connection's to report, once. This is not one.
     if error.is_refusal() {
-        tracing::warn!(%error, cause, open, "a request found no lock");
+        tracing::warn!(%error, cause, "a request was refused for want of its lock");
     } else {
-        tracing::debug!(%error, cause, open, "a request found no lock");
-    }
-    if open {
-        options.passed.fetch_add(1, Ordering::Relaxed);
-        return Ok(Admission::Unguarded(Reason::LockUnavailable));
+        tracing::debug!(%error, cause, "a request was refused for want of its lock");
     }
     Err(refusal(Reason::LockUnavailable))
 }
