@@ -82,7 +82,7 @@ pub use error::BoxError;
 pub use health::{HealthCheck, ProbeService};
 pub use in_flight::{InFlight, InFlightLayer};
 pub use lifecycle::{Lifecycle, Managed, Phase, PhaseControl, PhaseWatch, Platform};
-pub use lock::{LockGuard, LockLayer, MemoryLocks, key};
+pub use lock::{LockGuard, LockLayer, Locks, MemoryLocks, key};
 pub use reason::Reason;
 #[cfg(feature = "redis")]
 pub use redis::RedisHandle;

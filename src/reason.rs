@@ -18,6 +18,8 @@ pub enum Reason {
     LockLost,
     /// The request has nothing to make the lock's key from. 400.
     LockKeyMissing,
+    /// The request asks for more locks than one may hold together. 400.
+    LockTooManyKeys,
     /// The session store is away. 503 + `Retry-After`.
     SessionUnavailable,
     /// The handler wrote more than the session may hold; nothing was written. 413.
@@ -36,6 +38,7 @@ impl Reason {
             Self::LockUnavailable => "lock-unavailable",
             Self::LockLost => "lock-lost",
             Self::LockKeyMissing => "lock-key-missing",
+            Self::LockTooManyKeys => "lock-too-many-keys",
             Self::SessionUnavailable => "session-unavailable",
             Self::SessionTooLarge => "session-too-large",
             Self::Draining => "draining",
@@ -48,7 +51,7 @@ impl Reason {
         match self {
             Self::LockBusy => StatusCode::CONFLICT,
             Self::LockLost => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::LockKeyMissing => StatusCode::BAD_REQUEST,
+            Self::LockKeyMissing | Self::LockTooManyKeys => StatusCode::BAD_REQUEST,
             Self::SessionTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::LockQueueFull
             | Self::LockUnavailable
@@ -64,6 +67,7 @@ impl Reason {
             Self::LockUnavailable => "The lock service is away",
             Self::LockLost => "The lock was lost while the request ran; its outcome is unknown",
             Self::LockKeyMissing => "The request names nothing to lock",
+            Self::LockTooManyKeys => "The request names too much to lock at once",
             Self::SessionUnavailable => "The session store is away",
             Self::SessionTooLarge => "The session is full; nothing was written",
             Self::Draining => "This instance is shutting down",

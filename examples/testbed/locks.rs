@@ -10,10 +10,9 @@ use axum::routing::post;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
+use tower_handoff::ConfigError;
 use tower_handoff::lock::key::{self, KeyFrom};
-use tower_handoff::lock::{LockBackend, LockGuard, LockKey, LockLayer, OnLost};
-use tower_handoff::session::Session;
-use tower_handoff::{ConfigError, Reason};
+use tower_handoff::lock::{LockBackend, LockGuard, LockLayer, OnLost};
 
 use crate::config::Config;
 
@@ -51,17 +50,6 @@ pub(crate) fn routes(
     }
     let lease = config.lease;
     let named = || layer(locks, key::path("{name}"), lease);
-    // The caller's session, verified: the key is asked of the handle, not of the cookie.
-    let session = key::from_async_fn(|parts: &Parts| {
-        let session = parts.extensions.get::<Session>().cloned();
-        async move {
-            let Some(session) = session else {
-                return Ok(None);
-            };
-            let id = session.id().await.map_err(|_| Reason::SessionUnavailable)?;
-            Ok(id.and_then(|id| LockKey::bounded(format!("session:{id}"))))
-        }
-    });
     Ok(Router::new()
         .route(
             "/lock/{name}",
@@ -70,7 +58,7 @@ pub(crate) fn routes(
         .route("/trylock/{name}", post(hold).layer(named()?.with_try()))
         .route(
             "/session-lock",
-            post(hold).layer(layer(locks, session, lease)?.with_wait_from(wait)),
+            post(hold).layer(layer(locks, key::session("session"), lease)?.with_wait_from(wait)),
         )
         .route("/panic-lock/{name}", post(panics).layer(named()?))
         .with_state(instance))

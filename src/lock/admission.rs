@@ -5,78 +5,90 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
+use tokio::sync::Semaphore;
 
 use crate::answer::Refusal;
+use crate::lock::error::LockError;
 use crate::lock::guard::LockGuard;
-use crate::lock::holding::Holding;
-use crate::lock::lease::Claim;
-use crate::lock::manager::{Hold, NotHeld};
-use crate::lock::options::{OnMissingKey, Options};
+use crate::lock::manager::NotHeld;
+use crate::lock::options::{OnMissingKey, OnUnavailable, Options};
+use crate::lock::terms::Terms;
+use crate::lock::unguarded::Hidden;
 use crate::reason::Reason;
 
 /// How a request may go on.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// Under a lock of its own.
-    Held(Hold),
-    /// Under the lock that a layer further out holds for the same key.
-    Within(Arc<Holding>),
-    /// It has no key, and the policy lets it pass.
-    Unguarded,
+    /// Under a lock: its own, or the one that a layer further out holds for the same key.
+    Guarded(LockGuard),
+    /// Without one: a policy lets it pass.
+    Unguarded(Reason),
 }
 
-/// The longest wait that a busy answer suggests. A lease is what a crash costs, not how long
-/// a request holds the lock, so it says little about when to come back.
-const COME_BACK: Duration = Duration::from_secs(2);
-
-/// Finds the key, and acquires it unless a layer further out already holds it.
+/// Finds the keys, and acquires those that no layer further out already holds.
 ///
 /// Dropped at any await it leaves nothing behind: the manager withdraws what it claimed.
 pub(super) fn admit(
     options: Arc<Options>,
     parts: &mut Parts,
 ) -> impl Future<Output = Result<Admission, Refusal>> + Send + use<> {
-    let key = options.key(parts);
+    let keys = options.keys(parts);
     let wait = options.wait(parts);
-    let outer = parts.extensions.get::<LockGuard>().cloned();
+    let outer = parts.extensions.get::<LockGuard>();
+    let hidden = || Some(&parts.extensions.get::<Hidden>()?.0);
+    let outer = outer.or_else(hidden).cloned();
     async move {
-        let key = match key.await {
-            Ok(Some(key)) => key,
+        let keys = match keys.await {
+            Ok(Some(keys)) => keys,
             Ok(None) => {
                 return match options.missing {
                     OnMissingKey::Refuse => Err(refusal(Reason::LockKeyMissing)),
-                    OnMissingKey::Pass => Ok(Admission::Unguarded),
+                    OnMissingKey::Pass => Ok(Admission::Unguarded(Reason::LockKeyMissing)),
                 };
             }
             Err(reason) => return Err(refusal(reason)),
         };
-        let held = options.manager.held();
-        if let Some(holding) = outer.and_then(|outer| outer.find(held, &key).cloned()) {
-            return Ok(Admission::Within(holding));
-        }
-        let claim = Claim::new(key, options.lease);
-        match options.manager.acquire(claim, wait).await {
-            Ok(hold) => Ok(Admission::Held(hold)),
+        let places = options.places.clone().filter(|_| wait.is_some());
+        let place = places.map(Semaphore::try_acquire_owned);
+        let shed = matches!(place, Some(Err(_)));
+        let terms = Terms {
+            wait: wait.filter(|_| !shed),
+            ..options.terms
+        };
+        let acquired = options.manager.acquire(&keys, terms, outer).await;
+        drop(place);
+        match acquired {
+            Ok(guard) => Ok(Admission::Guarded(guard)),
+            Err(NotHeld::Busy(_)) if shed => Err(refusal(Reason::LockQueueFull)),
             Err(NotHeld::Busy(lease)) => {
-                Err(Refusal::new(Reason::LockBusy).retry_about(lease.min(COME_BACK)))
+                let base = options.manager.come_back(lease);
+                Err(Refusal::new(Reason::LockBusy).retry_about(base))
             }
             Err(NotHeld::QueueFull) => Err(refusal(Reason::LockQueueFull)),
             Err(NotHeld::Closed) => Err(refusal(Reason::Draining)),
-            Err(NotHeld::Unavailable(error)) => {
-                let cause = error.source().map(ToString::to_string);
-                // An outage is its own connection's to report, once. This is not one.
-                if error.is_refusal() {
-                    tracing::warn!(%error, cause, "a request was refused for want of its lock");
-                } else {
-                    tracing::debug!(%error, cause, "a request was refused for want of its lock");
-                }
-                Err(refusal(Reason::LockUnavailable))
-            }
+            Err(NotHeld::Unavailable(error)) => unavailable(&options, &error),
         }
     }
+}
+
+fn unavailable(options: &Options, error: &LockError) -> Result<Admission, Refusal> {
+    let cause = error.source().map(ToString::to_string);
+    if options.unavailable == OnUnavailable::Pass && error.may_pass() {
+        options.passed.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%error, cause, "a request passed without its lock");
+        return Ok(Admission::Unguarded(Reason::LockUnavailable));
+    }
+    // An outage is its own connection's to report, once. This is not one.
+    if error.is_refusal() {
+        tracing::warn!(%error, cause, "a request was refused for want of its lock");
+    } else {
+        tracing::debug!(%error, cause, "a request was refused for want of its lock");
+    }
+    Err(refusal(Reason::LockUnavailable))
 }
 
 /// A refusal that says when to come back where it is worth coming back at all.

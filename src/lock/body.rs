@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::answer::AnswerBody;
-use crate::lock::manager::Hold;
+use crate::lock::guard::Kept;
 
 pin_project! {
     /// The body of an answer of [`LockService`](crate::lock::LockService).
@@ -20,13 +20,13 @@ pin_project! {
     pub struct LockBody<B> {
         #[pin]
         inner: AnswerBody<B>,
-        hold: Option<Hold>,
+        kept: Option<Kept>,
     }
 }
 
 impl<B> LockBody<B> {
-    pub(super) fn new(inner: AnswerBody<B>, hold: Option<Hold>) -> Self {
-        Self { inner, hold }
+    pub(super) fn new(inner: AnswerBody<B>, kept: Option<Kept>) -> Self {
+        Self { inner, kept }
     }
 }
 
@@ -46,7 +46,7 @@ where
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         // A server need not poll again a body that says that it has ended.
         if !matches!(frame, Some(Ok(_))) || this.inner.is_end_stream() {
-            *this.hold = None;
+            *this.kept = None;
         }
         Poll::Ready(frame)
     }

@@ -37,6 +37,15 @@ pub enum LockErrorKind {
     /// The lock was let go, by [`LockGuard::release`](crate::lock::LockGuard::release) or at the
     /// end of its request.
     Released,
+    /// Somebody else holds the key, still at the end of the wait.
+    Busy,
+    /// Too many already wait for the key.
+    QueueFull,
+    /// This process is shutting down and takes no further locks.
+    Closed,
+    /// [`LockGuard::into_owned`](crate::lock::LockGuard::into_owned) of a lock that was taken
+    /// already, or that a layer further out holds.
+    NotOwned,
 }
 
 impl LockError {
@@ -55,19 +64,21 @@ impl LockError {
         Self::from_backend(Outcome::Refused, source.into())
     }
 
-    pub(crate) fn lost() -> Self {
+    /// An error that is no failure of the backend's.
+    pub(crate) fn of(kind: LockErrorKind) -> Self {
         Self {
-            kind: LockErrorKind::Lost,
+            kind,
             outcome: Outcome::Refused,
             source: None,
         }
     }
 
+    pub(crate) fn lost() -> Self {
+        Self::of(LockErrorKind::Lost)
+    }
+
     pub(crate) fn released() -> Self {
-        Self {
-            kind: LockErrorKind::Released,
-            ..Self::lost()
-        }
+        Self::of(LockErrorKind::Released)
     }
 
     fn from_backend(outcome: Outcome, source: BoxError) -> Self {
@@ -129,6 +140,13 @@ impl fmt::Display for LockError {
             LockErrorKind::Unavailable => "the lock backend is unavailable",
             LockErrorKind::Lost => "the lock was lost",
             LockErrorKind::Released => "the lock was already released",
+            LockErrorKind::Busy => "somebody else holds the lock",
+            LockErrorKind::QueueFull => "too many already wait for the lock",
+            LockErrorKind::Closed => "this process is shutting down and takes no further locks",
+            LockErrorKind::NotOwned => {
+                "the lock cannot be taken out of the request: it was already, \
+                 or a layer further out holds it"
+            }
         })
     }
 }

@@ -22,7 +22,8 @@ impl fmt::Display for MissingLockGuard {
         f.write_str(
             "this request holds no lock: is the route inside a `LockLayer`? \
              A `LockLayer` does not guard safe methods (GET, HEAD, OPTIONS, TRACE) unless \
-             `with_methods` names them, nor requests without a key where it lets those pass",
+             `with_methods` names them, nor requests that its policies let pass: without a key, or \
+             while the backend is away",
         )
     }
 }

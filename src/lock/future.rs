@@ -17,14 +17,14 @@ use tower_service::Service;
 use crate::answer::{AnswerBody, Refusal};
 use crate::lock::admission::Admission;
 use crate::lock::body::LockBody;
-use crate::lock::error::LockErrorKind;
-use crate::lock::guard::LockGuard;
-use crate::lock::manager::Hold;
-use crate::lock::options::{MAX_STREAM, OnLost, Options};
+use crate::lock::guard::{Kept, LockGuard};
+use crate::lock::loss::LossWatch;
+use crate::lock::on_lost::OnLost;
+use crate::lock::options::{MAX_STREAM, Options};
+use crate::lock::unguarded::{Hidden, Unguarded};
 use crate::reason::Reason;
 
 type Admitting = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send>>;
-type Lost = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pin_project! {
     /// The future of [`LockService`](crate::lock::LockService).
@@ -52,8 +52,8 @@ pin_project! {
         Running {
             #[pin]
             running: F,
-            hold: Option<Hold>,
-            stop: Option<(LockGuard, Lost)>,
+            kept: Option<Kept>,
+            stop: Option<LossWatch>,
         },
         Over,
     }
@@ -67,7 +67,7 @@ where
         Self {
             state: State::Running {
                 running,
-                hold: None,
+                kept: None,
                 stop: None,
             },
             options: None,
@@ -99,25 +99,24 @@ fn run<S, B>(
 where
     S: Service<Request<B>>,
 {
-    let (holding, hold) = match admission {
-        Admission::Held(hold) => (Some(hold.holding().clone()), Some(hold)),
-        Admission::Within(holding) => (Some(holding), None),
-        Admission::Unguarded => (None, None),
-    };
-    let mut stop = None;
-    if let Some(holding) = holding {
-        let extensions = request.extensions_mut();
-        let outer = extensions.remove::<LockGuard>();
-        let guard = LockGuard::new(holding, outer);
-        if on_lost == OnLost::Stop {
-            let lost: Lost = Box::pin(guard.lost());
-            stop = Some((guard.clone(), lost));
+    let (mut kept, mut stop) = (None, None);
+    match admission {
+        Admission::Guarded(guard) => {
+            stop = (on_lost == OnLost::Stop).then(|| guard.watch());
+            request.extensions_mut().insert(guard.clone());
+            kept = Some(Kept::new(guard));
         }
-        extensions.insert(guard);
+        Admission::Unguarded(reason) => {
+            let extensions = request.extensions_mut();
+            if let Some(outer) = extensions.remove::<LockGuard>() {
+                extensions.insert(Hidden(outer));
+            }
+            extensions.insert(Unguarded { reason });
+        }
     }
     State::Running {
         running: inner.call(request),
-        hold,
+        kept,
         stop,
     }
 }
@@ -139,11 +138,6 @@ where
                     let next = next.take();
                     match (admitted, next, &this.options) {
                         (Ok(admission), Some(next), Some(options)) => {
-                            if let (Admission::Held(hold), Some(most)) =
-                                (&admission, options.max_hold)
-                            {
-                                hold.holding().hold_at_most(most);
-                            }
                             let state = run(admission, next, options.on_lost);
                             this.state.set(state);
                         }
@@ -153,22 +147,23 @@ where
                 }
                 StateProj::Running {
                     running,
-                    hold,
+                    kept,
                     stop,
                 } => {
                     // First the lock: a process that was suspended past its lease must not
                     // take another step of the handler when it runs again.
-                    if is_lost(stop, cx) {
+                    if stop.as_mut().is_some_and(|stop| stop.is_lost(cx)) {
                         break Refusal::new(Reason::LockLost);
                     }
                     let answer = ready!(running.poll(cx));
-                    if is_lost(stop, cx) {
+                    if stop.as_mut().is_some_and(|stop| stop.is_lost(cx)) {
                         break Refusal::new(Reason::LockLost);
                     }
-                    let hold = hold.take();
-                    let capped = this.options.as_ref().is_some_and(|o| o.max_hold.is_some());
+                    let kept = kept.take();
+                    let options = this.options.as_ref();
+                    let capped = options.is_some_and(|o| o.terms.max_hold.is_some());
                     this.state.set(State::Over);
-                    return Poll::Ready(answer.map(|answer| guarded(answer, hold, capped)));
+                    return Poll::Ready(answer.map(|answer| guarded(answer, kept, capped)));
                 }
                 StateProj::Over => panic!("`LockFuture` polled after completion"),
             }
@@ -184,21 +179,8 @@ where
     }
 }
 
-/// Whether to stop the handler; a lock that it let go itself is not lost.
-fn is_lost(stop: &mut Option<(LockGuard, Lost)>, cx: &mut Context<'_>) -> bool {
-    let Some((guard, lost)) = stop else {
-        return false;
-    };
-    let held = guard.check().and_then(|()| {
-        // Wakes this future when the lock's end comes.
-        let _ = lost.as_mut().poll(cx);
-        guard.check()
-    });
-    held.is_err_and(|error| error.kind() == LockErrorKind::Lost)
-}
-
 /// The answer, which keeps the lock for as long as the application may still be at work on it.
-fn guarded<R>(answer: Response<R>, hold: Option<Hold>, capped: bool) -> Response<LockBody<R>>
+fn guarded<R>(answer: Response<R>, kept: Option<Kept>, capped: bool) -> Response<LockBody<R>>
 where
     R: Body,
     R::Data: From<Bytes>,
@@ -210,11 +192,11 @@ where
             || answer.body().is_end_stream()
             || answer.body().size_hint().exact().is_some()
     };
-    let hold = hold.filter(|_| !finished(&answer));
-    if let Some(hold) = hold.as_ref().filter(|_| !capped) {
-        hold.holding().hold_at_most(MAX_STREAM);
+    let kept = kept.filter(|_| !finished(&answer));
+    if let Some(kept) = kept.as_ref().filter(|_| !capped) {
+        kept.guard().hold_at_most(MAX_STREAM);
     }
-    answer.map(|body| LockBody::new(AnswerBody::inner(body), hold))
+    answer.map(|body| LockBody::new(AnswerBody::inner(body), kept))
 }
 
 impl<S, B> fmt::Debug for LockFuture<S, B>

@@ -15,6 +15,7 @@ use crate::lock::backend::{Released, Renewed};
 use crate::lock::erased::{BoxFuture, ErasedBackend};
 use crate::lock::error::LockError;
 use crate::lock::held::{Held, HeldLocks};
+use crate::lock::hold_time::HoldTime;
 use crate::lock::lease::{Claim, Fence, Lease};
 use crate::lock::lock_key::LockKey;
 use crate::lock::send_off::send_off;
@@ -25,6 +26,9 @@ pub(crate) struct Holding {
     fence: Fence,
     backend: Arc<dyn ErasedBackend>,
     held: HeldLocks,
+    granted: Instant,
+    /// Where it is noted how long the lock was held.
+    times: Arc<Mutex<HoldTime>>,
     /// Where the acquire ran, for a release from outside of any runtime.
     home: Option<Handle>,
     state: Mutex<State>,
@@ -66,12 +70,31 @@ pub enum ReleaseOutcome {
     Unknown,
 }
 
+impl ReleaseOutcome {
+    /// The one of two to tell of.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let rank = |outcome| match outcome {
+            Self::Freed => 0,
+            Self::HandedOver => 1,
+            Self::AlreadyReleased => 2,
+            Self::LostBefore => 3,
+            Self::Unknown => 4,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
 impl Holding {
     pub(crate) fn new(
         claim: Claim,
         lease: Lease,
         backend: Arc<dyn ErasedBackend>,
         held: HeldLocks,
+        times: Arc<Mutex<HoldTime>>,
         home: Option<Handle>,
     ) -> Self {
         Self {
@@ -79,6 +102,8 @@ impl Holding {
             fence: lease.fence(),
             backend,
             held,
+            granted: Instant::now(),
+            times,
             home,
             state: Mutex::new(State {
                 phase: Phase::Held,
@@ -171,6 +196,10 @@ impl Holding {
             }
         }
         self.ended.notify_waiters();
+        if phase == Phase::Released {
+            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+            times.record(self.granted.elapsed());
+        }
         let under_way = self.held.leave(&self.claim.owner);
         let (tell, told) = oneshot::channel();
         let (backend, claim) = (self.backend.clone(), self.claim.clone());

@@ -3,20 +3,23 @@
 //! Floor 6.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
+use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
 use crate::answer::Responder;
 use crate::config::ConfigError;
 use crate::lock::backend::LockBackend;
 use crate::lock::key::source::KeyFrom;
-use crate::lock::lease::LeaseTime;
 use crate::lock::manager::Manager;
-use crate::lock::options::{MAX_WAIT, OnLost, OnMissingKey, Options};
+use crate::lock::on_lost::OnLost;
+use crate::lock::options::{OnMissingKey, OnUnavailable, Options};
 use crate::lock::service::LockService;
+use crate::lock::terms::{DEFAULT_WAIT, MAX_WAIT, Terms};
 
 /// Lets one request at a time through for each key, over all instances that share the backend.
 ///
@@ -28,7 +31,11 @@ use crate::lock::service::LockService;
 /// [`with_methods`](Self::with_methods) says otherwise. A layer within another one that already
 /// holds the same key goes on under that lock.
 ///
-/// **Cost**, with Redis: one script before the handler, one after it that nobody waits for, one
+/// A refusal for a busy key says when to come back: after what locks of this layer are held of late
+/// in this process, no longer than the holder's lease or 30 s, and up to as much again, so that
+/// clients do not come back at once.
+///
+/// **Cost**, with Redis, for each key: one script before the handler, one after it that nobody waits for, one
 /// more for each third of a lease that the request lasts. A request that passes unguarded costs
 /// no allocation.
 ///
@@ -50,7 +57,7 @@ pub struct LockLayer {
 
 impl LockLayer {
     /// How long a request waits in line unless told otherwise.
-    pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+    pub const DEFAULT_WAIT: Duration = DEFAULT_WAIT;
     /// The longest wait.
     pub const MAX_WAIT: Duration = MAX_WAIT;
 
@@ -60,12 +67,13 @@ impl LockLayer {
             options: Options {
                 manager: Manager::new(backend),
                 key: Arc::new(key),
-                lease: LeaseTime::DEFAULT,
-                max_hold: None,
-                wait: Some(Self::DEFAULT_WAIT),
+                terms: Terms::DEFAULT,
                 wait_from: None,
                 methods: None,
                 missing: OnMissingKey::Refuse,
+                unavailable: OnUnavailable::Refuse,
+                passed: Arc::default(),
+                places: None,
                 on_lost: OnLost::Signal,
                 responder: Responder::default(),
             },
@@ -77,7 +85,7 @@ impl LockLayer {
     /// # Errors
     /// When `lease` is shorter than 100 ms or longer than 24 h.
     pub fn with_lease(mut self, lease: Duration) -> Result<Self, ConfigError> {
-        self.options.lease = LeaseTime::new(lease)?;
+        self.options.terms.set_lease(lease)?;
         Ok(self)
     }
 
@@ -88,15 +96,7 @@ impl LockLayer {
     /// # Errors
     /// When `time` is shorter than 100 ms or longer than 24 h.
     pub fn with_max_hold(mut self, time: Duration) -> Result<Self, ConfigError> {
-        let accepted = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
-        if !accepted.contains(&time) {
-            return Err(ConfigError::new(
-                "lock max hold",
-                format_args!("{time:?}"),
-                "100 ms to 24 h",
-            ));
-        }
-        self.options.max_hold = Some(time);
+        self.options.terms.set_max_hold(time)?;
         Ok(self)
     }
 
@@ -107,14 +107,7 @@ impl LockLayer {
     /// When `wait` is zero, for which there is [`with_try`](Self::with_try), or longer than ten
     /// minutes.
     pub fn with_wait(mut self, wait: Duration) -> Result<Self, ConfigError> {
-        if wait.is_zero() || wait > Self::MAX_WAIT {
-            return Err(ConfigError::new(
-                "lock wait",
-                format_args!("{wait:?}"),
-                "more than zero, at most 10 min; `with_try` does not wait",
-            ));
-        }
-        self.options.wait = Some(wait);
+        self.options.terms.set_wait(wait, "with_try")?;
         Ok(self)
     }
 
@@ -124,7 +117,21 @@ impl LockLayer {
     /// for it. A client that, having that answer, reaches another instance faster than the
     /// release reaches the backend can still see 409; waiting even a little hides that.
     pub fn with_try(mut self) -> Self {
-        self.options.wait = None;
+        self.options.terms.wait = None;
+        self
+    }
+
+    /// Lets no more than `places` requests wait for this layer's locks in this process, whatever
+    /// their keys. The next one still gets a key that is free; where it would have to wait, it is
+    /// refused at once, 503 with [`Reason::LockQueueFull`](crate::Reason::LockQueueFull), so that
+    /// a hot key does not gather more requests than the instance has room for. Default: only the
+    /// backend's bound for each key.
+    ///
+    /// A request takes a place for as long as it asks for its lock, also where it then need not
+    /// wait. Clones of the layer share the places.
+    pub fn with_shed(mut self, places: usize) -> Self {
+        let places = places.min(Semaphore::MAX_PERMITS);
+        self.options.places = Some(Arc::new(Semaphore::new(places)));
         self
     }
 
@@ -149,6 +156,29 @@ impl LockLayer {
     pub fn with_on_missing_key(mut self, missing: OnMissingKey) -> Self {
         self.options.missing = missing;
         self
+    }
+
+    /// What becomes of a request while the backend is away. Default: 503.
+    pub fn with_on_unavailable(mut self, unavailable: OnUnavailable) -> Self {
+        self.options.unavailable = unavailable;
+        self
+    }
+
+    /// How many requests passed without a lock because the backend was away, in this process,
+    /// through this layer and its clones.
+    ///
+    /// ```
+    /// use tower_handoff::lock::{LockKey, LockLayer, MemoryLocks, OnUnavailable};
+    ///
+    /// let layer = LockLayer::new(MemoryLocks::new(), LockKey::new("import")?)
+    ///     .with_on_unavailable(OnUnavailable::Pass);
+    /// let watched = layer.clone(); // for whoever exports the figure
+    /// assert_eq!(watched.passed_unguarded(), 0);
+    /// # Ok::<(), tower_handoff::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn passed_unguarded(&self) -> u64 {
+        self.options.passed.load(Ordering::Relaxed)
     }
 
     /// What becomes of a handler whose lock is lost while it runs. Default: it is told.

@@ -3,25 +3,32 @@
 //! Floor 5.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::lock::backend::{Acquired, LockBackend};
 use crate::lock::erased::ErasedBackend;
-use crate::lock::error::LockError;
+use crate::lock::error::{LockError, LockErrorKind};
+use crate::lock::guard::LockGuard;
 use crate::lock::held::{HeldLocks, UnderWay};
+use crate::lock::hold::Hold;
+use crate::lock::hold_time::HoldTime;
 use crate::lock::holding::{Holding, until_done};
-use crate::lock::lease::Claim;
+use crate::lock::lease::{Claim, end_of};
+use crate::lock::lock_keys::LockKeys;
 use crate::lock::renew::renew_held;
 use crate::lock::send_off::send_off;
+use crate::lock::terms::Terms;
 
 /// A backend, and what is held through it.
 #[derive(Clone)]
 pub(crate) struct Manager {
     backend: Arc<dyn ErasedBackend>,
     held: HeldLocks,
+    times: Arc<Mutex<HoldTime>>,
 }
 
 /// Why there is no lock.
@@ -33,25 +40,78 @@ pub(crate) enum NotHeld {
     Closed,
 }
 
+impl From<NotHeld> for LockError {
+    fn from(why: NotHeld) -> Self {
+        Self::of(match why {
+            NotHeld::Busy(_) => LockErrorKind::Busy,
+            NotHeld::QueueFull => LockErrorKind::QueueFull,
+            NotHeld::Closed => LockErrorKind::Closed,
+            NotHeld::Unavailable(error) => return error,
+        })
+    }
+}
+
 impl Manager {
     pub(crate) fn new(backend: impl LockBackend) -> Self {
         let held = backend.held();
         Self {
             backend: Arc::new(backend),
             held,
+            times: Arc::default(),
         }
     }
 
-    pub(crate) fn held(&self) -> &HeldLocks {
-        &self.held
+    /// When to come back to a key whose holder's lease lasts for `left`.
+    pub(crate) fn come_back(&self, left: Duration) -> Duration {
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.come_back(left)
     }
 
-    /// Acquires. Dropped at any await, it leaves nothing behind: the claim is withdrawn.
+    /// Acquires the keys in their order, so that nobody waits in a circle, all within one wait;
+    /// but for those that a layer further out holds already.
+    ///
+    /// All or none: dropped at any await, or refused one key, it leaves nothing behind.
     pub(crate) async fn acquire(
+        &self,
+        keys: &LockKeys,
+        terms: Terms,
+        outer: Option<LockGuard>,
+    ) -> Result<LockGuard, NotHeld> {
+        let end = terms.wait.map(end_of);
+        let mut all = Vec::with_capacity(keys.as_slice().len());
+        let mut own = Hold::default();
+        for key in keys.as_slice() {
+            let found = outer.as_ref().and_then(|o| o.find(&self.held, key));
+            if let Some(holding) = found {
+                all.push(holding.clone());
+                continue;
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let left = left.filter(|left| !left.is_zero());
+            let claim = Claim::new(key.clone(), terms.lease);
+            let holding = self.acquire_one(claim, left).await?;
+            own.add(holding.clone());
+            all.push(holding);
+        }
+        // While it waited for one, it may have lost another.
+        if all.len() > 1 && all.iter().any(|holding| holding.check().is_err()) {
+            let lost = "a lock was lost while others were waited for";
+            return Err(NotHeld::Unavailable(LockError::refused(lost)));
+        }
+        let own = Some(own).filter(|own| own.count() > 0);
+        let guard = LockGuard::new(all, own, outer);
+        if let Some(most) = terms.max_hold {
+            guard.hold_at_most(most);
+        }
+        Ok(guard)
+    }
+
+    /// Dropped at any await, it leaves nothing behind: the claim is withdrawn.
+    async fn acquire_one(
         &self,
         claim: Claim,
         wait: Option<Duration>,
-    ) -> Result<Hold, NotHeld> {
+    ) -> Result<Arc<Holding>, NotHeld> {
         let Some(under_way) = self.held.begin() else {
             return Err(NotHeld::Closed);
         };
@@ -90,6 +150,7 @@ impl Manager {
             lease,
             self.backend.clone(),
             self.held.clone(),
+            self.times.clone(),
             attempt.home.take(),
         ));
         let Ok(first) = self.held.add(owner, holding.clone()) else {
@@ -105,33 +166,16 @@ impl Manager {
                 Err(_) => self.held.renewals_ended(),
             }
         }
-        Ok(Hold(holding))
+        Ok(holding)
     }
 }
 
 impl fmt::Debug for Manager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { backend: _, held } = self;
+        let Self { held, .. } = self;
         f.debug_struct("Manager")
             .field("held", held)
             .finish_non_exhaustive()
-    }
-}
-
-/// The right to a lock. There is one for each grant; dropping it lets go.
-#[derive(Debug)]
-pub(crate) struct Hold(Arc<Holding>);
-
-impl Hold {
-    pub(crate) fn holding(&self) -> &Arc<Holding> {
-        &self.0
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        // Nobody waits for the outcome; a lock that is let go already stays so.
-        let _ = self.0.let_go();
     }
 }
 

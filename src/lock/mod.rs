@@ -20,6 +20,9 @@
 //! );
 //! ```
 //!
+//! [`Locks`] is the same for code that is no request, [`LockGuard::into_owned`] for work that goes on
+//! after the answer, and [`KeyFrom::and`](key::KeyFrom::and) for requests that need several keys.
+//!
 //! # What a lock is worth
 //! A lease ends, and a process can be suspended past its end; one Redis with asynchronous
 //! replication can lose a lock in a failover. So this is a lock for efficiency: it makes double
@@ -49,23 +52,31 @@ mod extract;
 mod future;
 mod guard;
 mod held;
+mod hold;
+mod hold_time;
 mod holding;
 pub mod key;
 mod layer;
 mod lease;
 mod lock_key;
+mod lock_keys;
+mod locks;
+mod loss;
 mod manager;
 mod memory;
+mod on_lost;
 mod options;
+mod owned;
 #[cfg(feature = "redis")]
 mod redis;
 mod renew;
 mod send_off;
 mod service;
-#[cfg(feature = "axum")]
 mod template;
 #[cfg(feature = "redis")]
 mod tenure;
+mod terms;
+mod unguarded;
 
 pub use backend::{Acquired, LockBackend, Released, Renewed};
 pub use body::LockBody;
@@ -79,11 +90,16 @@ pub use holding::ReleaseOutcome;
 pub use layer::LockLayer;
 pub use lease::{Claim, Fence, Lease, LeaseTime, Owner};
 pub use lock_key::LockKey;
+pub use lock_keys::LockKeys;
+pub use locks::Locks;
 pub use memory::MemoryLocks;
-pub use options::{OnLost, OnMissingKey};
+pub use on_lost::OnLost;
+pub use options::{OnMissingKey, OnUnavailable};
+pub use owned::OwnedLock;
 #[cfg(feature = "redis")]
 pub use redis::RedisLocks;
 #[cfg(all(feature = "redis", feature = "testing"))]
 #[doc(hidden)]
 pub use redis::fuzz;
 pub use service::LockService;
+pub use unguarded::Unguarded;

@@ -4,36 +4,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
+use tokio::sync::Semaphore;
 
 use crate::answer::Responder;
 use crate::lock::key::source::{KeyFrom, KeyFuture};
-use crate::lock::lease::LeaseTime;
 use crate::lock::manager::Manager;
-
-/// The longest wait for a lock: who waits longer has lost its client.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(600);
+use crate::lock::on_lost::OnLost;
+use crate::lock::terms::{MAX_WAIT, Terms};
 
 /// How long a streaming body keeps a lock unless told otherwise: a client that reads slowly must
 /// not keep a key for as long as it likes.
 pub(super) const MAX_STREAM: Duration = Duration::from_secs(60);
-
-/// What becomes of a handler whose lock is lost while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum OnLost {
-    /// It goes on, and can see it in its guard. The default: dropping a handler at an arbitrary
-    /// await can do more harm than a write that a fence refuses.
-    #[default]
-    Signal,
-    /// It is dropped where it waits, before anybody else can hold the lock, and the client gets
-    /// 500 with [`Reason::LockLost`](crate::Reason::LockLost) and no `Retry-After`, because the
-    /// outcome is unknown. A body that already streams goes on.
-    Stop,
-}
 
 /// What becomes of a request that has nothing to make a key from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,7 +28,23 @@ pub enum OnMissingKey {
     /// It is refused: 400 with [`Reason::LockKeyMissing`](crate::Reason::LockKeyMissing).
     #[default]
     Refuse,
-    /// It passes unguarded.
+    /// It passes unguarded, and carries the mark [`Unguarded`](crate::lock::Unguarded).
+    Pass,
+}
+
+/// What becomes of a request whose lock's backend is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnUnavailable {
+    /// Closed: it is refused, 503 with [`Reason::LockUnavailable`](crate::Reason::LockUnavailable).
+    #[default]
+    Refuse,
+    /// Open: it passes unguarded, where double work now and then is better than none. It carries
+    /// the mark [`Unguarded`](crate::lock::Unguarded), and is
+    /// [counted](crate::lock::LockLayer::passed_unguarded).
+    ///
+    /// What the backend refuses for good is no outage: a key of another type, a lock that a newer
+    /// version wrote, a missing permission. Such a request is refused all the same.
     Pass,
 }
 
@@ -50,12 +52,14 @@ pub enum OnMissingKey {
 pub(super) struct Options {
     pub(super) manager: Manager,
     pub(super) key: Arc<dyn KeyFrom>,
-    pub(super) lease: LeaseTime,
-    pub(super) max_hold: Option<Duration>,
-    pub(super) wait: Option<Duration>,
+    pub(super) terms: Terms,
     pub(super) wait_from: Option<Arc<WaitFrom>>,
     pub(super) methods: Option<Arc<[Method]>>,
     pub(super) missing: OnMissingKey,
+    pub(super) unavailable: OnUnavailable,
+    pub(super) passed: Arc<AtomicU64>,
+    /// One for each request that may be waiting at once.
+    pub(super) places: Option<Arc<Semaphore>>,
     pub(super) on_lost: OnLost,
     pub(super) responder: Responder,
 }
@@ -70,7 +74,7 @@ impl Options {
         }
     }
 
-    pub(super) fn key(&self, parts: &mut Parts) -> KeyFuture {
+    pub(super) fn keys(&self, parts: &mut Parts) -> KeyFuture {
         self.key.key(parts)
     }
 
@@ -78,7 +82,7 @@ impl Options {
         let asked = self.wait_from.as_ref().and_then(|wait| wait(parts));
         match asked {
             Some(asked) => Some(asked.min(MAX_WAIT)).filter(|wait| !wait.is_zero()),
-            None => self.wait,
+            None => self.terms.wait,
         }
     }
 }
@@ -88,23 +92,25 @@ impl fmt::Debug for Options {
         let Self {
             manager,
             key: _,
-            lease,
-            max_hold,
-            wait,
+            terms,
             wait_from,
             methods,
             missing,
+            unavailable,
+            passed,
+            places,
             on_lost,
             responder,
         } = self;
         f.debug_struct("Options")
             .field("manager", manager)
-            .field("lease", lease)
-            .field("max_hold", max_hold)
-            .field("wait", wait)
+            .field("terms", terms)
             .field("wait_from", &wait_from.as_ref().map(|_| ".."))
             .field("methods", methods)
             .field("missing", missing)
+            .field("unavailable", unavailable)
+            .field("passed", passed)
+            .field("places", places)
             .field("on_lost", on_lost)
             .field("responder", responder)
             .finish_non_exhaustive()

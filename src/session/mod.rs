@@ -58,7 +58,7 @@ mod core;
 mod destroy;
 mod detached;
 mod edit;
-mod error;
+pub(crate) mod error;
 mod expiry;
 #[cfg(feature = "axum")]
 mod extract;
@@ -70,7 +70,7 @@ mod future;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzz;
-mod handle;
+pub(crate) mod handle;
 mod head;
 mod id;
 mod key;

@@ -1,8 +1,10 @@
 //! Where a request's lock key comes from.
 //!
-//! [`path`] and [`template`] fill the route's parameters into a text, [`header`] takes a
-//! header, [`from_fn`] and [`from_async_fn`] run a closure on the request's head, and a
+//! [`path`] and [`template`] fill the route's parameters into a text, [`query`] those of the
+//! query string; [`header`] takes a header, [`session`] and [`user`] the verified session;
+//! [`from_fn`] and [`from_async_fn`] run a closure on the request's head, and a
 //! [`LockKey`](crate::lock::LockKey) by itself is one lock for the whole route.
+//! [`and`](KeyFrom::and) locks the keys of two sources together.
 //!
 //! Whatever a request puts into a key is escaped, so that no two requests meet by punctuation,
 //! and bounded, so that no request can make a key large. Keys are one space for the whole
@@ -28,10 +30,14 @@ mod fixed;
 mod header;
 #[cfg(feature = "axum")]
 mod path;
+mod query;
+mod session;
 pub(crate) mod source;
 
 pub use closure::{AsyncClosureKey, ClosureKey, from_async_fn, from_fn};
 pub use header::{HeaderKey, header};
 #[cfg(feature = "axum")]
 pub use path::{PathKey, path, template};
-pub use source::{KeyFrom, KeyFuture, KeyResult};
+pub use query::{QueryKey, query};
+pub use session::{SessionKey, session, user};
+pub use source::{Both, KeyFrom, KeyFuture, KeyResult};

@@ -5,7 +5,9 @@ use tower_handoff::lock::{LockBackend, LockErrorKind, MemoryLocks};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal};
 
-use super::rig::{fencing, guarded, hanging, is_free, layer, occupy, on_both, send, status, text};
+use super::rig::{
+    fencing, guarded, hanging, is_free, layer, ms, occupy, on_both, send, status, text,
+};
 use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 
@@ -105,6 +107,33 @@ async fn the_end_waits_no_longer_than_redis_takes_to_fail() {
         .await
         .expect("Redis is silent, and the end comes all the same");
     server.signal("CONT");
+}
+
+/// Nobody saw what became of the acquire, and Redis has not yet said that it is taken back.
+#[tokio::test]
+async fn the_end_waits_for_a_claim_that_is_taken_back_while_redis_is_silent() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).unwrap();
+    let locks = handle.locks();
+    let service = hanging(&layer(&locks).with_lease(ms(3_600_000)).unwrap());
+    assert_eq!(
+        status(&fencing(&layer(&locks)), "warm").await,
+        StatusCode::OK
+    );
+    eventually("nothing is under way", async || {
+        is_free(&server, "x-lock:warm")
+    })
+    .await;
+    server.signal("STOP");
+    let cancelled = tokio::time::timeout(ms(100), send(&service, "a")).await;
+    assert!(cancelled.is_err(), "Redis is silent");
+    let held = locks.held();
+    let mut end = std::pin::pin!(held.release_all());
+    let early = tokio::time::timeout(ms(100), end.as_mut()).await;
+    assert!(early.is_err(), "the claim may have been granted");
+    server.signal("CONT");
+    end.await;
+    assert!(is_free(&server, "x-lock:a"));
 }
 
 #[tokio::test]

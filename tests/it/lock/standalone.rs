@@ -1,0 +1,282 @@
+//! Locks for code that is no request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
+
+use http::StatusCode;
+use tower_handoff::lock::{
+    LockBackend, LockError, LockErrorKind, LockKey, Locks, MemoryLocks, OnLost, OwnedLock,
+    ReleaseOutcome,
+};
+use tower_handoff::redis::RedisHandle;
+
+use super::rig::{fencing, is_free, layer, ms, on_both, status};
+use crate::support::eventually::eventually;
+use crate::support::redis_server::{RedisServer, free_port};
+
+on_both!(
+    one_holds_a_key_at_a_time_and_fences_grow,
+    who_waits_gets_the_key_when_it_comes_free,
+    jobs_and_requests_exclude_each_other,
+    an_acquire_dropped_at_any_await_leaves_nothing,
+    a_lock_outlasts_its_lease_until_it_is_dropped,
+    a_lock_dropped_outside_of_any_runtime_is_let_go,
+    work_runs_under_the_lock_and_lets_go_however_it_ends,
+    work_dropped_at_any_await_lets_go,
+    work_is_told_or_stopped_when_its_lock_is_lost,
+    a_shutdown_takes_what_is_owned_away,
+);
+
+pub(super) fn key(name: &str) -> LockKey {
+    LockKey::new(format!("x-lock:{name}")).unwrap()
+}
+
+fn kind(result: Result<OwnedLock, LockError>) -> LockErrorKind {
+    result.unwrap_err().kind()
+}
+
+pub(super) async fn free_again(locks: &(impl LockBackend + Clone), name: &str) {
+    let locks = Locks::new(locks.clone());
+    eventually("the key is free", async || {
+        locks.try_acquire(key(name)).await.is_ok()
+    })
+    .await;
+}
+
+async fn one_holds_a_key_at_a_time_and_fences_grow(backend: impl LockBackend + Clone) {
+    let locks = Locks::new(backend);
+    let first = locks.acquire(key("a")).await.unwrap();
+    assert_eq!(first.key(), &key("a"));
+    assert_eq!(kind(locks.try_acquire(key("a")).await), LockErrorKind::Busy);
+    let impatient = locks.clone().with_wait(ms(100)).unwrap();
+    assert_eq!(kind(impatient.acquire(key("a")).await), LockErrorKind::Busy);
+    let other = locks.try_acquire(key("A")).await.unwrap();
+    first.check().unwrap();
+    let (fence, view) = (first.fence(), first.clone());
+    assert_eq!(first.release().await, ReleaseOutcome::Freed);
+    assert_eq!(view.check().unwrap_err().kind(), LockErrorKind::Released);
+    view.lost().await;
+    let second = locks.try_acquire(key("a")).await.unwrap();
+    assert!(second.fence() > fence);
+    // A view of a lock that was let go lets go of nothing.
+    assert_eq!(view.release().await, ReleaseOutcome::AlreadyReleased);
+    drop(view);
+    second.check().unwrap();
+    other.check().unwrap();
+}
+
+async fn who_waits_gets_the_key_when_it_comes_free(backend: impl LockBackend + Clone) {
+    let locks = Locks::new(backend.clone()).with_wait(ms(60_000)).unwrap();
+    let holder = locks.acquire(key("a")).await.unwrap();
+    let waiter = {
+        let locks = locks.clone();
+        tokio::spawn(async move { locks.acquire(key("a")).await.unwrap().fence() })
+    };
+    tokio::time::sleep(ms(100)).await;
+    let fence = holder.fence();
+    drop(holder);
+    assert!(waiter.await.unwrap() > fence);
+    free_again(&backend, "a").await;
+}
+
+async fn jobs_and_requests_exclude_each_other(backend: impl LockBackend + Clone) {
+    let locks = Locks::new(backend.clone());
+    let job = locks.acquire(key("a")).await.unwrap();
+    let service = fencing(&layer(&backend).with_try());
+    assert_eq!(status(&service, "a").await, StatusCode::CONFLICT);
+    job.release().await;
+    assert_eq!(status(&service, "a").await, StatusCode::OK);
+}
+
+async fn an_acquire_dropped_at_any_await_leaves_nothing(backend: impl LockBackend + Clone) {
+    let locks = Locks::new(backend.clone());
+    for polls in 0..8 {
+        let name = format!("{polls}");
+        poll_times(polls, locks.acquire(key(&name))).await;
+        free_again(&backend, &name).await;
+        // And one that waits.
+        let holder = locks.acquire(key(&name)).await.unwrap();
+        poll_times(polls, locks.acquire(key(&name))).await;
+        drop(holder);
+        free_again(&backend, &name).await;
+    }
+    eventually("nothing is held", async || {
+        backend.held().names().is_empty()
+    })
+    .await;
+}
+
+async fn a_lock_outlasts_its_lease_until_it_is_dropped(backend: impl LockBackend + Clone) {
+    let locks = Locks::new(backend.clone()).with_lease(ms(600)).unwrap();
+    let lock = locks.acquire(key("a")).await.unwrap();
+    for _ in 0..20 {
+        tokio::time::sleep(ms(100)).await;
+        lock.check().unwrap();
+        assert!(lock.remaining() <= ms(600));
+        assert_eq!(kind(locks.try_acquire(key("a")).await), LockErrorKind::Busy);
+    }
+    drop(lock);
+    free_again(&backend, "a").await;
+}
+
+async fn a_lock_dropped_outside_of_any_runtime_is_let_go(backend: impl LockBackend + Clone) {
+    let lock = Locks::new(backend.clone()).acquire(key("a")).await.unwrap();
+    std::thread::spawn(move || drop(lock)).join().unwrap();
+    free_again(&backend, "a").await;
+}
+
+async fn work_runs_under_the_lock_and_lets_go_however_it_ends(backend: impl LockBackend + Clone) {
+    let locks = Locks::new(backend.clone());
+    let inside = locks.clone();
+    let done = locks
+        .with(key("a"), |lock| async move {
+            lock.check().unwrap();
+            let not_ours = lock.clone().into_owned().unwrap_err().kind();
+            assert_eq!(not_ours, LockErrorKind::NotOwned);
+            kind(inside.try_acquire(key("a")).await)
+        })
+        .await;
+    assert_eq!(done.unwrap(), LockErrorKind::Busy);
+    free_again(&backend, "a").await;
+
+    for early in [true, false] {
+        let locks = locks.clone();
+        let task = tokio::spawn(async move {
+            locks
+                .with(key("a"), |_| {
+                    assert!(!early, "before there is a future");
+                    async { panic!("on purpose") }
+                })
+                .await
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        free_again(&backend, "a").await;
+    }
+
+    let holder = locks.acquire(key("a")).await.unwrap();
+    let impatient = locks.with_wait(ms(50)).unwrap();
+    let refused = impatient.with(key("a"), |_| async { unreachable!("not held") });
+    let error = refused.await.unwrap_err();
+    assert_eq!(error.kind(), LockErrorKind::Busy);
+    drop(holder);
+}
+
+async fn work_dropped_at_any_await_lets_go(backend: impl LockBackend + Clone) {
+    for on_lost in [OnLost::Signal, OnLost::Stop] {
+        let locks = Locks::new(backend.clone()).with_on_lost(on_lost);
+        for polls in 0..8 {
+            let work = locks.with(key("a"), |_| std::future::pending::<()>());
+            poll_times(polls, work).await;
+            free_again(&backend, "a").await;
+        }
+    }
+}
+
+async fn work_is_told_or_stopped_when_its_lock_is_lost(backend: impl LockBackend + Clone) {
+    let locks = Locks::new(backend.clone()).with_max_hold(ms(300)).unwrap();
+    let told = locks.with(key("a"), |lock| async move {
+        lock.lost().await;
+        lock.check().unwrap_err().kind()
+    });
+    assert_eq!(told.await.unwrap(), LockErrorKind::Lost);
+    free_again(&backend, "a").await;
+
+    let went_on = Arc::new(AtomicBool::new(false));
+    let flag = went_on.clone();
+    let locks = locks.with_on_lost(OnLost::Stop);
+    let stopped = locks.with(key("a"), |lock| async move {
+        lock.lost().await;
+        tokio::time::sleep(ms(1)).await;
+        flag.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(stopped.await.unwrap_err().kind(), LockErrorKind::Lost);
+    assert!(!went_on.load(Ordering::SeqCst));
+    free_again(&backend, "a").await;
+}
+
+async fn a_shutdown_takes_what_is_owned_away(backend: impl LockBackend + Clone) {
+    let locks = Locks::new(backend.clone());
+    let lock = locks.acquire(key("a")).await.unwrap();
+    let waiter = {
+        let locks = locks.clone();
+        tokio::spawn(async move { kind(locks.acquire(key("a")).await) })
+    };
+    tokio::time::sleep(ms(50)).await;
+    backend.held().release_all().await;
+    assert_eq!(lock.check().unwrap_err().kind(), LockErrorKind::Lost);
+    assert_eq!(waiter.await.unwrap(), LockErrorKind::Closed);
+    assert_eq!(kind(locks.acquire(key("b")).await), LockErrorKind::Closed);
+    assert_eq!(lock.release().await, ReleaseOutcome::AlreadyReleased);
+}
+
+#[tokio::test]
+async fn a_shutdown_leaves_no_owned_key_in_redis() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).unwrap();
+    let locks = Locks::new(handle.locks());
+    let lock = locks.acquire(key("a")).await.unwrap();
+    assert!(!is_free(&server, "x-lock:a"));
+    handle.locks().held().release_all().await;
+    assert!(is_free(&server, "x-lock:a"));
+    drop(lock);
+}
+
+#[tokio::test]
+async fn a_full_line_and_a_backend_that_is_away_are_told_apart() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).unwrap();
+    full(handle.locks(), handle.locks().with_max_waiters(0)).await;
+    let memory = MemoryLocks::new();
+    full(memory.clone(), memory.with_max_waiters(0)).await;
+    let away = RedisHandle::connect(&format!("redis://127.0.0.1:{}", free_port())).unwrap();
+    let locks = Locks::new(away.locks());
+    for result in [
+        locks.acquire(key("a")).await,
+        locks.try_acquire(key("a")).await,
+    ] {
+        assert_eq!(kind(result), LockErrorKind::Unavailable);
+    }
+}
+
+async fn full(backend: impl LockBackend + Clone, bounded: impl LockBackend + Clone) {
+    let _holder = Locks::new(backend).acquire(key("a")).await.unwrap();
+    let refused = Locks::new(bounded).acquire(key("a")).await;
+    assert_eq!(kind(refused), LockErrorKind::QueueFull);
+}
+
+#[test]
+fn a_lock_that_outlives_its_runtime_is_dropped_without_a_panic() {
+    let server = RedisServer::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let lock = runtime.block_on(async {
+        let handle = RedisHandle::connect(&server.url()).unwrap();
+        Locks::new(handle.locks()).acquire(key("a")).await.unwrap()
+    });
+    drop(runtime);
+    drop(lock);
+}
+
+#[test]
+fn absurd_times_are_refused_with_what_is_accepted() {
+    let locks = || Locks::new(MemoryLocks::new());
+    let accepted = locks().with_lease(ms(99)).unwrap_err();
+    assert_eq!(accepted.accepted(), "100 ms to 24 h");
+    assert!(locks().with_max_hold(ms(99)).is_err());
+    for wait in [0, 600_001] {
+        let error = locks().with_wait(ms(wait)).unwrap_err().to_string();
+        assert!(error.contains("`try_acquire` does not wait"), "{error}");
+    }
+}
+
+/// Answers may come in between, so that the next poll gets further.
+pub(super) async fn poll_times<F: Future>(times: usize, future: F) {
+    let mut future = Box::pin(future);
+    for _ in 0..times {
+        let mut context = Context::from_waker(Waker::noop());
+        if future.as_mut().poll(&mut context).is_ready() {
+            return;
+        }
+        tokio::time::sleep(ms(3)).await;
+    }
+}
