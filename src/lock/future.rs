@@ -24,7 +24,7 @@ use crate::lock::options::{MAX_STREAM, OnLost, Options};
 use crate::reason::Reason;
 
 type Admitting = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send>>;
-type Lost = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Lost = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pin_project! {
     /// The future of [`LockService`](crate::lock::LockService).
@@ -185,7 +185,7 @@ where
 }
 
 /// Whether to stop the handler; a lock that it let go itself is not lost.
-fn is_lost(stop: &mut Option<(LockGuard, Lost)>, cx: &mut Context<'_>) -> bool {
+pub(crate) fn is_lost(stop: &mut Option<(LockGuard, Lost)>, cx: &mut Context<'_>) -> bool {
     let Some((guard, lost)) = stop else {
         return false;
     };

@@ -35,30 +35,30 @@
 //! within a round trip. A process that dies leaves its locks to their leases.
 
 mod admission;
-mod backend;
+pub(crate) mod backend;
 mod body;
 #[cfg(feature = "redis")]
 mod cohort;
 #[cfg(feature = "testing")]
 pub mod contract;
-mod erased;
-mod error;
-mod escape;
+pub(crate) mod erased;
+pub(crate) mod error;
+pub(crate) mod escape;
 #[cfg(feature = "axum")]
 mod extract;
-mod future;
-mod guard;
+pub(crate) mod future;
+pub(crate) mod guard;
 mod held;
 mod holding;
 pub mod key;
-mod layer;
-mod lease;
-mod lock_key;
-mod manager;
-mod memory;
-mod options;
+pub(crate) mod layer;
+pub(crate) mod lease;
+pub(crate) mod lock_key;
+pub(crate) mod manager;
+pub(crate) mod memory;
+pub(crate) mod options;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 mod renew;
 mod send_off;
 mod service;

@@ -1,0 +1,169 @@
+//! A job whose lease is lost: it is stopped, and nothing of it is kept.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+use tower_handoff::lock::{LockErrorKind, OnLost};
+use tower_handoff::once::{MemoryOnce, Once, OnceStore, Outcome};
+use tower_handoff::redis::RedisHandle;
+
+use super::rig::{Fleet, comes_free, fleet, hang, job, lost, ms, on_both, run};
+use crate::support::eventually::eventually;
+use crate::support::proxy::Proxy;
+use crate::support::redis_server::RedisServer;
+
+const LOCK: &str = "app:l1:{once:x}";
+const KEPT: &str = "app:o1:{once:x}";
+
+on_both!(a_job_that_lets_go_itself_keeps_nothing);
+
+async fn a_job_that_lets_go_itself_keeps_nothing<S: OnceStore + Clone>(fleet: Fleet<S>) {
+    let work = |lock: tower_handoff::LockGuard| async move {
+        lock.release().await;
+        Ok::<u64, Infallible>(1)
+    };
+    let error = lost(fleet.a.run(&job("x"), work).await);
+    assert_eq!(error.kind(), LockErrorKind::Released);
+    assert_eq!(run(&fleet.b, &job("x"), 2).await.unwrap(), Outcome::Ran(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_suspended_past_its_lease_takes_no_further_step_and_keeps_nothing() {
+    let once = Once::new(MemoryOnce::new());
+    let (resume, stepped) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let (after, told) = (resume.clone(), stepped.clone());
+    let x = job("x");
+    let mut runs = Box::pin(once.run(&x, |_| async move {
+        after.notified().await;
+        told.store(true, Ordering::SeqCst);
+        Ok::<u64, Infallible>(1)
+    }));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(runs.as_mut().poll(&mut context).is_pending());
+    // Nothing is polled while the clock goes on; then everything is ready at once.
+    tokio::time::advance(ms(60_000)).await;
+    resume.notify_one();
+    assert_eq!(run(&once, &x, 2).await.unwrap(), Outcome::Ran(2));
+    lost(runs.await);
+    assert!(!stepped.load(Ordering::SeqCst));
+    assert_eq!(run(&once, &x, 3).await.unwrap(), Outcome::Fresh(2));
+}
+
+/// What Redis itself thinks of the holder, while the holder thinks that it has an hour left.
+#[tokio::test]
+async fn whoever_redis_does_not_know_as_the_holder_keeps_nothing() {
+    let server = RedisServer::start();
+    let fleet = fleet(&server);
+    for commands in [
+        &[&["PEXPIRE", LOCK, "86400000"][..]][..], // the lease is over
+        &[&["SETRANGE", LOCK, "1", "another's token!"]],
+        &[&["DEL", LOCK]],
+        &[&["DEL", LOCK], &["RPUSH", LOCK, "somebody's"]],
+    ] {
+        server.command(&["FLUSHALL"]);
+        let work = |_| async {
+            commands
+                .iter()
+                .for_each(|command| drop(server.command(command)));
+            Ok::<u64, Infallible>(1)
+        };
+        lost(fleet.a.run(&job("x"), work).await);
+        let kept: Vec<u8> = redis::from_redis_value(server.command(&["GET", KEPT])).unwrap();
+        assert!(!kept.starts_with(b"1d"), "{commands:?}");
+    }
+}
+
+#[tokio::test]
+async fn after_redis_lost_its_data_the_one_who_came_later_counts() {
+    let server = RedisServer::start();
+    let fleet = fleet(&server);
+    let first = fleet.a.clone().with_lease(ms(3_000)).unwrap();
+    let first = tokio::spawn(hang(first, job("x")));
+    fleet.a_holds().await;
+    server.command(&["FLUSHALL"]);
+    assert_eq!(run(&fleet.b, &job("x"), 2).await.unwrap(), Outcome::Ran(2));
+    lost(first.await.unwrap());
+    assert_eq!(
+        run(&fleet.a, &job("x"), 3).await.unwrap(),
+        Outcome::Fresh(2)
+    );
+}
+
+#[tokio::test]
+async fn a_job_is_stopped_or_told_when_redis_dies_for_longer_than_its_lease() {
+    for on_lost in [OnLost::Stop, OnLost::Signal] {
+        let server = RedisServer::start();
+        let fleet = fleet(&server);
+        let once = fleet.a.clone().with_lease(ms(1_000)).unwrap();
+        let once = once.with_on_lost(on_lost);
+        let (went_on, told) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+        let (went, hear) = (went_on.clone(), told.clone());
+        let runs = tokio::spawn(async move {
+            let work = |lock: tower_handoff::LockGuard| async move {
+                lock.lost().await;
+                hear.notified().await;
+                went.store(true, Ordering::SeqCst);
+                Ok::<u64, Infallible>(1)
+            };
+            once.run(&job("x"), work).await
+        });
+        fleet.a_holds().await;
+        server.signal("KILL");
+        if on_lost == OnLost::Signal {
+            told.notify_one();
+        }
+        lost(runs.await.unwrap());
+        assert_eq!(went_on.load(Ordering::SeqCst), on_lost == OnLost::Signal);
+    }
+}
+
+#[tokio::test]
+async fn a_result_is_kept_when_redis_comes_back_before_the_lease_ends() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let handle = RedisHandle::connect(&proxy.url()).unwrap();
+    let once = Once::new(handle.once()).with_lease(ms(60_000)).unwrap();
+    let work = |_| async {
+        proxy.black_hole(true);
+        Ok::<u64, Infallible>(1)
+    };
+    let x = job("x");
+    let mut runs = Box::pin(once.run(&x, work));
+    let away = eventually("Redis is away", async || !handle.status().is_up());
+    tokio::select! {
+        early = &mut runs => panic!("{early:?}"),
+        () = away => {}
+    }
+    proxy.black_hole(false);
+    assert_eq!(runs.await.unwrap(), Outcome::Ran(1));
+    let other = RedisHandle::connect(&server.url()).unwrap().once();
+    assert_eq!(
+        run(&Once::new(other), &x, 2).await.unwrap(),
+        Outcome::Fresh(1)
+    );
+}
+
+#[tokio::test]
+async fn a_renewed_lease_outlasts_its_first_time() {
+    let server = RedisServer::start();
+    let fleet = fleet(&server);
+    let once = fleet.a.clone().with_lease(ms(600)).unwrap();
+    let runs = tokio::spawn(async move {
+        let work = |lock: tower_handoff::LockGuard| async move {
+            tokio::time::sleep(ms(2_000)).await;
+            lock.check().map(|()| 1_u64)
+        };
+        once.run(&job("x"), work).await
+    });
+    fleet.a_holds().await;
+    while !runs.is_finished() {
+        let other = run(&fleet.b, &job("x"), 2).await.unwrap();
+        assert_ne!(other, Outcome::Ran(2));
+        tokio::time::sleep(ms(50)).await;
+    }
+    assert_eq!(runs.await.unwrap().unwrap(), Outcome::Ran(1));
+    comes_free(&fleet.b, &job("y")).await;
+}
