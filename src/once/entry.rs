@@ -102,12 +102,15 @@ impl Place {
             };
             match held {
                 Ok(hold) => match self.store.clone().begin(claim, by.clone()).await? {
-                    Begun::Begun => return Ok(Entry::Inside(hold)),
+                    // Lost, where this process was suspended while it asked.
+                    Begun::Begun if hold.holding().check().is_ok() => {
+                        return Ok(Entry::Inside(hold));
+                    }
                     Begun::Done(result) => {
                         self.tell(key);
                         return Ok(Entry::Done(result));
                     }
-                    Begun::Lost => {}
+                    Begun::Begun | Begun::Lost => {}
                 },
                 Err(NotHeld::Busy(_) | NotHeld::QueueFull) => busy = true,
                 Err(NotHeld::Unavailable(error)) => return Err(error.into()),

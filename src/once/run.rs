@@ -55,7 +55,7 @@ pub enum OnAway {
     /// [`Outcome::Skipped`], by nobody known.
     Skip,
     /// It runs, once in this process: what the others do nobody knows. How long it counts is kept
-    /// in memory meanwhile.
+    /// in memory meanwhile, and a drain does not stop it.
     RunLocally,
 }
 

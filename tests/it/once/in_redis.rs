@@ -49,6 +49,7 @@ async fn a_run_costs_a_read_and_four_scripts_and_what_is_done_costs_a_read() {
     assert_eq!(asked(&server), [1, 0, 0]);
 
     let runs = tokio::spawn(hang(fleet.a.clone(), job("y")));
+    fleet.a_holds().await;
     let b = &fleet.b;
     let by = Some("a".to_owned());
     eventually("it has begun", async || {

@@ -126,13 +126,17 @@ async fn a_result_is_kept_when_redis_comes_back_before_the_lease_ends() {
     let proxy = Proxy::start(server.port()).await;
     let handle = RedisHandle::connect(&proxy.url()).unwrap();
     let once = Once::new(handle.once()).with_lease(ms(60_000)).unwrap();
+    let begun = AtomicBool::new(false);
     let work = |_| async {
         proxy.black_hole(true);
+        begun.store(true, Ordering::SeqCst);
         Ok::<u64, Infallible>(1)
     };
     let x = job("x");
     let mut runs = Box::pin(once.run(&x, work));
-    let away = eventually("Redis is away", async || !handle.status().is_up());
+    let away = eventually("Redis is away", async || {
+        begun.load(Ordering::SeqCst) && !handle.status().is_up()
+    });
     tokio::select! {
         early = &mut runs => panic!("{early:?}"),
         () = away => {}
