@@ -1,6 +1,6 @@
 //! What is to be run once.
 //!
-//! Floor 1.
+//! Floor 2.
 
 use std::time::Duration;
 

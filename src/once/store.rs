@@ -1,6 +1,6 @@
 //! The port: what keeps the results of jobs, beside the locks that they run under.
 //!
-//! Floor 2.
+//! Floor 3.
 
 use std::future::Future;
 use std::time::Duration;

@@ -102,7 +102,7 @@ fn what_is_wrong_is_named() {
 }
 
 /// A result that says when it is gone.
-struct Live(Arc<()>);
+struct Live(#[expect(dead_code, reason = "counted")] Arc<()>);
 
 impl AsRef<[u8]> for Live {
     fn as_ref(&self) -> &[u8] {
