@@ -20,7 +20,7 @@ use crate::once::store::{Begun, Found, OnceStore};
 
 /// How long one who finds a job busy gives whoever has it to say who it is, or to be over: each
 /// is the pause before another look, in milliseconds.
-const LOOKS: [u64; 8] = [0, 0, 1, 2, 4, 8, 16, 32];
+const LOOKS: [u64; 11] = [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /// Where jobs are kept, and their locks.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use tower_handoff::lock::LockBackend;
 use tower_handoff::once::{Job, OnceStore};
 
-use super::rig::{Fleet, comes_free, hang, job, ms, on_both, run};
+use super::rig::{Fleet, comes_free, hang, job, ms, occupy, on_both, run};
 use crate::support::eventually::eventually;
 
 on_both!(
@@ -28,8 +28,7 @@ async fn a_wait_dropped_at_any_await_leaves_nothing<S: OnceStore + Clone>(fleet:
     let waiting = fleet.b.clone().with_wait(ms(60_000)).unwrap();
     for polls in 0..12 {
         let job = job(&format!("{polls}"));
-        let runs = tokio::spawn(hang(fleet.a.clone(), job.clone()));
-        fleet.a_holds().await;
+        let runs = occupy(&fleet.a, &job).await;
         drop_after(polls, hang(waiting.clone(), job.clone())).await;
         runs.abort();
         comes_free(&fleet.a, &job).await;

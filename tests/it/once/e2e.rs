@@ -36,6 +36,15 @@ fn post(testbed: &Testbed, path: &str) -> tokio::task::JoinHandle<std::io::Resul
     })
 }
 
+/// Waits until `a` has begun with job `x`.
+async fn begun(fleet: &[Testbed]) {
+    held(&fleet[0]).await;
+    let by = json!({ "ran": false, "by": "a" });
+    assert_eq!(asked(&fleet[1], "/once/x").await, by);
+    // What Redis has noted, `a` has yet to read.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+}
+
 async fn asked(testbed: &Testbed, path: &str) -> Value {
     let answer = testbed.client().post(path).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -84,11 +93,7 @@ async fn a_killed_runner_frees_the_job_after_its_lease() {
     let redis = RedisServer::start();
     let fleet = start(&redis, "1000").await;
     let killed = post(&fleet[0], "/once/x?fresh_ms=60000&hold_ms=60000");
-    held(&fleet[0]).await;
-    assert_eq!(
-        asked(&fleet[1], "/once/x").await,
-        json!({ "ran": false, "by": "a" })
-    );
+    begun(&fleet).await;
     fleet[0].signal("KILL");
     assert!(killed.await.unwrap().is_err());
     runs(&fleet[1], "b", "/once/x").await;
@@ -100,7 +105,7 @@ async fn a_runner_stopped_past_its_lease_is_told_and_keeps_nothing() {
     let fleet = start(&redis, "1000").await;
     let path = "/once/x?fresh_ms=60000";
     let late = post(&fleet[0], "/once/x?fresh_ms=60000&hold_ms=1500");
-    held(&fleet[0]).await;
+    begun(&fleet).await;
     fleet[0].signal("STOP");
     runs(&fleet[1], "b", path).await;
     // By now its job would be over as well.
@@ -144,7 +149,7 @@ async fn without_redis_a_job_is_refused_and_a_running_one_loses_its_lease() {
     let redis = RedisServer::start();
     let fleet = start(&redis, "1000").await;
     let running = post(&fleet[0], "/once/x?hold_ms=60000");
-    held(&fleet[0]).await;
+    begun(&fleet).await;
     redis.signal("STOP");
     let lost = running.await.unwrap().unwrap();
     assert_eq!(lost.status, 500, "{lost:?}");

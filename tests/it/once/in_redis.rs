@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tower_handoff::once::{Job, OnceError, Outcome};
 
-use super::rig::{fleet, fresh_for, hang, job, lost, ms, run};
+use super::rig::{fleet, fresh_for, job, lost, ms, occupy, run};
 use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 
@@ -48,16 +48,13 @@ async fn a_run_costs_a_read_and_four_scripts_and_what_is_done_costs_a_read() {
     );
     assert_eq!(asked(&server), [1, 0, 0]);
 
-    let runs = tokio::spawn(hang(fleet.a.clone(), job("y")));
-    fleet.a_holds().await;
-    let b = &fleet.b;
+    let runs = occupy(&fleet.a, &job("y")).await;
     let by = Some("a".to_owned());
-    eventually("it has begun", async || {
-        run(b, &job("y"), 2).await.unwrap() == Outcome::Skipped { by: by.clone() }
-    })
-    .await;
     server.command(&["CONFIG", "RESETSTAT"]);
-    assert_eq!(run(b, &job("y"), 2).await.unwrap(), Outcome::Skipped { by });
+    assert_eq!(
+        run(&fleet.b, &job("y"), 2).await.unwrap(),
+        Outcome::Skipped { by }
+    );
     assert_eq!(asked(&server), [2, 1, 0]);
     runs.abort();
 }

@@ -5,12 +5,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Notify;
-use tower_handoff::lock::{LockErrorKind, OnLost};
-use tower_handoff::once::{MemoryOnce, Once, OnceStore, Outcome};
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockErrorKind, OnLost};
+use tower_handoff::once::{Begun, Found, MemoryOnce, Once, OnceStore, Outcome};
 use tower_handoff::redis::RedisHandle;
 
-use super::rig::{Fleet, comes_free, fleet, hang, job, lost, ms, on_both, run};
+use super::rig::{Fleet, comes_free, fleet, job, lost, ms, occupy, on_both, run};
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::redis_server::RedisServer;
@@ -18,7 +19,10 @@ use crate::support::redis_server::RedisServer;
 const LOCK: &str = "app:l1:{once:x}";
 const KEPT: &str = "app:o1:{once:x}";
 
-on_both!(a_job_that_lets_go_itself_keeps_nothing);
+on_both!(
+    a_job_that_lets_go_itself_keeps_nothing,
+    a_late_holder_changes_nothing_in_the_store,
+);
 
 async fn a_job_that_lets_go_itself_keeps_nothing<S: OnceStore + Clone>(fleet: Fleet<S>) {
     let work = |lock: tower_handoff::LockGuard| async move {
@@ -28,6 +32,32 @@ async fn a_job_that_lets_go_itself_keeps_nothing<S: OnceStore + Clone>(fleet: Fl
     let error = lost(fleet.a.run(&job("x"), work).await);
     assert_eq!(error.kind(), LockErrorKind::Released);
     assert_eq!(run(&fleet.b, &job("x"), 2).await.unwrap(), Outcome::Ran(2));
+}
+
+async fn a_late_holder_changes_nothing_in_the_store<S: OnceStore + Clone>(fleet: Fleet<S>) {
+    let [a, b] = &fleet.stores;
+    let key = job("x").key();
+    let claim = |lease| Claim::new(key.clone(), LeaseTime::new(ms(lease)).unwrap());
+    let (late, next) = (claim(100), claim(3_600_000));
+    let result = || Bytes::from_static(b"result");
+    for (store, claim) in [(a, &late), (b, &next)] {
+        let acquired = store.locks().acquire(claim, Some(ms(20_000))).await;
+        assert!(matches!(acquired, Ok(Acquired::Granted(_))), "{acquired:?}");
+    }
+    assert_eq!(a.begin(&late, "a").await.unwrap(), Begun::Lost);
+    assert!(!a.finish(&late, result(), ms(60_000)).await.unwrap());
+    assert_eq!(b.look(&key).await.unwrap(), Found::Nothing);
+    for _ in 0..2 {
+        assert_eq!(b.begin(&next, "b").await.unwrap(), Begun::Begun);
+        assert_eq!(a.look(&key).await.unwrap(), Found::Running("b".to_owned()));
+    }
+    assert!(!a.finish(&late, result(), ms(0)).await.unwrap());
+    for _ in 0..2 {
+        assert!(b.finish(&next, result(), ms(60_000)).await.unwrap());
+        assert_eq!(a.look(&key).await.unwrap(), Found::Done(result()));
+        assert_eq!(b.begin(&next, "b").await.unwrap(), Begun::Done(result()));
+    }
+    b.locks().release(&next).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,8 +111,7 @@ async fn after_redis_lost_its_data_the_one_who_came_later_counts() {
     let server = RedisServer::start();
     let fleet = fleet(&server);
     let first = fleet.a.clone().with_lease(ms(3_000)).unwrap();
-    let first = tokio::spawn(hang(first, job("x")));
-    fleet.a_holds().await;
+    let first = occupy(&first, &job("x")).await;
     server.command(&["FLUSHALL"]);
     assert_eq!(run(&fleet.b, &job("x"), 2).await.unwrap(), Outcome::Ran(2));
     lost(first.await.unwrap());
@@ -101,8 +130,10 @@ async fn a_job_is_stopped_or_told_when_redis_dies_for_longer_than_its_lease() {
         let once = once.with_on_lost(on_lost);
         let (went_on, told) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
         let (went, hear) = (went_on.clone(), told.clone());
+        let (begin, begun) = oneshot::channel();
         let runs = tokio::spawn(async move {
             let work = |lock: tower_handoff::LockGuard| async move {
+                begin.send(()).unwrap();
                 lock.lost().await;
                 hear.notified().await;
                 went.store(true, Ordering::SeqCst);
@@ -110,7 +141,7 @@ async fn a_job_is_stopped_or_told_when_redis_dies_for_longer_than_its_lease() {
             };
             once.run(&job("x"), work).await
         });
-        fleet.a_holds().await;
+        begun.await.expect("it begins");
         server.signal("KILL");
         if on_lost == OnLost::Signal {
             told.notify_one();
@@ -154,10 +185,10 @@ async fn a_result_is_kept_when_redis_comes_back_before_the_lease_ends() {
 async fn a_renewed_lease_outlasts_its_first_time() {
     let server = RedisServer::start();
     let fleet = fleet(&server);
-    let once = fleet.a.clone().with_lease(ms(600)).unwrap();
+    let once = fleet.a.clone().with_lease(ms(1_500)).unwrap();
     let runs = tokio::spawn(async move {
         let work = |lock: tower_handoff::LockGuard| async move {
-            tokio::time::sleep(ms(2_000)).await;
+            tokio::time::sleep(ms(4_000)).await;
             lock.check().map(|()| 1_u64)
         };
         once.run(&job("x"), work).await

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tower_handoff::lock::{LockBackend, LockError};
 use tower_handoff::once::{Job, Once, OnceError, OnceStore, Outcome};
 use tower_handoff::redis::RedisHandle;
@@ -85,6 +87,21 @@ pub(super) async fn run(once: &Once, job: &Job, value: u64) -> Ran<u64> {
 /// Runs a job that never ends.
 pub(super) async fn hang(once: Once, job: Job) -> Ran<u64> {
     once.run(&job, |_| pending()).await
+}
+
+/// Starts a job that never ends, and waits until it has begun.
+pub(super) async fn occupy(once: &Once, job: &Job) -> JoinHandle<Ran<u64>> {
+    let (begin, begun) = oneshot::channel();
+    let (once, job) = (once.clone(), job.clone());
+    let runs = tokio::spawn(async move {
+        let work = |_| {
+            begin.send(()).unwrap();
+            pending()
+        };
+        once.run(&job, work).await
+    });
+    begun.await.expect("it begins");
+    runs
 }
 
 /// Runs a job until somebody gets to run it.

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tower_handoff::lock::{HeldLocks, LockBackend};
 use tower_handoff::once::{Job, Once, OnceError, OnceStore, Outcome};
 
-use super::rig::{Count, Fleet, comes_free, fresh_for, hang, job, lost, ms, on_both, run};
+use super::rig::{Count, Fleet, comes_free, fresh_for, job, lost, ms, occupy, on_both, run};
 use crate::support::eventually::eventually;
 
 on_both!(
@@ -170,8 +170,7 @@ async fn jobs_do_not_meet<S: OnceStore + Clone>(fleet: Fleet<S>) {
 }
 
 async fn a_wait_ends<S: OnceStore + Clone>(fleet: Fleet<S>) {
-    let runs = tokio::spawn(hang(fleet.a.clone(), job("x")));
-    fleet.a_holds().await;
+    let runs = occupy(&fleet.a, &job("x")).await;
     let waiting = fleet.b.clone().with_wait(ms(200)).unwrap();
     let by = Some("a".to_owned());
     assert_eq!(
@@ -205,8 +204,7 @@ async fn a_job_that_fails_or_panics_is_free_at_once<S: OnceStore + Clone>(fleet:
 }
 
 async fn a_drain_stops_what_runs_and_lets_nothing_begin<S: OnceStore + Clone>(fleet: Fleet<S>) {
-    let runs = tokio::spawn(hang(fleet.a.clone(), job("x")));
-    fleet.a_holds().await;
+    let runs = occupy(&fleet.a, &job("x")).await;
     let held: HeldLocks = fleet.stores[0].locks().held();
     held.release_all().await;
     lost(runs.await.unwrap());
