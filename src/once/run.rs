@@ -29,9 +29,10 @@ use crate::session::codec::{Decode, Encode, Json, Raw};
 
 /// Runs jobs in at most one instance at a time; cheap to clone. See the [module](crate::once).
 ///
-/// **Cost**, with Redis: what is done, one command. A run: one read, three scripts, and one more
-/// for each third of a lease that it lasts. To find another one at work: two reads and a script, a
-/// few more where that one has only just begun. Waiting costs nothing but the place in line.
+/// **Cost**, with Redis: to find it done, one read. To run it: one read and four scripts, the last
+/// of which nobody waits for, and one more for each third of a lease that it lasts. To find
+/// another one at work: two reads and a script, more of them where that one has not yet said who
+/// it is. To wait for another one: the place in line, and one more read.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Once {
