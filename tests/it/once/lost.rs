@@ -4,10 +4,13 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockErrorKind, OnLost};
+use tower_handoff::lock::{
+    Acquired, Claim, LeaseTime, LockBackend, LockError, LockErrorKind, LockKey, MemoryLocks, OnLost,
+};
 use tower_handoff::once::{Begun, Found, MemoryOnce, Once, OnceStore, Outcome};
 use tower_handoff::redis::RedisHandle;
 
@@ -80,6 +83,47 @@ async fn a_process_suspended_past_its_lease_takes_no_further_step_and_keeps_noth
     lost(runs.await);
     assert!(!stepped.load(Ordering::SeqCst));
     assert_eq!(run(&once, &x, 3).await.unwrap(), Outcome::Fresh(2));
+}
+
+/// A store whose first note of a beginning takes longer than any lease.
+#[derive(Clone, Default)]
+struct SlowOnce(MemoryOnce, Arc<AtomicBool>);
+
+impl OnceStore for SlowOnce {
+    type Locks = MemoryLocks;
+
+    fn locks(&self) -> MemoryLocks {
+        self.0.locks()
+    }
+
+    async fn look(&self, key: &LockKey) -> Result<Found, LockError> {
+        self.0.look(key).await
+    }
+
+    async fn begin(&self, claim: &Claim, by: &str) -> Result<Begun, LockError> {
+        let begun = self.0.begin(claim, by).await;
+        if !self.1.swap(true, Ordering::SeqCst) {
+            tokio::time::advance(ms(60_000)).await;
+        }
+        begun
+    }
+
+    async fn finish(
+        &self,
+        claim: &Claim,
+        result: Bytes,
+        fresh: Duration,
+    ) -> Result<bool, LockError> {
+        self.0.finish(claim, result, fresh).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_begins_under_a_lease_that_is_over() {
+    let once = Once::new(SlowOnce::default()).with_on_lost(OnLost::Signal);
+    let work = |lock: tower_handoff::LockGuard| async move { lock.check().map(|()| 1_u64) };
+    let ran = once.run(&job("x"), work).await.unwrap();
+    assert_eq!(ran, Outcome::Ran(1), "it was claimed anew");
 }
 
 /// What Redis itself thinks of the holder, while the holder thinks that it has an hour left.
