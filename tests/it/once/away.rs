@@ -1,6 +1,6 @@
 //! The store is away before the job has begun: what the policy says, and nothing else.
 
-use tower_handoff::once::{OnAway, Once, OnceError, Outcome};
+use tower_handoff::once::{OnAway, Once, OnceError, OnceStore, Outcome};
 use tower_handoff::redis::RedisHandle;
 
 use super::rig::{Count, job, run};
@@ -47,6 +47,16 @@ async fn it_can_run_once_in_this_process() {
     assert!(matches!(outcomes[0], Ok(Outcome::Ran(0))), "{outcomes:?}");
     assert_eq!(count.get(), 1);
     assert_eq!(run(&once.clone(), &x, 7).await.unwrap(), Outcome::Fresh(0));
+}
+
+#[tokio::test]
+async fn a_drain_lets_nothing_begin_in_this_process_either() {
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    let store = RedisHandle::connect(&url).unwrap().once();
+    store.locks().held().close();
+    let once = Once::new(store).with_on_away(OnAway::RunLocally);
+    let refused = run(&once, &job("x"), 1).await;
+    assert!(matches!(refused, Err(OnceError::Draining)), "{refused:?}");
 }
 
 #[tokio::test]
