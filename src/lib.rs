@@ -6,6 +6,7 @@
 //!
 //! - [`session`]: sessions in Redis, so the next request may land on any instance;
 //! - [`lock`]: one request at a time through the whole fleet, free again at once;
+//! - [`once`]: a job that one instance runs, and the others skip or read the result of;
 //! - [`drain_gate`] and [`health`]: new work is turned away at the right moment, not earlier;
 //! - [`in_flight`] and [`lifecycle`]: the exit waits for the last request, or for the platform's
 //!   patience to end, and then says exactly what was cut off;
@@ -63,6 +64,7 @@
 mod answer;
 mod config;
 mod error;
+mod instance;
 mod random;
 mod reason;
 
@@ -71,6 +73,7 @@ pub mod health;
 pub mod in_flight;
 pub mod lifecycle;
 pub mod lock;
+pub mod once;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod session;
@@ -83,6 +86,7 @@ pub use health::{HealthCheck, ProbeService};
 pub use in_flight::{InFlight, InFlightLayer};
 pub use lifecycle::{Lifecycle, Managed, Phase, PhaseControl, PhaseWatch, Platform};
 pub use lock::{LockGuard, LockLayer, Locks, MemoryLocks, key};
+pub use once::{MemoryOnce, Once};
 pub use reason::Reason;
 #[cfg(feature = "redis")]
 pub use redis::RedisHandle;

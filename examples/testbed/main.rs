@@ -6,6 +6,7 @@
 mod config;
 mod locks;
 mod logins;
+mod once;
 mod serve;
 mod sessions;
 mod slow;
@@ -25,9 +26,9 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_handoff::lifecycle::Report;
-use tower_handoff::lock::LockBackend;
+use tower_handoff::once::OnceStore;
 use tower_handoff::session::SessionStore;
-use tower_handoff::{ConfigError, Lifecycle, MemoryLocks, MemorySessions, SessionLayer};
+use tower_handoff::{ConfigError, Lifecycle, MemoryOnce, MemorySessions, SessionLayer};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Level;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
@@ -98,18 +99,13 @@ async fn run() -> Result<ExitCode, Stop> {
     let lifecycle = config.lifecycle(redis.clone())?;
     let (app, held) = match &redis {
         Some(redis) => {
-            let locks = redis.locks();
-            (
-                app(redis.sessions(), &locks, &config, &lifecycle)?,
-                locks.held(),
-            )
+            let app = app(redis.sessions(), &redis.once(), &config, &lifecycle)?;
+            (app, redis.locks().held())
         }
         None => {
-            let locks = MemoryLocks::new();
-            (
-                app(MemorySessions::new(), &locks, &config, &lifecycle)?,
-                locks.held(),
-            )
+            let once = MemoryOnce::new();
+            let app = app(MemorySessions::new(), &once, &config, &lifecycle)?;
+            (app, once.locks().held())
         }
     };
     let status = status::Status {
@@ -138,7 +134,7 @@ async fn run() -> Result<ExitCode, Stop> {
 
 fn app(
     sessions: impl SessionStore,
-    locks: &(impl LockBackend + Clone),
+    once: &(impl OnceStore<Locks: Clone> + Clone),
     config: &Config,
     lifecycle: &Lifecycle,
 ) -> Result<Router, Stop> {
@@ -154,12 +150,15 @@ fn app(
             Some(response)
         });
     let instance = lifecycle.instance_id().to_owned();
-    let locks = locks::routes(locks, config, instance).map_err(wrong("LEASE_MS"))?;
+    let locks =
+        locks::routes(&once.locks(), config, instance.clone()).map_err(wrong("LEASE_MS"))?;
+    let once = once::routes(once.clone(), config, instance).map_err(wrong("LEASE_MS"))?;
     Ok(Router::new()
         .merge(sessions::routes())
         .merge(logins::routes())
         .merge(slow::routes(lifecycle.handle()))
         .merge(locks)
+        .merge(once)
         .layer(
             ServiceBuilder::new()
                 .layer(lifecycle.layer())

@@ -8,8 +8,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::BoxError;
 use crate::config::ConfigError;
 use crate::health::monitor::Monitor;
+use crate::instance::{checked_id, random_id};
 use crate::lifecycle::budget::Budget;
 use crate::lifecycle::check::HealthCheck;
 use crate::lifecycle::handle::LifecycleHandle;
@@ -18,7 +20,6 @@ use crate::lifecycle::managed::Managed;
 use crate::lifecycle::platform::Platform;
 use crate::lifecycle::run::{Lifecycle, Parts};
 use crate::lifecycle::start::StartGate;
-use crate::{BoxError, random};
 
 /// Made by [`Lifecycle::builder`].
 #[must_use = "nothing is built before `build`"]
@@ -200,7 +201,7 @@ impl LifecycleBuilder {
         distinct("check", checks.iter().map(|check| check.name()))?;
         distinct("start-up gate", gates.iter().map(|gate| &*gate.name))?;
 
-        let instance = instance_id(instance)?;
+        let instance = instance.map_or_else(|| Ok(random_id()), checked_id)?;
         Ok(Lifecycle {
             handle: LifecycleHandle::new(instance),
             monitor: Monitor::new(checks),
@@ -215,18 +216,6 @@ impl LifecycleBuilder {
             },
         })
     }
-}
-
-fn instance_id(given: Option<String>) -> Result<Box<str>, ConfigError> {
-    let Some(id) = given else {
-        let bytes = random::bytes::<6>();
-        return Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
-    };
-    if (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(id.into());
-    }
-    let accepted = "1 to 64 visible ASCII characters";
-    Err(ConfigError::new("instance_id", id, accepted))
 }
 
 fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {

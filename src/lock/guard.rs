@@ -12,7 +12,7 @@ use crate::lock::error::{LockError, LockErrorKind};
 use crate::lock::held::HeldLocks;
 use crate::lock::hold::{Hold, release};
 use crate::lock::holding::{Holding, ReleaseOutcome};
-use crate::lock::lease::Fence;
+use crate::lock::lease::{Claim, Fence};
 use crate::lock::lock_key::LockKey;
 use crate::lock::loss::LossWatch;
 
@@ -60,7 +60,7 @@ impl LockGuard {
     /// What is locked; of several keys the first in their order.
     #[must_use]
     pub fn key(&self) -> &LockKey {
-        &self.0.all[0].claim().key
+        &self.claim().key
     }
 
     /// The number that grows with every grant of the key: send it along with every write. Of
@@ -166,6 +166,11 @@ impl LockGuard {
             guard = shared.outer.as_ref();
         }
         None
+    }
+
+    /// What holds the key; of several keys, the first.
+    pub(crate) fn claim(&self) -> &Claim {
+        self.0.all[0].claim()
     }
 
     /// Whoever asks it before and after each step stops when the lock is lost.

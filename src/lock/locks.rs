@@ -2,14 +2,12 @@
 //!
 //! Floor 5.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Poll, ready};
+use std::future::Future;
 use std::time::Duration;
 
 use crate::config::ConfigError;
 use crate::lock::backend::LockBackend;
-use crate::lock::error::{LockError, LockErrorKind};
+use crate::lock::error::LockError;
 use crate::lock::guard::LockGuard;
 use crate::lock::lock_keys::LockKeys;
 use crate::lock::manager::Manager;
@@ -106,10 +104,10 @@ impl Locks {
     /// Locks a key, or several, and waits in line for it while somebody else holds it.
     ///
     /// # Errors
-    /// [`Busy`](LockErrorKind::Busy) when the wait is over, [`QueueFull`](LockErrorKind::QueueFull),
-    /// [`Unavailable`](LockErrorKind::Unavailable) while the backend is away, and where one of
+    /// [`Busy`](crate::lock::LockErrorKind::Busy) when the wait is over, [`QueueFull`](crate::lock::LockErrorKind::QueueFull),
+    /// [`Unavailable`](crate::lock::LockErrorKind::Unavailable) while the backend is away, and where one of
     /// several keys was lost while another one was waited for;
-    /// [`Closed`](LockErrorKind::Closed) in a shutdown.
+    /// [`Closed`](crate::lock::LockErrorKind::Closed) in a shutdown.
     ///
     /// # Cancel safety
     /// A future that is dropped has taken nothing: what it claimed is withdrawn, its place in line
@@ -145,7 +143,7 @@ impl Locks {
     /// anybody else can hold the lock.
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire); [`Lost`](LockErrorKind::Lost) where the work was stopped, so
+    /// As [`acquire`](Self::acquire); [`Lost`](crate::lock::LockErrorKind::Lost) where the work was stopped, so
     /// that its outcome is unknown.
     ///
     /// # Cancel safety
@@ -161,23 +159,11 @@ impl Locks {
     {
         // Dropped after the work, whatever ends it.
         let lock = self.acquire(keys).await?;
-        let mut work = pin!(work(LockGuard::clone(&lock)));
+        let work = work(LockGuard::clone(&lock));
         if self.on_lost == OnLost::Signal {
             return Ok(work.await);
         }
-        let mut watch = lock.watch();
-        poll_fn(|cx| {
-            // First the lock: a process that was suspended past its lease must not take another
-            // step when it runs again.
-            if watch.is_lost(cx) {
-                return Poll::Ready(Err(LockError::of(LockErrorKind::Lost)));
-            }
-            let done = ready!(work.as_mut().poll(cx));
-            Poll::Ready(match watch.is_lost(cx) {
-                true => Err(LockError::of(LockErrorKind::Lost)),
-                false => Ok(done),
-            })
-        })
-        .await
+        let done = lock.watch().run(work).await;
+        done.ok_or_else(LockError::lost)
     }
 }

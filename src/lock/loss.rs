@@ -2,10 +2,10 @@
 //!
 //! Floor 3.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll, ready};
 
 use crate::lock::error::LockErrorKind;
 use crate::lock::holding::Holding;
@@ -20,6 +20,21 @@ impl LossWatch {
         let ended =
             |holding: Arc<Holding>| -> Ended { Box::pin(async move { holding.ended().await }) };
         Self(all.iter().map(|h| (h.clone(), ended(h.clone()))).collect())
+    }
+
+    /// The output of `work`; `None` where a lock was lost, and the work was stopped or came too late.
+    pub(crate) async fn run<W: Future>(mut self, work: W) -> Option<W::Output> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            // First the lock: a process that was suspended past its lease must not take another
+            // step when it runs again.
+            if self.is_lost(cx) {
+                return Poll::Ready(None);
+            }
+            let done = ready!(work.as_mut().poll(cx));
+            Poll::Ready((!self.is_lost(cx)).then_some(done))
+        })
+        .await
     }
 
     /// Whether a lock was lost; one that the work let go itself is not. If none was, the task is

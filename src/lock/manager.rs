@@ -61,6 +61,11 @@ impl Manager {
         }
     }
 
+    /// Whether a shutdown has begun, so that nothing more is taken.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.held.is_closed()
+    }
+
     /// When to come back to a key whose holder's lease lasts for `left`.
     pub(crate) fn come_back(&self, left: Duration) -> Duration {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);

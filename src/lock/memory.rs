@@ -86,6 +86,12 @@ impl MemoryLocks {
         self.held.clone()
     }
 
+    pub(crate) fn is_held_by(&self, key: &LockKey, owner: &Owner) -> bool {
+        let slots = self.slots();
+        let holder = slots.by_key.get(key).and_then(|slot| slot.holder);
+        holder.is_some_and(|holder| holder.owner == *owner && Instant::now() < holder.until)
+    }
+
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }

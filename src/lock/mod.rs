@@ -38,44 +38,44 @@
 //! within a round trip. A process that dies leaves its locks to their leases.
 
 mod admission;
-mod backend;
+pub(crate) mod backend;
 mod body;
 #[cfg(feature = "redis")]
 mod cohort;
 #[cfg(feature = "testing")]
 pub mod contract;
-mod erased;
-mod error;
-mod escape;
+pub(crate) mod erased;
+pub(crate) mod error;
+pub(crate) mod escape;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
-mod guard;
+pub(crate) mod guard;
 mod held;
 mod hold;
 mod hold_time;
 mod holding;
 pub mod key;
 mod layer;
-mod lease;
-mod lock_key;
-mod lock_keys;
+pub(crate) mod lease;
+pub(crate) mod lock_key;
+pub(crate) mod lock_keys;
 mod locks;
-mod loss;
-mod manager;
-mod memory;
-mod on_lost;
+pub(crate) mod loss;
+pub(crate) mod manager;
+pub(crate) mod memory;
+pub(crate) mod on_lost;
 mod options;
-mod owned;
+pub(crate) mod owned;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 mod renew;
 mod send_off;
 mod service;
 mod template;
 #[cfg(feature = "redis")]
 mod tenure;
-mod terms;
+pub(crate) mod terms;
 mod unguarded;
 
 pub use backend::{Acquired, LockBackend, Released, Renewed};

@@ -49,7 +49,7 @@
 mod candidates;
 mod carry;
 mod change;
-mod codec;
+pub(crate) mod codec;
 mod commit;
 #[cfg(feature = "testing")]
 pub mod contract;

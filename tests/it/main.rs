@@ -9,5 +9,6 @@ mod fleet;
 mod floors;
 mod lifecycle;
 mod lock;
+mod once;
 mod redis;
 mod session;

@@ -134,7 +134,7 @@ impl RedisLocks {
 }
 
 /// What names the owner in Redis: format `1`.
-fn token(owner: Owner) -> [u8; 17] {
+pub(super) fn token(owner: Owner) -> [u8; 17] {
     let mut token = [b'1'; 17];
     token[1..].copy_from_slice(owner.as_bytes());
     token

@@ -1,7 +1,8 @@
 //! Locks in Redis.
 
-mod adapter;
+pub(crate) mod adapter;
 mod ask;
+mod beside;
 mod cohorts;
 mod drive;
 #[cfg(feature = "testing")]

@@ -6,6 +6,18 @@ use crate::lock::escape::push_escaped;
 use crate::lock::lock_key::LockKey;
 use crate::redis::keyspace::Keyspace;
 
+/// What a lock's key is for, and its format.
+pub(super) const LOCK: &str = "l1";
+
+/// What the keys of one lock have in common, and are hashed by.
+pub(super) fn tag(key: &LockKey) -> String {
+    let mut tag = String::with_capacity(key.as_str().len() + 8);
+    push_escaped(&mut tag, key.as_str().as_bytes(), |byte| {
+        byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}')
+    });
+    tag
+}
+
 /// `{prefix}:l1:{name}` is the lock and, when it is free, its fence's floor; with `:q` its line.
 /// Both are in one slot: the name is the hash tag, and no brace of the key's gets into it.
 pub(super) struct Names {
@@ -15,11 +27,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(keyspace: &Keyspace, key: &LockKey) -> Self {
-        let mut tag = String::with_capacity(key.as_str().len() + 8);
-        push_escaped(&mut tag, key.as_str().as_bytes(), |byte| {
-            byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}')
-        });
-        let lock = keyspace.key("l1", &tag, "");
+        let lock = keyspace.key(LOCK, &tag(key), "");
         let line = [&*lock, b":q"].concat();
         Self { lock, line }
     }

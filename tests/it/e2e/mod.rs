@@ -4,7 +4,7 @@ mod bad_input;
 mod formats;
 mod increments;
 mod lifecycle;
-mod locks;
+pub(crate) mod locks;
 mod logins;
 mod probes;
 mod redis_away;

@@ -1,0 +1,193 @@
+//! The way to the one who may run a job, and what it leaves behind.
+//!
+//! Floor 6.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, sleep};
+
+use crate::lock::error::LockError;
+use crate::lock::guard::LockGuard;
+use crate::lock::lease::{LeaseTime, end_of};
+use crate::lock::lock_key::LockKey;
+use crate::lock::lock_keys::LockKeys;
+use crate::lock::manager::{Manager, NotHeld};
+use crate::lock::owned::OwnedLock;
+use crate::lock::terms::Terms;
+use crate::once::erased::ErasedStore;
+use crate::once::store::{Begun, Found, OnceStore};
+
+/// How long one who finds a job busy gives whoever has it to say who it is, or to be over: each
+/// is the pause before another look, in milliseconds.
+const LOOKS: [u64; 11] = [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/// Where jobs are kept, and their locks.
+#[derive(Clone)]
+pub(super) struct Place {
+    store: Arc<dyn ErasedStore>,
+    manager: Manager,
+    /// Which jobs this process has just learnt to be done.
+    done: broadcast::Sender<LockKey>,
+}
+
+/// How one who wants a job run goes on.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// It is the one who runs it.
+    Inside(OwnedLock),
+    /// It is done: the result.
+    Done(Bytes),
+    /// Another one runs it.
+    Elsewhere(Option<String>),
+}
+
+/// Why it does not.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Unavailable(LockError),
+    Draining,
+}
+
+impl From<LockError> for Refused {
+    fn from(error: LockError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl Place {
+    pub(super) fn new(store: impl OnceStore) -> Self {
+        Self {
+            manager: Manager::new(store.locks()),
+            store: Arc::new(store),
+            done: broadcast::Sender::new(64),
+        }
+    }
+
+    /// Finds out whose turn it is. Dropped at any await it leaves nothing behind but, at most, a
+    /// note of who began: what it claimed is withdrawn, what it held is let go.
+    pub(super) async fn enter(
+        &self,
+        key: &LockKey,
+        lease: LeaseTime,
+        wait: Option<Duration>,
+        by: &Arc<str>,
+    ) -> Result<Entry, Refused> {
+        if self.manager.is_closed() {
+            return Err(Refused::Draining);
+        }
+        let end = wait.map(end_of);
+        let keys = LockKeys::from(key);
+        let mut busy = false;
+        for pause in LOOKS {
+            if pause > 0 {
+                sleep(Duration::from_millis(pause)).await;
+            }
+            // Heard from before the look on, so that no end falls in between.
+            let mut done = self.done.subscribe();
+            match self.store.clone().look(key.clone()).await? {
+                Found::Done(result) => return Ok(Entry::Done(result)),
+                Found::Running(by) if busy => return Ok(Entry::Elsewhere(Some(by))),
+                // A note alone says nothing: whoever left it may be dead.
+                Found::Running(_) | Found::Nothing => {}
+            }
+            let wait = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let terms = Terms {
+                lease,
+                wait,
+                max_hold: None,
+            };
+            let held = tokio::select! {
+                biased;
+                held = self.manager.acquire(&keys, terms, None) => held,
+                // All who wait here look at once, not one after the other with the key in hand.
+                () = told(&mut done, key) => continue,
+            };
+            match held {
+                Ok(guard) => {
+                    let lock = guard.into_owned()?;
+                    match self
+                        .store
+                        .clone()
+                        .begin(lock.claim().clone(), by.clone())
+                        .await?
+                    {
+                        // Lost, where this process was suspended while it asked.
+                        Begun::Begun if lock.check().is_ok() => {
+                            return Ok(Entry::Inside(lock));
+                        }
+                        Begun::Done(result) => {
+                            self.tell(key);
+                            return Ok(Entry::Done(result));
+                        }
+                        Begun::Begun | Begun::Lost => {}
+                    }
+                }
+                Err(NotHeld::Busy(_) | NotHeld::QueueFull) => busy = true,
+                Err(NotHeld::Unavailable(error)) => return Err(error.into()),
+                Err(NotHeld::Closed) => return Err(Refused::Draining),
+            }
+        }
+        Ok(Entry::Elsewhere(None))
+    }
+
+    /// Keeps the result of the job that `lock` was for, and asks again while the store is away and
+    /// the lease lasts.
+    pub(super) async fn keep(
+        &self,
+        lock: &LockGuard,
+        result: Bytes,
+        fresh: Duration,
+    ) -> Result<(), LockError> {
+        let claim = lock.claim();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            lock.check()?;
+            let answer = self.store.clone();
+            match answer.finish(claim.clone(), result.clone(), fresh).await {
+                Ok(true) if fresh.is_zero() => return Ok(()),
+                Ok(true) => {
+                    self.tell(&claim.key);
+                    return Ok(());
+                }
+                Ok(false) => return Err(LockError::lost()),
+                Err(error) if !error.may_pass() => return Err(error),
+                Err(error) => {
+                    tracing::debug!(key = %claim.key, %error, "a job's result is not kept yet");
+                }
+            }
+            tokio::select! {
+                () = lock.lost() => {}
+                () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(1)),
+            }
+        }
+    }
+
+    fn tell(&self, key: &LockKey) {
+        // Most often nobody waits.
+        let _ = self.done.send(key.clone());
+    }
+}
+
+/// Resolves when `key` is done; never where so much happens that the news of it is missed.
+async fn told(done: &mut broadcast::Receiver<LockKey>, key: &LockKey) {
+    loop {
+        match done.recv().await {
+            Ok(other) if other != *key => {}
+            Ok(_) => return,
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("manager", &self.manager)
+            .finish_non_exhaustive()
+    }
+}

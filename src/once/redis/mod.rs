@@ -1,0 +1,5 @@
+//! Run once through Redis.
+
+mod adapter;
+
+pub use adapter::RedisOnce;

@@ -1,0 +1,294 @@
+//! What runs jobs, and its options.
+//!
+//! Floor 7.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::ConfigError;
+use crate::instance::{checked_id, random_id};
+use crate::lock::error::LockError;
+use crate::lock::guard::LockGuard;
+use crate::lock::lease::LeaseTime;
+use crate::lock::on_lost::OnLost;
+use crate::lock::terms::MAX_WAIT;
+use crate::once::entry::{Entry, Place, Refused};
+use crate::once::error::OnceError;
+use crate::once::job::Job;
+use crate::once::memory::MemoryOnce;
+use crate::once::store::OnceStore;
+use crate::session::codec::{Decode, Encode, Json, Raw};
+
+/// Runs jobs in at most one instance at a time; cheap to clone. See the [module](crate::once).
+///
+/// **Cost**, with Redis: to find it done, one read. To run it: one read and four scripts, the last
+/// of which nobody waits for, and one more for each third of a lease that it lasts. To find
+/// another one at work: two reads and a script, more of them where that one has not yet said who
+/// it is. To wait for another one: the place in line, and one more read.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Once {
+    place: Place,
+    away: Away,
+    by: Arc<str>,
+    lease: LeaseTime,
+    wait: Option<Duration>,
+    on_lost: OnLost,
+    max_bytes: usize,
+}
+
+/// What becomes of a job while its store is away and the job has not begun. What the store refuses
+/// is an error whatever this says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnAway {
+    /// [`OnceError::Unavailable`]. The default: nobody can tell whether it runs elsewhere.
+    #[default]
+    Error,
+    /// [`Outcome::Skipped`], by nobody known.
+    Skip,
+    /// It runs, once in this process: what the others do nobody knows. How long it counts is kept
+    /// in memory meanwhile, and a drain does not stop it.
+    RunLocally,
+}
+
+#[derive(Debug, Clone)]
+enum Away {
+    Error,
+    Skip,
+    Locally(Place),
+}
+
+/// What became of a job that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome<T> {
+    /// This call ran it.
+    Ran(T),
+    /// It is done, and this is what it came to.
+    Fresh(T),
+    /// Another one runs it.
+    Skipped {
+        /// The instance; unknown while the store is away, or where it has not said so yet.
+        by: Option<String>,
+    },
+}
+
+impl<T> Outcome<T> {
+    /// The result, whoever ran the job.
+    #[must_use]
+    pub fn into_value(self) -> Option<T> {
+        match self {
+            Self::Ran(value) | Self::Fresh(value) => Some(value),
+            Self::Skipped { .. } => None,
+        }
+    }
+}
+
+impl Once {
+    /// The largest result unless told otherwise.
+    pub const DEFAULT_MAX_BYTES: usize = 64 * 1024;
+
+    /// Runs jobs that are kept in `store`.
+    pub fn new(store: impl OnceStore) -> Self {
+        Self {
+            place: Place::new(store),
+            away: Away::Error,
+            by: random_id().into(),
+            lease: LeaseTime::DEFAULT,
+            wait: None,
+            on_lost: OnLost::Stop,
+            max_bytes: Self::DEFAULT_MAX_BYTES,
+        }
+    }
+
+    /// What the others are told about who runs a job. Default: 12 random characters.
+    ///
+    /// # Errors
+    /// When `id` is not of 1 to 64 visible ASCII characters.
+    pub fn with_instance_id(mut self, id: impl Into<String>) -> Result<Self, ConfigError> {
+        self.by = checked_id(id)?.into();
+        Ok(self)
+    }
+
+    /// How long an instance that died keeps a job from the others; a living one renews it. Default
+    /// 10 s.
+    ///
+    /// # Errors
+    /// When `lease` is shorter than 100 ms or longer than 24 h.
+    pub fn with_lease(mut self, lease: Duration) -> Result<Self, ConfigError> {
+        self.lease = LeaseTime::new(lease)?;
+        Ok(self)
+    }
+
+    /// How long to wait for another one that runs the job, for its result or else to run it here.
+    /// Default: not at all.
+    ///
+    /// # Errors
+    /// When `wait` is zero or longer than ten minutes.
+    pub fn with_wait(mut self, wait: Duration) -> Result<Self, ConfigError> {
+        if wait.is_zero() || wait > MAX_WAIT {
+            return Err(ConfigError::new(
+                "wait for a job",
+                format_args!("{wait:?}"),
+                "more than zero, at most 10 min",
+            ));
+        }
+        self.wait = Some(wait);
+        Ok(self)
+    }
+
+    /// What becomes of a job while the store is away. Default: an error.
+    pub fn with_on_away(mut self, on_away: OnAway) -> Self {
+        self.away = match on_away {
+            OnAway::Error => Away::Error,
+            OnAway::Skip => Away::Skip,
+            OnAway::RunLocally => Away::Locally(Place::new(MemoryOnce::new())),
+        };
+        self
+    }
+
+    /// What becomes of a job that loses its lease while it runs. Default: it is stopped, that is
+    /// dropped where it waits. Told only, it goes on; its result is not kept either way.
+    pub fn with_on_lost(mut self, on_lost: OnLost) -> Self {
+        self.on_lost = on_lost;
+        self
+    }
+
+    /// How large a result may be, encoded. Default 64 KiB.
+    ///
+    /// # Errors
+    /// When `max` is zero or more than 16 MiB.
+    pub fn with_max_bytes(mut self, max: usize) -> Result<Self, ConfigError> {
+        if !(1..=16 << 20).contains(&max) {
+            return Err(ConfigError::new("max_bytes", max, "1 to 16777216"));
+        }
+        self.max_bytes = max;
+        Ok(self)
+    }
+
+    /// Runs `work` unless the job is done or runs elsewhere. Its result is kept as JSON.
+    ///
+    /// `work` is given the lock that it runs under: [`lost`](LockGuard::lost) for what has to be
+    /// cleaned up, [`fence`](LockGuard::fence) for what it writes to. Where it lets go of the lock
+    /// itself, its result is not kept.
+    ///
+    /// # Errors
+    /// See [`OnceError`]. A job that has failed or panicked is free again at once, for whoever asks
+    /// next.
+    ///
+    /// # Cancel safety
+    /// Dropped, it stops the job where it waits, and frees it within a round trip; dropped while
+    /// the result is being kept, the job may be free or done.
+    pub async fn run<T, E, F>(
+        &self,
+        job: &Job,
+        work: impl FnOnce(LockGuard) -> F,
+    ) -> Result<Outcome<T>, OnceError<E>>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.run_as::<Json, T, E, F>(job, work).await
+    }
+
+    /// As [`run`](Self::run), for a result that is bytes already: reading it copies nothing.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    /// As for [`run`](Self::run).
+    pub async fn run_bytes<E, F>(
+        &self,
+        job: &Job,
+        work: impl FnOnce(LockGuard) -> F,
+    ) -> Result<Outcome<Bytes>, OnceError<E>>
+    where
+        F: Future<Output = Result<Bytes, E>>,
+    {
+        self.run_as::<Raw, Bytes, E, F>(job, work).await
+    }
+
+    async fn run_as<C, T, E, F>(
+        &self,
+        job: &Job,
+        work: impl FnOnce(LockGuard) -> F,
+    ) -> Result<Outcome<T>, OnceError<E>>
+    where
+        C: Encode<T> + Decode<T>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let (place, entry) = match self.enter(job).await {
+            Ok(entered) => entered,
+            Err(Refused::Unavailable(error)) => return Err(OnceError::Unavailable(error)),
+            Err(Refused::Draining) => return Err(OnceError::Draining),
+        };
+        let lock = match entry {
+            Entry::Inside(lock) => lock,
+            Entry::Elsewhere(by) => return Ok(Outcome::Skipped { by }),
+            Entry::Done(result) => {
+                let decoded = C::decode(&result).map_err(OnceError::Undecodable)?;
+                return Ok(Outcome::Fresh(decoded));
+            }
+        };
+        // From here on a return, a panic and a drop all let go of the lock.
+        let result = work(LockGuard::clone(&lock));
+        let result = self.while_held(&lock, result).await?;
+        let encoded = C::encode(&result).map_err(OnceError::Unencodable)?;
+        if encoded.len() > self.max_bytes {
+            return Err(OnceError::TooLarge {
+                bytes: encoded.len(),
+                max: self.max_bytes,
+            });
+        }
+        place
+            .keep(&lock, encoded, job.fresh())
+            .await
+            .map_err(OnceError::Lost)?;
+        Ok(Outcome::Ran(result))
+    }
+
+    async fn enter(&self, job: &Job) -> Result<(&Place, Entry), Refused> {
+        let key = &job.key();
+        let enter = |place| async move {
+            let entry = Place::enter(place, key, self.lease, self.wait, &self.by).await?;
+            Ok((place, entry))
+        };
+        match enter(&self.place).await {
+            Err(Refused::Unavailable(error)) if !error.is_refusal() => match &self.away {
+                Away::Error => Err(Refused::Unavailable(error)),
+                Away::Skip => {
+                    tracing::debug!(key = %key, %error, "a job is skipped: its store is away");
+                    Ok((&self.place, Entry::Elsewhere(None)))
+                }
+                Away::Locally(local) => {
+                    tracing::warn!(key = %key, %error, "a job is this process's own: its store is away");
+                    enter(local).await
+                }
+            },
+            entered => entered,
+        }
+    }
+
+    /// Runs the job, for as long as its lease lasts where it is to be stopped.
+    async fn while_held<T, E>(
+        &self,
+        lock: &LockGuard,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, OnceError<E>> {
+        let done = match self.on_lost {
+            OnLost::Signal => Some(work.await),
+            OnLost::Stop => lock.watch().run(work).await,
+        };
+        match done {
+            Some(done) => done.map_err(OnceError::Job),
+            None => Err(OnceError::Lost(LockError::lost())),
+        }
+    }
+}

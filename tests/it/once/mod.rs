@@ -1,0 +1,11 @@
+//! Run once: in tasks, over handles, in processes, and what can befall it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod away;
+mod cancelling;
+mod e2e;
+mod in_redis;
+mod lost;
+mod results;
+mod rig;
+mod runs;
