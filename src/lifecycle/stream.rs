@@ -5,47 +5,65 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::in_flight::tracker::Token;
+use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
 use crate::lifecycle::phase::Phase;
-use crate::lifecycle::stop::Stop;
-use crate::lifecycle::watch::PhaseWatch;
+use crate::lifecycle::talk::Talk;
+use crate::lifecycle::unfinished::Stage;
 
-/// A TCP connection that a [`TrackedListener`](crate::lifecycle::TrackedListener) took in.
+/// A connection that the drain knows: what a [`TrackedListener`](crate::lifecycle::TrackedListener)
+/// took in, or what was given to [`wrap_io`](crate::lifecycle::LifecycleHandle::wrap_io).
+///
+/// It looks at the first bytes of what passes. While the head of a request is not whole, while
+/// the socket takes no more of an answer, and after an upgrade (WebSocket), the drain waits for
+/// the connection as it does for a request. When the drain's time is over, the connection ends,
+/// whoever holds it: reads find the end of the stream and writes fail. A keep-alive connection
+/// without a request is not waited for.
 ///
 /// Until its first request has reached the service, the gate stays open for it a little when the
 /// settle is over: the request may be on the way, or read and not yet counted.
-pub struct TrackedStream {
-    io: TcpStream,
+///
+/// It costs some 200 bytes a connection, a few branches for each read and write, and nothing
+/// allocated; the list is touched only in the stages above, and once when the connection first
+/// waits.
+pub struct TrackedStream<Io = TcpStream> {
+    io: Io,
+    peer: Option<SocketAddr>,
+    connections: Arc<Connections>,
+    talk: Talk,
     /// Given up once the first request was counted: at the first byte written, or at the first
     /// flush after its head was read, which hyper does right after it has called the service.
     fresh: Option<Token<()>>,
-    /// How much of the blank line behind the first head has been read.
-    blank_line: usize,
+    /// There while the connection is in a stage that has a name.
+    stage: Option<Token<Socket>>,
     /// Set by the connection's first bytes, read by `goodbye`.
     http2: Arc<AtomicBool>,
-    looked: bool,
-    watch: PhaseWatch,
-    stop: Stop,
+    wakers: Option<Token<Wakers>>,
+    /// The reader's waker that stands in `wakers`, so that it goes there once and not each time.
+    reader: Option<Waker>,
 }
 
-impl TrackedStream {
-    pub(crate) fn new(io: TcpStream, fresh: Token<()>, watch: PhaseWatch, stop: Stop) -> Self {
+impl<Io> TrackedStream<Io> {
+    pub(crate) fn new(io: Io, peer: Option<SocketAddr>, connections: Arc<Connections>) -> Self {
         Self {
             io,
-            fresh: Some(fresh),
-            blank_line: 0,
+            peer,
+            talk: Talk::new(),
+            fresh: Some(connections.intake.enter()),
+            stage: None,
             http2: Arc::default(),
-            looked: false,
-            watch,
-            stop,
+            wakers: None,
+            reader: None,
+            connections,
         }
     }
 
@@ -56,70 +74,126 @@ impl TrackedStream {
     /// Take it before the stream goes into the server. Below TLS every connection counts as
     /// HTTP/1, and so does one whose first bytes had not come when draining began: it is told
     /// later, never too early.
-    pub fn goodbye(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (watch, stop, http2) = (self.watch, self.stop.clone(), self.http2.clone());
+    pub fn goodbye(&self) -> impl Future<Output = ()> + Send + use<Io> {
+        let (connections, http2) = (self.connections.clone(), self.http2.clone());
         async move {
-            watch.reached(Phase::Draining).await;
+            connections.watch.reached(Phase::Draining).await;
             if !http2.load(SeqCst) {
-                stop.reached().await;
+                connections.stop.reached().await;
             }
         }
     }
 
+    fn enter(&mut self, stage: Stage) {
+        self.stage = Some(self.connections.enter(self.peer, stage));
+    }
+
+    fn has_read(&mut self, bytes: &[u8]) {
+        self.talk.read(bytes);
+        if self.talk == Talk::Http2 && self.stage.is_none() {
+            self.http2.store(true, SeqCst);
+            self.enter(Stage::Http2);
+        }
+    }
+
+    /// Nothing to read. Whether the connection is cut off.
+    fn waits_for_bytes(&mut self, cx: &Context<'_>) -> bool {
+        if self.stage.is_none() && self.talk.in_head() {
+            self.enter(Stage::Head);
+        }
+        let waker = cx.waker();
+        if !self.reader.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            self.reader = Some(waker.clone());
+            let (place, waker) = (&mut self.wakers, waker.clone());
+            self.connections.wake_at_cut(place, Half::Read, waker);
+        }
+        self.connections.are_cut()
+    }
+
+    /// Bytes are about to go out.
+    fn writes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.connections.are_cut() {
+            return Err(cut_off());
+        }
+        let before = self.talk;
+        self.talk.write(bytes);
+        if self.talk == Talk::Upgraded && before != Talk::Upgraded {
+            // Before the peer can know.
+            self.enter(Stage::Upgraded);
+        }
+        Ok(())
+    }
+
+    fn wrote(
+        &mut self,
+        cx: &Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.fresh = None;
+            return written;
+        }
+        self.waits_for_room(cx)?;
+        Poll::Pending
+    }
+
+    /// The socket takes nothing, or has not sent what it took.
+    fn waits_for_room(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        if self.stage.is_none() {
+            self.enter(Stage::Unsent);
+        }
+        let (place, waker) = (&mut self.wakers, cx.waker().clone());
+        self.connections.wake_at_cut(place, Half::Write, waker);
+        if self.connections.are_cut() {
+            return Err(cut_off());
+        }
+        Ok(())
+    }
+}
+
+impl TrackedStream<TcpStream> {
     /// The TCP stream, to set its options.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {
         &self.io
     }
-
-    fn look_at(&mut self, bytes: &[u8]) {
-        if !self.looked && !bytes.is_empty() {
-            self.looked = true;
-            // HTTP/2's preface; no HTTP/1 method that is in use begins with it.
-            self.http2.store(bytes.starts_with(b"PRI"), SeqCst);
-        }
-        if self.fresh.is_some() {
-            self.blank_line = blank_line_read(self.blank_line, bytes);
-        }
-    }
 }
 
-/// Ends the head of an HTTP/1 request, and the first line of HTTP/2's preface.
-const BLANK_LINE: &[u8] = b"\r\n\r\n";
-
-/// How much of the blank line has been read, with `bytes` after the `read` before.
-fn blank_line_read(read: usize, bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .fold(read, |read, byte| match BLANK_LINE.get(read) {
-            None => read,
-            Some(expected) if expected == byte => read + 1,
-            Some(_) => usize::from(*byte == b'\r'),
-        })
+fn cut_off() -> io::Error {
+    let text = "cut off: the drain's time is over";
+    io::Error::new(io::ErrorKind::ConnectionAborted, text)
 }
 
-impl AsyncRead for TrackedStream {
+impl<Io: AsyncRead + Unpin> AsyncRead for TrackedStream<Io> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.connections.are_cut() {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.look_at(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
+        let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        match &read {
+            Poll::Ready(Ok(())) => this.has_read(&buf.filled()[before..]),
+            Poll::Pending if this.waits_for_bytes(cx) => return Poll::Ready(Ok(())),
+            _ => {}
+        }
+        read
     }
 }
 
-impl AsyncWrite for TrackedStream {
+impl<Io: AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf));
-        self.fresh = None;
-        Poll::Ready(written)
+        self.writes(buf)?;
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(cx, written)
     }
 
     fn poll_write_vectored(
@@ -127,9 +201,10 @@ impl AsyncWrite for TrackedStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
-        self.fresh = None;
-        Poll::Ready(written)
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        self.writes(first.map_or(&[], |buf| buf))?;
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -137,45 +212,38 @@ impl AsyncWrite for TrackedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.blank_line == BLANK_LINE.len() {
+        if self.connections.are_cut() {
+            return Poll::Ready(Err(cut_off()));
+        }
+        // All is written, and the service has been called for what was read whole.
+        self.talk.flush();
+        let asked = self.talk.is_asked();
+        if asked {
             self.fresh = None;
         }
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if flushed.is_pending() {
+            self.waits_for_room(cx)?;
+        } else if asked && !matches!(self.talk, Talk::Upgraded | Talk::Http2) {
+            self.stage = None;
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+        if shut.is_pending() && self.waits_for_room(cx).is_err() {
+            return Poll::Ready(Ok(()));
+        }
+        shut
     }
 }
 
-impl fmt::Debug for TrackedStream {
+impl<Io: fmt::Debug> fmt::Debug for TrackedStream<Io> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TrackedStream")
             .field("io", &self.io)
+            .field("talk", &self.talk)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{BLANK_LINE, blank_line_read};
-
-    #[test]
-    fn the_end_of_a_head_is_found_however_it_is_cut() {
-        let head = b"GET / HTTP/1.1\r\nhost: x\r\n\r\nbody";
-        for cut in 0..=head.len() {
-            let (a, b) = head.split_at(cut);
-            let read = blank_line_read(blank_line_read(0, a), b);
-            assert_eq!(read, BLANK_LINE.len(), "cut at {cut}");
-        }
-        for open in [
-            &b"GET / HTTP/1.1\r\nhost: x\r\n"[..],
-            b"\r\n\n",
-            b"\r\r\n",
-            b"\n\n",
-        ] {
-            assert_ne!(blank_line_read(0, open), BLANK_LINE.len(), "{open:?}");
-        }
-        assert_eq!(blank_line_read(0, b"\r\r\n\r\n"), BLANK_LINE.len());
     }
 }

@@ -5,8 +5,10 @@ mod common;
 
 mod budget;
 mod gate;
+mod hanging;
 mod in_flight;
 mod in_flight_race;
+mod instance;
 mod phases;
 mod platform;
 mod probes;
@@ -15,3 +17,5 @@ mod run_timeline;
 mod serve_axum;
 mod serve_hyper;
 mod service_contract;
+mod told;
+mod wrapped;
