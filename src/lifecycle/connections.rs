@@ -91,7 +91,7 @@ impl Connections {
         self.cut.load(SeqCst)
     }
 
-    /// Ends every connection: reads find the end of the stream, writes fail.
+    /// Ends every connection: what reads or writes on it fails.
     pub(crate) fn cut(&self) {
         // Said before the wakers are read. A stream leaves its waker before it asks. So either
         // its waker is found here, or it sees this.

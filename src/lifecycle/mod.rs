@@ -62,7 +62,7 @@
 //! On connections from these listeners (or [wrapped](LifecycleHandle::wrap_io)) the drain also
 //! waits for heads that are not whole, for answers that their clients have not taken in, and for
 //! sockets that were upgraded. What is left at the deadline is named in the report, with its peer,
-//! and ended: its reads find the end of the stream, its writes fail. Keep-alive connections without
+//! and ended: its reads and writes fail. Keep-alive connections without
 //! a request are waited for by nobody. HTTP/2 is the server's to end, and is cut off when it has
 //! not in time; a WebSocket over HTTP/2 is one of its streams.
 //!

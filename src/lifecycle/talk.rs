@@ -43,8 +43,8 @@ impl Talk {
         matches!(self, Self::Head { .. } | Self::New { preface: 1.. })
     }
 
-    /// The service has been called for the last request whose head was read.
-    pub(crate) fn is_asked(self) -> bool {
+    /// What was read has reached the service, as far as it is for the service.
+    pub(crate) fn is_handed_over(self) -> bool {
         !matches!(self, Self::New { .. } | Self::Head { .. } | Self::Whole)
     }
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn an_answer_ends_the_request_and_a_continue_does_not() {
         let mut talk = after(&[b"PUT / HTTP/1.1\r\n\r\n"]);
-        assert!(!talk.is_asked());
+        assert!(!talk.is_handed_over());
         talk.flush();
         assert_eq!(talk, Talk::Asked);
         talk.write(b"HTTP/1.1 100 Continue\r\n\r\n");

@@ -22,7 +22,6 @@ pin_project! {
         #[pin]
         changed: Notified<'static>,
         watch: PhaseWatch,
-        ended: bool,
     }
 }
 
@@ -57,7 +56,6 @@ impl PhaseWatch {
             stream,
             changed: self.changed(),
             watch: *self,
-            ended: false,
         }
     }
 }
@@ -67,13 +65,9 @@ impl<S: Stream> Stream for UntilDrain<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
-        if *this.ended {
-            return Poll::Ready(None);
-        }
         if this.watch.current() < Phase::Draining {
             let next = this.stream.poll_next(cx);
             if next.is_ready() {
-                *this.ended = matches!(next, Poll::Ready(None));
                 return next;
             }
             // Listens first and looks then, so a change in between is not missed.
@@ -84,7 +78,6 @@ impl<S: Stream> Stream for UntilDrain<S> {
                 return Poll::Pending;
             }
         }
-        *this.ended = true;
         Poll::Ready(None)
     }
 }

@@ -266,6 +266,7 @@ async fn bytes_that_are_no_request_do_not_hold_the_drain() {
         ] {
             refused.push(sent(address, &[bytes]).await);
         }
+        let _half_a_preface = sent(address, &[&PREFACE[..11]]).await;
         // A request like any other, though it begins as HTTP/2 does.
         let mut odd = Client::connect(address).await;
         odd.tcp

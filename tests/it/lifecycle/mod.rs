@@ -3,6 +3,7 @@
 
 mod common;
 
+mod arrivals;
 mod budget;
 mod gate;
 mod hanging;
