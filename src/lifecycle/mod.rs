@@ -112,6 +112,7 @@ mod face;
 pub(crate) mod guarded;
 pub(crate) mod handle;
 mod hook;
+mod linger;
 mod listener;
 pub(crate) mod managed;
 pub(crate) mod phase;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::in_flight::tracker::Token;
 use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
+use crate::lifecycle::linger::Linger;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::talk::Talk;
 use crate::lifecycle::unfinished::Stage;
@@ -47,6 +48,11 @@ pub struct TrackedStream<Io = TcpStream> {
     stage: Option<Token<Socket>>,
     /// Set by the connection's first bytes, read by `goodbye`.
     http2: Arc<AtomicBool>,
+    /// The last request may have a body.
+    uploads: bool,
+    /// It was answered while the instance ends, so the rest of its body may still be on the way.
+    last_word: bool,
+    linger: Option<Box<Linger>>,
     wakers: Option<Token<Wakers>>,
     /// The reader's waker that stands in `wakers`, so that it goes there once and not each time.
     reader: Option<Waker>,
@@ -61,6 +67,9 @@ impl<Io> TrackedStream<Io> {
             fresh: Some(connections.intake.enter()),
             stage: None,
             http2: Arc::default(),
+            uploads: false,
+            last_word: false,
+            linger: None,
             wakers: None,
             reader: None,
             connections,
@@ -89,7 +98,12 @@ impl<Io> TrackedStream<Io> {
     }
 
     fn has_read(&mut self, bytes: &[u8]) {
+        let before = self.talk;
         self.talk.read(bytes);
+        if before != self.talk && matches!(before, Talk::New { .. } | Talk::Idle) {
+            // POST, PUT, PATCH: what has a body.
+            self.uploads = bytes.first() == Some(&b'P');
+        }
         if self.talk == Talk::Http2 && self.stage.is_none() {
             self.http2.store(true, SeqCst);
             self.enter(Stage::Http2);
@@ -118,6 +132,9 @@ impl<Io> TrackedStream<Io> {
         if self.talk == Talk::Upgraded && before != Talk::Upgraded {
             // Before the peer can know.
             self.enter(Stage::Upgraded);
+        }
+        if self.uploads && self.talk != before {
+            self.last_word = self.connections.watch.current() >= Phase::Settling;
         }
         Ok(())
     }
@@ -181,7 +198,20 @@ impl<Io: AsyncRead + Unpin> AsyncRead for TrackedStream<Io> {
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
+impl<Io: AsyncRead + Unpin> TrackedStream<Io> {
+    /// The peer has sent, or is sending, what nobody will read.
+    fn has_unread(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        let mut byte = ReadBuf::new(&mut byte);
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut byte);
+        match read {
+            Poll::Ready(_) => !byte.filled().is_empty(),
+            Poll::Pending => self.last_word,
+        }
+    }
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -225,8 +255,21 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
-        if shut.is_pending() && self.waits_for_room(cx).is_err() {
+        let this = &mut *self;
+        let mut shut = Poll::Ready(Ok(()));
+        if this.linger.is_none() {
+            shut = Pin::new(&mut this.io).poll_shutdown(cx);
+            // Only while the instance ends is it the instance that turns requests away.
+            let ends = this.connections.watch.current() >= Phase::Settling;
+            if ends && matches!(shut, Poll::Ready(Ok(()))) && this.has_unread(cx) {
+                this.linger = Some(Box::new(Linger::new()));
+            }
+        }
+        if let Some(linger) = &mut this.linger {
+            shut = linger.poll(Pin::new(&mut this.io), cx).map(Ok);
+        }
+        // An end that the drain has no more time for is an end.
+        if shut.is_pending() && this.waits_for_room(cx).is_err() {
             return Poll::Ready(Ok(()));
         }
         shut

@@ -19,4 +19,5 @@ mod serve_axum;
 mod serve_hyper;
 mod service_contract;
 mod told;
+mod uploads;
 mod wrapped;
