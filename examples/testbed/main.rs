@@ -10,6 +10,7 @@ mod once;
 mod serve;
 mod sessions;
 mod slow;
+mod sockets;
 mod status;
 
 use std::fmt;
@@ -22,10 +23,8 @@ use std::sync::Mutex;
 use axum::Router;
 use bytes::Bytes;
 use http::StatusCode;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
-use tower_handoff::lifecycle::Report;
 use tower_handoff::once::OnceStore;
 use tower_handoff::session::SessionStore;
 use tower_handoff::{ConfigError, Lifecycle, MemoryOnce, MemorySessions, SessionLayer};
@@ -122,13 +121,7 @@ async fn run() -> Result<ExitCode, Stop> {
         lifecycle.serve_probes(tcp);
     }
     let report = serve::serve(lifecycle, config.server, tcp, app).await;
-    print(
-        &Reported {
-            report: &report,
-            upgraded: 0,
-        }
-        .to_json(),
-    );
+    print(&serde_json::to_string(&report).unwrap_or_else(|error| error.to_string()));
     Ok(report.exit_code())
 }
 
@@ -157,6 +150,7 @@ fn app(
         .merge(sessions::routes())
         .merge(logins::routes())
         .merge(slow::routes(lifecycle.handle()))
+        .merge(sockets::routes(lifecycle.handle()))
         .merge(locks)
         .merge(once)
         .layer(
@@ -165,21 +159,6 @@ fn app(
                 .layer(CatchPanicLayer::new())
                 .layer(session),
         ))
-}
-
-/// The report as the contract of this service has it.
-#[derive(Serialize)]
-struct Reported<'a> {
-    #[serde(flatten)]
-    report: &'a Report,
-    /// No route of this service upgrades.
-    upgraded: u64,
-}
-
-impl Reported<'_> {
-    fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_else(|error| error.to_string())
-    }
 }
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener, Stop> {

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use tokio::time::sleep;
-use tower_handoff::lifecycle::{LifecycleHandle, Phase};
+use tower_handoff::lifecycle::LifecycleHandle;
 
 pub(crate) fn routes(lifecycle: LifecycleHandle) -> Router {
     Router::new()
@@ -65,29 +65,12 @@ async fn stream(
 async fn events(
     State(lifecycle): State<LifecycleHandle>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    enum Next {
-        Tick(u64),
-        End,
-    }
-    let events = stream::unfold(Next::Tick(0), move |next| {
-        let drain = lifecycle.watch().reached(Phase::Draining);
-        async move {
-            let Next::Tick(n) = next else { return None };
-            let pause = if n == 0 {
-                Duration::ZERO
-            } else {
-                Duration::from_secs(1)
-            };
-            tokio::select! {
-                biased;
-                () = drain => {
-                    Some((Ok(Event::default().event("bye").data("draining")), Next::End))
-                }
-                () = sleep(pause) => Some((Ok(Event::default().data(n.to_string())), Next::Tick(n + 1))),
-            }
-        }
+    let ticks = stream::unfold(0, |n| async move {
+        sleep(Duration::from_secs(u64::from(n > 0))).await;
+        Some((Event::default().data(n.to_string()), n + 1))
     });
-    Sse::new(events)
+    let bye = stream::iter([Event::default().event("bye").data("draining")]);
+    Sse::new(lifecycle.watch().until_drain(ticks).chain(bye).map(Ok))
 }
 
 async fn panics() -> StatusCode {

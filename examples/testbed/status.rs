@@ -33,7 +33,8 @@ async fn show(
         "phase": status.phase.public_str(),
         "in_flight": status.in_flight,
         "requests": status.requests,
-        "upgraded": 0,
+        "upgraded": status.upgraded,
+        "connections": status.connections,
         "tasks": status.tasks.len(),
         "locks": held.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "redis": match redis.map(|redis| redis.status()) {

@@ -18,6 +18,7 @@ pub struct DrainGateLayer {
     watch: PhaseWatch,
     retry_after: Duration,
     responder: Responder,
+    show_watch: bool,
 }
 
 impl DrainGateLayer {
@@ -28,6 +29,7 @@ impl DrainGateLayer {
             watch,
             retry_after: Duration::from_secs(1),
             responder: Responder::default(),
+            show_watch: false,
         }
     }
 
@@ -47,6 +49,14 @@ impl DrainGateLayer {
         self.responder = responder;
         self
     }
+
+    /// Whether requests carry the [`PhaseWatch`] in their extensions, by which a handler hears that
+    /// draining begins. Default: no, because it costs each of them an allocation.
+    #[must_use]
+    pub fn with_watch(mut self, shown: bool) -> Self {
+        self.show_watch = shown;
+        self
+    }
 }
 
 impl<S> Layer<S> for DrainGateLayer {
@@ -57,12 +67,14 @@ impl<S> Layer<S> for DrainGateLayer {
             watch,
             retry_after,
             responder,
+            show_watch,
         } = self.clone();
         DrainGateService {
             inner,
             watch,
             retry_after,
             responder,
+            show_watch,
         }
     }
 }

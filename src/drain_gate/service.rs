@@ -21,6 +21,7 @@ pub struct DrainGateService<S> {
     pub(crate) watch: PhaseWatch,
     pub(crate) retry_after: Duration,
     pub(crate) responder: Responder,
+    pub(crate) show_watch: bool,
 }
 
 impl<S, ReqB, ResB> Service<Request<ReqB>> for DrainGateService<S>
@@ -37,9 +38,12 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         let http1 = request.version() <= Version::HTTP_11;
         if self.watch.current() < Phase::Draining {
+            if self.show_watch {
+                request.extensions_mut().insert(self.watch);
+            }
             return DrainGateFuture::open(self.inner.call(request), self.watch, http1);
         }
         self.watch.turned_away();

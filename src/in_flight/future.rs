@@ -46,7 +46,7 @@ where
         let result = ready!(this.inner.poll(cx));
         let token = this.token.take();
         Poll::Ready(result.map(|response| {
-            // The socket that follows a 101 is not seen from here, so it is not counted.
+            // The socket that follows a 101 is not seen from here; its connection counts it.
             let ended = response.status() == StatusCode::SWITCHING_PROTOCOLS
                 || response.body().is_end_stream();
             let token = token.filter(|_| !ended);

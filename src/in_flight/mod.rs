@@ -33,9 +33,10 @@
 //!
 //! # What the count does not see
 //! A server drops a body once it has taken the last piece into its buffer, so zero in flight is
-//! not yet every byte sent: a shutdown also waits for the server, as
-//! [`Lifecycle::run`](crate::lifecycle::Lifecycle::run) does. A connection that was upgraded
-//! (WebSocket) leaves the count with the head of its 101 answer.
+//! not yet every byte sent; and a connection that was upgraded (WebSocket) leaves the count with
+//! the head of its 101 answer. Both are seen on the connections of a
+//! [`TrackedListener`](crate::lifecycle::TrackedListener), and
+//! [`Lifecycle::run`](crate::lifecycle::Lifecycle::run) waits for them and for the server.
 
 mod body;
 mod future;

@@ -103,6 +103,7 @@ impl InFlight {
             route: entry.route.as_ref().map(Route::name),
             path: entry.path.as_ref().map(|path| path.path().to_owned()),
             name: None,
+            peer: None,
             age: now.saturating_duration_since(entry.since),
             stage: entry.stage,
         });

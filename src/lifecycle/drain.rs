@@ -6,6 +6,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -24,6 +25,8 @@ pub(crate) struct Drained {
     pub(crate) draining_since: Instant,
     pub(crate) start_error: Option<String>,
     pub(crate) server: ServerOutcome,
+    /// Time ran out, for the server or for what was under way.
+    pub(crate) forced: bool,
     /// What had not ended when its time was over.
     pub(crate) aborted: Vec<Unfinished>,
     /// How many requests had ended by then, and how many the gate had turned away. Who is cut
@@ -88,41 +91,71 @@ where
     // short or closing the sockets took a while.
     let deadline = settled + budget.drain();
     let quiet = timeout_at(deadline, handle.quiet());
-    let in_time = server.alongside(quiet).await.is_ok();
-
-    // Draining → Forcing. Tasks are dropped by this phase, so they are named before.
-    let mut aborted = Vec::new();
-    if !in_time {
-        aborted = handle.tasks().list();
-        for request in handle.in_flight().requests() {
-            tracing::warn!(?request, "the drain's time is over");
-        }
-        handle.advance(Phase::Forcing);
+    let mut in_time = server.alongside(quiet).await.is_ok();
+    if in_time {
+        // Nothing is in flight, but the last bytes may be in the server's buffers: it ends when
+        // they are out. What began meanwhile, a task or a socket, has the same time.
+        handle.stop();
+        server.until(sleep_until(deadline)).await;
+        let quiet = timeout_at(deadline, handle.quiet());
+        in_time = server.alongside(quiet).await.is_ok() && server.outcome() != ServerOutcome::Cut;
     }
-
-    // Nothing is in flight, but the last bytes may be in the server's buffers: it ends when
-    // they are out. A quarter of the margin is for a server that was told only at the deadline.
-    handle.stop();
-    let last = deadline + budget.margin() / 4;
-    server.until(sleep_until(last)).await;
-
-    // Tasks that somebody spawned meanwhile have until then as well.
-    let tasks = timeout_at(last, handle.tasks().idle());
-    if in_time && server.alongside(tasks).await.is_err() {
-        aborted.extend(handle.tasks().list());
-    }
-    let server = server.into_outcome();
-    let ended = handle.in_flight().ended();
-    if !in_time || server == ServerOutcome::Cut {
-        aborted.extend(handle.in_flight().requests());
-    }
-    Drained {
+    let mut drained = Drained {
         signal,
         draining_since,
         start_error,
-        server,
-        aborted,
-        ended,
+        server: server.outcome(),
+        forced: !in_time,
+        aborted: Vec::new(),
+        ended: handle.in_flight().ended(),
         rejected: watch.rejected(),
+    };
+    if !in_time {
+        force(handle, &mut server, &mut drained, deadline, budget).await;
     }
+    drained
 }
+
+/// Names what has not ended, and cuts it off: tasks at their next await, connections wherever
+/// they are. A server that does not end of it is dropped by who called, a quarter of the margin
+/// after the deadline.
+async fn force<F>(
+    handle: &LifecycleHandle,
+    server: &mut Served<'_, F>,
+    drained: &mut Drained,
+    deadline: Instant,
+    budget: &Budget,
+) where
+    F: Future,
+    F::Output: ServerOutput,
+{
+    // Tasks are dropped by this phase, so they are named before.
+    drained.aborted = handle.tasks().list();
+    handle.advance(Phase::Forcing);
+    // Connections without a request close on their own; HTTP/2 needs a moment for its GOAWAY.
+    handle.stop();
+    let goodbye = FAREWELL.min(budget.margin() / 8);
+    let gone = timeout_at(deadline + goodbye, handle.connections().without_http2());
+    let _ = server.alongside(gone).await;
+
+    // Who is cut off ends as well, but not by itself.
+    drained.ended = handle.in_flight().ended();
+    drained.rejected = handle.watch().rejected();
+    let (requests, connections) = (handle.in_flight().requests(), handle.connections());
+    drained.aborted.extend(requests);
+    drained.aborted.extend(connections.busy());
+    drained.aborted.extend(connections.http2());
+    for unfinished in &drained.aborted {
+        tracing::warn!(?unfinished, "the drain's time is over");
+    }
+    connections.cut();
+
+    // For the server, and for who holds an upgraded socket, to wind up.
+    let last = deadline + budget.margin() / 4;
+    server.until(sleep_until(last)).await;
+    let _ = server.alongside(timeout_at(last, connections.idle())).await;
+    drained.server = server.outcome();
+}
+
+/// How long connections of HTTP/2 have, after the deadline, to hear that they end.
+const FAREWELL: Duration = Duration::from_millis(50);

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,10 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::in_flight::requests::InFlight;
-use crate::in_flight::tracker::Tracker;
+use crate::lifecycle::connections::Connections;
 use crate::lifecycle::listener::TrackedListener;
 use crate::lifecycle::phase::Phase;
-use crate::lifecycle::stop::Stop;
+use crate::lifecycle::stream::TrackedStream;
 use crate::lifecycle::tasks::Tasks;
 use crate::lifecycle::unfinished::Unfinished;
 use crate::lifecycle::watch::{PhaseControl, PhaseWatch};
@@ -34,12 +35,7 @@ struct Shared {
     started: AtomicBool,
     in_flight: InFlight,
     tasks: Tasks,
-    /// Listeners that still take in, and connections on which nothing was written yet.
-    intake: Tracker<()>,
-    /// Listeners close their sockets.
-    shut: Stop,
-    /// The server lets go of its connections.
-    stop: Stop,
+    connections: Arc<Connections>,
     at_signal: OnceLock<AtSignal>,
 }
 
@@ -49,6 +45,7 @@ pub(crate) struct AtSignal {
     pub(crate) at: Instant,
     pub(crate) in_flight: u64,
     pub(crate) ended: u64,
+    pub(crate) upgraded: u64,
     pub(crate) tasks: u64,
 }
 
@@ -62,6 +59,11 @@ pub struct Status {
     pub in_flight: u64,
     /// Which, oldest first.
     pub requests: Vec<Unfinished>,
+    /// How many sockets have been upgraded (WebSockets) and are open.
+    pub upgraded: u64,
+    /// The connections that a drain would wait for, by their peers, oldest first: half-sent
+    /// heads, unsent answers, upgraded sockets. A thousand at most.
+    pub connections: Vec<Unfinished>,
     /// The background tasks that run.
     pub tasks: Vec<Unfinished>,
 }
@@ -72,15 +74,14 @@ const INTAKE_WAIT: Duration = Duration::from_millis(500);
 
 impl LifecycleHandle {
     pub(crate) fn new(instance: Box<str>) -> Self {
+        let phases = PhaseControl::new();
         let shared = Shared {
             instance,
-            phases: PhaseControl::new(),
+            connections: Arc::new(Connections::new(phases.watch())),
+            phases,
             started: AtomicBool::new(false),
             in_flight: InFlight::new(),
             tasks: Tasks::new(),
-            intake: Tracker::new(),
-            shut: Stop::new(),
-            stop: Stop::new(),
             at_signal: OnceLock::new(),
         };
         Self {
@@ -102,6 +103,7 @@ impl LifecycleHandle {
             phases,
             in_flight,
             tasks,
+            connections,
             at_signal,
             ..
         } = &*self.shared;
@@ -110,6 +112,7 @@ impl LifecycleHandle {
             at: Instant::now(),
             in_flight: in_flight.count(),
             ended: in_flight.ended(),
+            upgraded: connections.upgraded(),
             tasks: tasks.count(),
         });
         if phases.advanced(Phase::Settling) {
@@ -169,6 +172,8 @@ impl LifecycleHandle {
             phase: self.phase(),
             in_flight: self.in_flight().count(),
             requests: self.in_flight().requests(),
+            upgraded: self.shared.connections.upgraded(),
+            connections: self.shared.connections.busy(),
             tasks: self.shared.tasks.list(),
         }
     }
@@ -180,7 +185,7 @@ impl LifecycleHandle {
     /// with them the requests that are on their way. Until then those get 503 with
     /// `Connection: close`.
     pub fn stop_accepting(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.shared.stop.reached()
+        self.shared.connections.stop.reached()
     }
 
     /// A listener that lets go without losing anybody, for a server with an accept loop.
@@ -189,10 +194,17 @@ impl LifecycleHandle {
     /// has closed its socket and what it took in has been answered once; draining begins then.
     #[must_use]
     pub fn tcp_listener(&self, tcp: TcpListener) -> TrackedListener {
-        let Shared {
-            shut, stop, intake, ..
-        } = &*self.shared;
-        TrackedListener::new(tcp, self.watch(), shut.clone(), stop.clone(), *intake)
+        TrackedListener::new(tcp, self.shared.connections.clone())
+    }
+
+    /// A connection that came in by another way than [`tcp_listener`](Self::tcp_listener), as the
+    /// drain wants it: half-sent heads, unsent answers and upgraded sockets are waited for, named
+    /// by `peer`, and ended when the drain's time is over.
+    ///
+    /// On a socket under TLS it sees unsent bytes and can end the connection; the rest it sees
+    /// only where it goes around the TLS stream, and both may be wrapped.
+    pub fn wrap_io<Io>(&self, io: Io, peer: Option<SocketAddr>) -> TrackedStream<Io> {
+        TrackedStream::new(io, peer, self.shared.connections.clone())
     }
 
     /// True once all start-up gates were open.
@@ -217,33 +229,43 @@ impl LifecycleHandle {
     /// that was answered, 503 or not. May be dropped at any time.
     pub(crate) async fn shut_listeners(&self) {
         self.shut();
-        let _ = timeout(INTAKE_WAIT, self.shared.intake.idle()).await;
+        let _ = timeout(INTAKE_WAIT, self.shared.connections.intake.idle()).await;
     }
 
     /// Listeners close their sockets.
     pub(crate) fn shut(&self) {
-        self.shared.shut.now();
+        self.shared.connections.shut.now();
     }
 
     pub(crate) fn stop(&self) {
-        self.shared.stop.now();
+        self.shared.connections.stop.now();
     }
 
     pub(crate) fn tasks(&self) -> Tasks {
         self.shared.tasks
     }
 
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.shared.connections
+    }
+
     /// Waits until nothing is under way. May be dropped at any time.
     pub(crate) async fn quiet(&self) {
         let Shared {
-            in_flight, tasks, ..
+            in_flight,
+            tasks,
+            connections,
+            ..
         } = &*self.shared;
-        // In this order, because a request turns into a task, never the other way round: nothing
-        // is missed between two looks.
+        // In this order, because a head turns into a request and a request into a task, never the
+        // other way round: nothing is missed between two looks. What a request leaves on its
+        // connection, unsent bytes or an upgraded socket, shows a moment after the request has
+        // ended, so the drain asks again when the server has ended.
         loop {
+            connections.idle().await;
             in_flight.idle().await;
             tasks.idle().await;
-            if in_flight.is_idle() && tasks.is_idle() {
+            if connections.are_idle() && in_flight.is_idle() && tasks.is_idle() {
                 return;
             }
         }

@@ -5,14 +5,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::in_flight::tracker::{Token, Tracker};
-use crate::lifecycle::stop::Stop;
+use crate::in_flight::tracker::Token;
+use crate::lifecycle::connections::Connections;
 use crate::lifecycle::stream::TrackedStream;
-use crate::lifecycle::watch::PhaseWatch;
 
 /// Takes connections in until the settle is over.
 ///
@@ -25,10 +25,7 @@ use crate::lifecycle::watch::PhaseWatch;
 pub struct TrackedListener {
     socket: Socket,
     address: SocketAddr,
-    watch: PhaseWatch,
-    shut: Stop,
-    stop: Stop,
-    intake: Tracker<()>,
+    connections: Arc<Connections>,
     /// The drain waits until every listener has closed its socket and emptied its queue.
     open: Option<Token<()>>,
 }
@@ -43,22 +40,13 @@ enum Socket {
 const MOST_QUEUED: usize = 16_384;
 
 impl TrackedListener {
-    pub(crate) fn new(
-        tcp: TcpListener,
-        watch: PhaseWatch,
-        shut: Stop,
-        stop: Stop,
-        intake: Tracker<()>,
-    ) -> Self {
+    pub(crate) fn new(tcp: TcpListener, connections: Arc<Connections>) -> Self {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         Self {
             address: tcp.local_addr().unwrap_or(unknown),
             socket: Socket::Open(tcp),
-            watch,
-            shut,
-            stop,
-            intake,
-            open: Some(intake.enter()),
+            open: Some(connections.intake.enter()),
+            connections,
         }
     }
 
@@ -71,7 +59,7 @@ impl TrackedListener {
             let accepted = match &mut self.socket {
                 Socket::Open(tcp) => tokio::select! {
                     biased;
-                    () = self.shut.reached() => {
+                    () = self.connections.shut.reached() => {
                         self.close();
                         continue;
                     }
@@ -87,9 +75,8 @@ impl TrackedListener {
             };
             match accepted {
                 Ok((io, peer)) => {
-                    let fresh = self.intake.enter();
-                    let stream = TrackedStream::new(io, fresh, self.watch, self.stop.clone());
-                    return Some((stream, peer));
+                    let connections = self.connections.clone();
+                    return Some((TrackedStream::new(io, Some(peer), connections), peer));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -97,7 +84,7 @@ impl TrackedListener {
                     let pause = tokio::time::sleep(Duration::from_millis(250));
                     tokio::select! {
                         () = pause => {}
-                        () = self.shut.reached() => {}
+                        () = self.connections.shut.reached() => {}
                     }
                 }
             }

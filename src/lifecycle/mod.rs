@@ -58,22 +58,61 @@
 //! `axum::serve` can tell its clients only when accepting stops: until then new streams get 503,
 //! then comes GOAWAY. A server on hyper-util sends GOAWAY when draining begins.
 //!
-//! # What is not waited for
-//! Sockets after their upgrade (WebSockets): tell them with
-//! [`watch().reached(Phase::Draining)`](PhaseWatch::reached), and run them in
-//! [`spawn`](LifecycleHandle::spawn) if the drain shall wait. Clients that take an answer in more
-//! slowly than the drain's time allows are cut off with the server.
+//! # Connections
+//! On connections from these listeners (or [wrapped](LifecycleHandle::wrap_io)) the drain also
+//! waits for heads that are not whole, for answers that their clients have not taken in, and for
+//! sockets that were upgraded. What is left at the deadline is named in the report, with its peer,
+//! and ended: its reads and writes fail. Keep-alive connections without
+//! a request are waited for by nobody. HTTP/2 is the server's to end, and is cut off when it has
+//! not in time; a WebSocket over HTTP/2 is one of its streams.
+//!
+//! # Streams and sockets are told
+//! An answer without an end ends well with [`until_drain`](PhaseWatch::until_drain). A WebSocket
+//! sends its close frame (1001, going away) when draining begins and has the rest of the drain to
+//! hear its client's:
+//!
+//! ```
+//! # #[cfg(feature = "axum")]
+//! # mod example {
+//! use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+//! use tower_handoff::lifecycle::{Phase, PhaseWatch};
+//!
+//! async fn echo(mut socket: WebSocket, watch: PhaseWatch) -> Result<(), axum::Error> {
+//!     let mut draining = std::pin::pin!(watch.reached(Phase::Draining));
+//!     loop {
+//!         tokio::select! {
+//!             () = &mut draining => break,
+//!             message = socket.recv() => match message.transpose()? {
+//!                 Some(Message::Close(_)) | None => return Ok(()),
+//!                 Some(message) => socket.send(message).await?,
+//!             }
+//!         }
+//!     }
+//!     let goodbye = CloseFrame { code: close_code::AWAY, reason: "draining".into() };
+//!     socket.send(Message::Close(Some(goodbye))).await?;
+//!     // Until the client has answered, or the connection is cut off.
+//!     while socket.recv().await.transpose()?.is_some() {}
+//!     Ok(())
+//! }
+//! # }
+//! ```
+//!
+//! Handlers get the watch from where they get the rest: axum's `State` or
+//! `Extension(lifecycle.watch())`, a closure, or
+//! [`DrainGateLayer::with_watch`](crate::drain_gate::DrainGateLayer::with_watch).
 
 #[cfg(feature = "axum")]
 mod axum;
 mod budget;
 mod builder;
 pub(crate) mod check;
+mod connections;
 mod drain;
 mod face;
 pub(crate) mod guarded;
 pub(crate) mod handle;
 mod hook;
+mod linger;
 mod listener;
 pub(crate) mod managed;
 pub(crate) mod phase;
@@ -85,8 +124,10 @@ mod signal;
 mod start;
 mod stop;
 mod stream;
+mod talk;
 mod tasks;
 pub(crate) mod unfinished;
+mod until_drain;
 pub(crate) mod watch;
 
 pub use budget::Budget;
@@ -102,4 +143,5 @@ pub use run::Lifecycle;
 pub use served::ServerOutput;
 pub use stream::TrackedStream;
 pub use unfinished::{Stage, Unfinished};
+pub use until_drain::UntilDrain;
 pub use watch::{PhaseControl, PhaseWatch};

@@ -50,7 +50,8 @@ pub struct HookReport {
 pub enum ServerOutcome {
     /// By itself.
     Done,
-    /// Connections were open when the time was over, so it was dropped.
+    /// It did not end, not even when the time was over and its connections were cut off, so it
+    /// was dropped.
     Cut,
     /// With an error.
     Failed(String),
@@ -61,13 +62,10 @@ pub enum ServerOutcome {
 /// Serialises to one JSON object:
 ///
 /// ```json
-/// {"outcome":"clean","in_flight_at_signal":2,"completed":2,"rejected":0,"tasks":0,
+/// {"outcome":"clean","in_flight_at_signal":2,"completed":2,"rejected":0,"upgraded":1,"tasks":0,
 ///  "aborted":[],"hooks":[{"name":"redis","outcome":"done","ms":3}],"ms":412,
 ///  "phases":{"settling":200,"draining":180,"stopping":32},"server":"done","error":null}
 /// ```
-///
-/// Sockets that were upgraded (WebSockets) are not in it: they leave the count with the head of
-/// their 101 answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -80,9 +78,12 @@ pub struct Report {
     pub completed: u64,
     /// Requests that the drain gate turned away.
     pub rejected: u64,
+    /// Sockets that had been upgraded (WebSockets) and were open when the shutdown was asked for.
+    /// Their requests ended with the head of their 101 answer.
+    pub upgraded: u64,
     /// Background tasks that ran when the shutdown was asked for.
     pub tasks: u64,
-    /// What was cut off.
+    /// What was cut off: requests, tasks, and connections, of which a thousand are named at most.
     pub aborted: Vec<Unfinished>,
     /// The managed parts' flushes, then the hooks, in the order in which they ran.
     pub hooks: Vec<HookReport>,
@@ -128,7 +129,7 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Report", 11)?;
+        let mut out = serializer.serialize_struct("Report", 12)?;
         let outcome = match self.outcome {
             Outcome::Clean => "clean",
             Outcome::Forced => "forced",
@@ -142,6 +143,7 @@ impl Serialize for Report {
         out.serialize_field("in_flight_at_signal", &self.in_flight_at_signal)?;
         out.serialize_field("completed", &self.completed)?;
         out.serialize_field("rejected", &self.rejected)?;
+        out.serialize_field("upgraded", &self.upgraded)?;
         out.serialize_field("tasks", &self.tasks)?;
         out.serialize_field("aborted", &self.aborted)?;
         out.serialize_field("hooks", &self.hooks)?;

@@ -17,7 +17,7 @@ use crate::lifecycle::hook::{Hook, close_all, run_all};
 use crate::lifecycle::managed::Managed;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::platform::PlatformKind;
-use crate::lifecycle::report::{HookOutcome, Outcome, Report, ServerOutcome};
+use crate::lifecycle::report::{HookOutcome, Outcome, Report};
 use crate::lifecycle::served::ServerOutput;
 use crate::lifecycle::signal::watch_signals;
 use crate::lifecycle::start::StartGate;
@@ -126,8 +126,7 @@ impl Lifecycle {
         let hooks = run_all(&managed, hooks, budget.hooks()).await;
         close_all(&managed, Instant::now() + budget.margin() / 4).await;
 
-        let cut_off = !drained.aborted.is_empty()
-            || drained.server == ServerOutcome::Cut
+        let cut_off = drained.forced
             || hooks
                 .iter()
                 .any(|hook| hook.outcome == HookOutcome::TimedOut);
@@ -140,6 +139,7 @@ impl Lifecycle {
             in_flight_at_signal: drained.signal.in_flight,
             completed: (drained.ended - drained.signal.ended).saturating_sub(drained.rejected),
             rejected: drained.rejected,
+            upgraded: drained.signal.upgraded,
             tasks: drained.signal.tasks,
             aborted: drained.aborted,
             hooks,
@@ -180,5 +180,6 @@ impl Drop for StoppedOnDrop<'_> {
         self.0.advance(Phase::Stopped);
         self.0.shut();
         self.0.stop();
+        self.0.connections().cut();
     }
 }

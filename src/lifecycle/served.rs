@@ -66,8 +66,8 @@ where
     }
 
     /// How it has ended; `Cut` if it has not.
-    pub(crate) fn into_outcome(self) -> ServerOutcome {
-        self.outcome.unwrap_or(ServerOutcome::Cut)
+    pub(crate) fn outcome(&self) -> ServerOutcome {
+        self.outcome.clone().unwrap_or(ServerOutcome::Cut)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -68,6 +68,7 @@ impl Tasks {
             route: None,
             path: None,
             name: Some(task.name.clone()),
+            peer: None,
             age: now.saturating_duration_since(task.since),
             stage: Stage::Task,
         })

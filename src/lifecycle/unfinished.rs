@@ -2,6 +2,7 @@
 //!
 //! Floor 1.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,16 @@ pub enum Stage {
     Body,
     /// A background task runs.
     Task,
+    /// The head of a request has begun to come in and is not whole.
+    Head,
+    /// The socket takes no more of an answer: its client does not read, or reads slowly. Where the
+    /// answer is a stream, its request is listed besides.
+    Unsent,
+    /// The connection was upgraded (WebSocket) and is open.
+    Upgraded,
+    /// A connection of HTTP/2 whose peer did not let go of it, or has an answer that it does not
+    /// take in. Named only when cut off.
+    Http2,
 }
 
 impl Stage {
@@ -28,18 +39,22 @@ impl Stage {
             Self::Handler => "handler",
             Self::Body => "body",
             Self::Task => "task",
+            Self::Head => "head",
+            Self::Unsent => "unsent",
+            Self::Upgraded => "upgraded",
+            Self::Http2 => "http2",
         }
     }
 }
 
-/// A request or a background task that has not ended.
+/// A request, a connection or a background task that has not ended.
 ///
 /// Serialises as `{"method":…,"route":…,"path":…,"age_ms":…,"stage":…}`, with null for what is
-/// not known, and `name` besides where the work is a task.
+/// not known; `name` besides where the work is a task, `peer` where it is a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unfinished {
-    /// The request's method; none for a task.
+    /// The request's method; none for a task or a connection.
     pub method: Option<Method>,
     /// The route that matched, as the application spells it: `/orders/{id}`.
     pub route: Option<Arc<str>>,
@@ -47,6 +62,8 @@ pub struct Unfinished {
     pub path: Option<String>,
     /// The task's name; none for a request.
     pub name: Option<Arc<str>>,
+    /// The other end of the connection, where the work is one.
+    pub peer: Option<SocketAddr>,
     /// For how long it has run.
     pub age: Duration,
     /// How far it has come.
@@ -55,7 +72,7 @@ pub struct Unfinished {
 
 impl Serialize for Unfinished {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = if self.name.is_some() { 6 } else { 5 };
+        let fields = 5 + usize::from(self.name.is_some()) + usize::from(self.peer.is_some());
         let mut out = serializer.serialize_struct("Unfinished", fields)?;
         out.serialize_field("method", &self.method.as_ref().map(Method::as_str))?;
         out.serialize_field("route", &self.route.as_deref())?;
@@ -64,6 +81,9 @@ impl Serialize for Unfinished {
         out.serialize_field("stage", self.stage.as_str())?;
         if let Some(name) = &self.name {
             out.serialize_field("name", &**name)?;
+        }
+        if let Some(peer) = &self.peer {
+            out.serialize_field("peer", &format_args!("{peer}"))?;
         }
         out.end()
     }

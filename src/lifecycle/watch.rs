@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::lifecycle::phase::Phase;
 
@@ -86,7 +87,7 @@ impl PhaseWatch {
     pub fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let watch = *self;
         async move {
-            let mut changed = pin!(watch.cell.changed.notified());
+            let mut changed = pin!(watch.changed());
             loop {
                 // Listens first and looks then, so a change in between is not missed.
                 changed.as_mut().enable();
@@ -94,9 +95,14 @@ impl PhaseWatch {
                     return;
                 }
                 changed.as_mut().await;
-                changed.set(watch.cell.changed.notified());
+                changed.set(watch.changed());
             }
         }
+    }
+
+    /// Ready at the next change of the phase.
+    pub(crate) fn changed(&self) -> Notified<'static> {
+        self.cell.changed.notified()
     }
 
     /// A gate on this phase has turned a request away.

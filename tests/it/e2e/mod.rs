@@ -11,6 +11,7 @@ mod redis_away;
 pub(crate) mod sessions;
 mod signals;
 mod skew;
+mod sockets;
 
 /// Both servers that the testbed can run on.
 const SERVERS: [&str; 2] = ["axum", "hyper"];

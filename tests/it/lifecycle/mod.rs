@@ -3,10 +3,13 @@
 
 mod common;
 
+mod arrivals;
 mod budget;
 mod gate;
+mod hanging;
 mod in_flight;
 mod in_flight_race;
+mod instance;
 mod phases;
 mod platform;
 mod probes;
@@ -15,3 +18,6 @@ mod run_timeline;
 mod serve_axum;
 mod serve_hyper;
 mod service_contract;
+mod told;
+mod uploads;
+mod wrapped;

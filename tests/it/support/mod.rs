@@ -9,3 +9,4 @@ pub(crate) mod log;
 pub(crate) mod proxy;
 pub(crate) mod redis_server;
 pub(crate) mod testbed;
+pub(crate) mod websocket;

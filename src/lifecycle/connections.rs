@@ -1,0 +1,169 @@
+//! The connections that a lifecycle knows of.
+//!
+//! Floor 4.
+
+use std::cmp::Reverse;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use crate::in_flight::tracker::{Token, Tracker};
+use crate::lifecycle::stop::Stop;
+use crate::lifecycle::unfinished::{Stage, Unfinished};
+use crate::lifecycle::watch::PhaseWatch;
+
+/// What listeners and streams share with the drain.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pub(crate) watch: PhaseWatch,
+    /// Listeners close their sockets.
+    pub(crate) shut: Stop,
+    /// The server lets go of its connections.
+    pub(crate) stop: Stop,
+    /// Listeners that still take in, and connections on which nothing was written yet.
+    pub(crate) intake: Tracker<()>,
+    /// What the drain waits for: half-sent heads, unsent answers, upgraded sockets.
+    busy: Tracker<Socket>,
+    /// Connections of HTTP/2. Only the server knows which of them are at work, so the drain
+    /// waits for the server, and names them when that was in vain.
+    http2: Tracker<Socket>,
+    /// Who is woken when the connections are cut off.
+    wakers: Tracker<Wakers>,
+    cut: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    peer: Option<SocketAddr>,
+    since: Instant,
+    stage: Stage,
+}
+
+/// The two halves of a socket may be in different tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Wakers {
+    read: Option<Waker>,
+    write: Option<Waker>,
+}
+
+/// Which of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Half {
+    Read,
+    Write,
+}
+
+/// No more are named; strangers decide how many connections there are.
+const MOST_NAMED: usize = 1000;
+
+impl Connections {
+    pub(crate) fn new(watch: PhaseWatch) -> Self {
+        Self {
+            watch,
+            shut: Stop::new(),
+            stop: Stop::new(),
+            intake: Tracker::new(),
+            busy: Tracker::new(),
+            http2: Tracker::new(),
+            wakers: Tracker::new(),
+            cut: AtomicBool::new(false),
+        }
+    }
+
+    /// Lists a connection until the token is dropped.
+    pub(crate) fn enter(&self, peer: Option<SocketAddr>, stage: Stage) -> Token<Socket> {
+        let tracker = match stage {
+            Stage::Http2 => self.http2,
+            _ => self.busy,
+        };
+        tracker.enter_as(Socket {
+            peer,
+            since: Instant::now(),
+            stage,
+        })
+    }
+
+    /// Whether connections come to their end now.
+    pub(crate) fn are_cut(&self) -> bool {
+        self.cut.load(SeqCst)
+    }
+
+    /// Ends every connection: what reads or writes on it fails.
+    pub(crate) fn cut(&self) {
+        // Said before the wakers are read. A stream leaves its waker before it asks. So either
+        // its waker is found here, or it sees this.
+        self.cut.store(true, SeqCst);
+        let wakers = self
+            .wakers
+            .list(|Wakers { read, write }| [read.clone(), write.clone()]);
+        wakers.into_iter().flatten().flatten().for_each(Waker::wake);
+    }
+
+    /// Has `waker` woken by [`cut`](Self::cut); `place` is where the stream keeps its own.
+    pub(crate) fn wake_at_cut(&self, place: &mut Option<Token<Wakers>>, half: Half, waker: Waker) {
+        let token = place.get_or_insert_with(|| self.wakers.enter_as(Wakers::default()));
+        // Dropped when the list is free again: it may be all that is left of a task.
+        let mut former = None;
+        token.update(|wakers| {
+            let slot = match half {
+                Half::Read => &mut wakers.read,
+                Half::Write => &mut wakers.write,
+            };
+            former = slot.replace(waker);
+        });
+        drop(former);
+    }
+
+    pub(crate) fn are_idle(&self) -> bool {
+        self.busy.is_idle()
+    }
+
+    /// Waits until the drain has no connection to wait for. May be dropped at any time.
+    pub(crate) fn idle(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.busy.idle()
+    }
+
+    /// Waits until no connection of HTTP/2 is open. May be dropped at any time.
+    pub(crate) fn without_http2(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.http2.idle()
+    }
+
+    /// How many sockets have been upgraded and are open.
+    pub(crate) fn upgraded(&self) -> u64 {
+        let upgraded = self.busy.list(|socket| socket.stage == Stage::Upgraded);
+        upgraded.into_iter().map(u64::from).sum()
+    }
+
+    /// Those the drain waits for, oldest first, a thousand at most.
+    pub(crate) fn busy(&self) -> Vec<Unfinished> {
+        named(self.busy)
+    }
+
+    /// The connections of HTTP/2 that are open, likewise.
+    pub(crate) fn http2(&self) -> Vec<Unfinished> {
+        named(self.http2)
+    }
+}
+
+fn named(tracker: Tracker<Socket>) -> Vec<Unfinished> {
+    let now = Instant::now();
+    let mut sockets = tracker.list(|socket| Unfinished {
+        method: None,
+        route: None,
+        path: None,
+        name: None,
+        peer: socket.peer,
+        age: now.saturating_duration_since(socket.since),
+        stage: socket.stage,
+    });
+    sockets.sort_by_key(|socket| Reverse(socket.age));
+    if sockets.len() > MOST_NAMED {
+        let more = sockets.len() - MOST_NAMED;
+        tracing::warn!(more, "connections that are not named");
+        sockets.truncate(MOST_NAMED);
+    }
+    sockets
+}

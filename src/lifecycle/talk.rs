@@ -1,0 +1,247 @@
+//! What a connection's bytes say of how far its talk has come.
+//!
+//! Floor 1.
+
+/// Read from the bytes that pass, without parsing them: a few comparisons for each read and write.
+///
+/// A guess where bytes alone cannot tell (the rest of a body that comes after its answer), and
+/// built so that a wrong guess waits for nobody who is gone: whatever it says is over with the
+/// next answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Talk {
+    /// Nothing was read but, maybe, the first bytes of HTTP/2's preface.
+    New { preface: u8 },
+    /// HTTP/1, and the next byte begins a request.
+    Idle,
+    /// HTTP/1, within a request's head; so much of the blank line behind it has been read.
+    Head { blank_line: u8 },
+    /// The head is whole; the service may not have been called yet.
+    Whole,
+    /// The service has been called; its answer has not begun.
+    Asked,
+    /// `101 Switching Protocols` was written: the bytes are somebody else's now.
+    Upgraded,
+    /// HTTP/2: which of its streams are at work is not seen from here.
+    Http2,
+    /// TLS, or nothing that is known.
+    Opaque,
+}
+
+/// HTTP/2's preface begins with it, and no HTTP/1 method that is in use.
+const PREFACE: &[u8] = b"PRI";
+/// Ends the head of an HTTP/1 request.
+const BLANK_LINE: &[u8] = b"\r\n\r\n";
+const WHOLE_BLANK_LINE: u8 = 4;
+
+impl Talk {
+    pub(crate) const fn new() -> Self {
+        Self::New { preface: 0 }
+    }
+
+    /// A head has begun and is not whole: the peer has something to ask.
+    pub(crate) fn in_head(self) -> bool {
+        matches!(self, Self::Head { .. } | Self::New { preface: 1.. })
+    }
+
+    /// What was read has reached the service, as far as it is for the service.
+    pub(crate) fn is_handed_over(self) -> bool {
+        !matches!(self, Self::New { .. } | Self::Head { .. } | Self::Whole)
+    }
+
+    /// These bytes came from the peer.
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
+        *self = match *self {
+            Self::New { preface } => first(preface, bytes),
+            Self::Idle => head(bytes),
+            Self::Head { blank_line } => head_from(blank_line, bytes),
+            // A body, or requests sent ahead.
+            as_it_was => return *self = as_it_was,
+        };
+    }
+
+    /// These bytes go to the peer.
+    #[inline]
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if matches!(self, Self::Whole | Self::Asked | Self::Head { .. }) {
+            *self = answer(bytes);
+        }
+    }
+
+    /// The server has done what it can with what it has read, which hyper says right after it
+    /// has called the service.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        if *self == Self::Whole {
+            *self = Self::Asked;
+        }
+    }
+}
+
+fn first(preface: u8, bytes: &[u8]) -> Talk {
+    let rest = &PREFACE[usize::from(preface)..];
+    let same = rest.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+    match u8::try_from(same).unwrap_or(u8::MAX) {
+        _ if same == rest.len() => Talk::Http2,
+        more if same == bytes.len() => Talk::New {
+            preface: preface + more,
+        },
+        // `P` and `PR` hold nothing of a blank line.
+        _ if preface > 0 => head_from(0, bytes),
+        _ => match head(bytes) {
+            Talk::Idle => Talk::Opaque,
+            begun => begun,
+        },
+    }
+}
+
+/// The first bytes after an answer. What begins no request is the rest of a body.
+fn head(bytes: &[u8]) -> Talk {
+    match bytes.first() {
+        Some(first) if first.is_ascii_uppercase() => head_from(0, bytes),
+        _ => Talk::Idle,
+    }
+}
+
+fn head_from(blank_line: u8, bytes: &[u8]) -> Talk {
+    // So end most reads: a request without a body.
+    if bytes.ends_with(BLANK_LINE) {
+        return Talk::Whole;
+    }
+    if blank_line == 0 && holds_blank_line(bytes) {
+        return Talk::Whole;
+    }
+    match blank_line_read(blank_line, bytes) {
+        WHOLE_BLANK_LINE => Talk::Whole,
+        blank_line => Talk::Head { blank_line },
+    }
+}
+
+/// Looks at every fourth byte while there is nothing of a blank line, so that the head in front of
+/// a body is found at little cost.
+fn holds_blank_line(bytes: &[u8]) -> bool {
+    let mut last = BLANK_LINE.len() - 1;
+    while let Some(byte) = bytes.get(last) {
+        last += match byte {
+            b'\n' if bytes[..=last].ends_with(BLANK_LINE) => return true,
+            b'\n' => 2,
+            b'\r' => 1,
+            _ => BLANK_LINE.len(),
+        };
+    }
+    false
+}
+
+/// How much of the blank line has been read, with `bytes` after the `read` before.
+fn blank_line_read(mut read: u8, bytes: &[u8]) -> u8 {
+    for byte in bytes {
+        read = match BLANK_LINE.get(usize::from(read)) {
+            Some(expected) if expected == byte => read + 1,
+            _ => u8::from(*byte == b'\r'),
+        };
+        if read == WHOLE_BLANK_LINE {
+            break;
+        }
+    }
+    read
+}
+
+/// What follows an answer that begins with `bytes`.
+fn answer(bytes: &[u8]) -> Talk {
+    if bytes.starts_with(b"HTTP/1.1 101") {
+        Talk::Upgraded
+    } else if bytes.starts_with(b"HTTP/1.1 1") {
+        // `100 Continue` and its like: the answer is still to come.
+        Talk::Asked
+    } else {
+        Talk::Idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(pieces: &[&[u8]]) -> Talk {
+        let mut talk = Talk::new();
+        for piece in pieces {
+            talk.read(piece);
+        }
+        talk
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_is_cut() {
+        for head in [
+            &b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..],
+            b"POST / HTTP/1.1\r\nhost: x\r\n\r\nbody",
+            b"PROPFIND / HTTP/1.1\r\r\n\r\n",
+        ] {
+            for cut in 1..head.len() {
+                let (a, b) = head.split_at(cut);
+                assert_eq!(after(&[a, b]), Talk::Whole, "cut at {cut}");
+            }
+            assert_eq!(after(&[head]), Talk::Whole);
+        }
+        for open in [
+            &b"G"[..],
+            b"P",
+            b"PR",
+            b"PUT",
+            b"GET / HTTP/1.1\r\nhost: x\r\n",
+            b"GET \r\n\n",
+            b"GET \n\n",
+        ] {
+            assert!(after(&[open]).in_head(), "{open:?}");
+        }
+    }
+
+    #[test]
+    fn http2_and_tls_are_known_by_their_first_bytes() {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        for cut in 1..preface.len() {
+            let (a, b) = preface.split_at(cut);
+            assert_eq!(after(&[a, b]), Talk::Http2, "cut at {cut}");
+        }
+        let client_hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
+        assert_eq!(after(&[&client_hello]), Talk::Opaque);
+        assert!(!after(&[&client_hello, b"GET "]).in_head());
+        assert_eq!(after(&[]), Talk::new());
+        assert!(!Talk::new().in_head());
+    }
+
+    #[test]
+    fn an_answer_ends_the_request_and_a_continue_does_not() {
+        let mut talk = after(&[b"PUT / HTTP/1.1\r\n\r\n"]);
+        assert!(!talk.is_handed_over());
+        talk.flush();
+        assert_eq!(talk, Talk::Asked);
+        talk.write(b"HTTP/1.1 100 Continue\r\n\r\n");
+        talk.read(b"GET is how this body begins");
+        assert_eq!(talk, Talk::Asked);
+        talk.write(b"HTTP/1.1 200 OK\r\n");
+        assert_eq!(talk, Talk::Idle);
+        // More of the answer, whatever its body says.
+        talk.write(b"HTTP/1.1 101 is no news in a body");
+        assert_eq!(talk, Talk::Idle);
+        // The rest of the request's body.
+        talk.read(b"{}");
+        assert_eq!(talk, Talk::Idle);
+        talk.read(b"GET / HT");
+        assert!(talk.in_head());
+        // A partial head is answered too: 408, 431.
+        talk.write(b"HTTP/1.1 408 Request Timeout\r\n");
+        assert_eq!(talk, Talk::Idle);
+    }
+
+    #[test]
+    fn a_socket_stays_upgraded_whatever_goes_over_it() {
+        let mut talk = after(&[b"GET /ws HTTP/1.1\r\n\r\n"]);
+        talk.flush();
+        talk.write(b"HTTP/1.1 101 Switching Protocols\r\n");
+        talk.write(b"HTTP/1.1 200 OK\r\n");
+        talk.read(b"GET / HTTP/1.1\r\n");
+        talk.flush();
+        assert_eq!(talk, Talk::Upgraded);
+    }
+}
