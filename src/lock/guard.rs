@@ -11,10 +11,11 @@ use std::time::Duration;
 use crate::lock::error::{LockError, LockErrorKind};
 use crate::lock::held::HeldLocks;
 use crate::lock::hold::{Hold, release};
-use crate::lock::holding::{Holding, ReleaseOutcome};
+use crate::lock::holding::Holding;
 use crate::lock::lease::{Claim, Fence};
 use crate::lock::lock_key::LockKey;
 use crate::lock::loss::LossWatch;
+use crate::lock::outcome::ReleaseOutcome;
 
 /// The handler's view of the lock that its request holds; found in the request's extensions,
 /// and an axum extractor.
@@ -144,7 +145,8 @@ impl LockGuard {
     }
 
     /// Lets go before the end of the request, and says what became of it; of several keys, the
-    /// worst that became of one. One round trip, in which all of them leave together.
+    /// worst that became of one. One round trip, in which all of them leave together. A lock that
+    /// a layer further out holds is let go too: nothing of the request runs under it any more.
     ///
     /// # Cancel safety
     /// The release is under way from the first poll on, whether or not the future is polled

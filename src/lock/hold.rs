@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::lock::holding::{Holding, ReleaseOutcome};
+use crate::lock::holding::Holding;
+use crate::lock::outcome::ReleaseOutcome;
 
 /// The right to some locks. There is one for each grant; dropping it lets go.
 #[derive(Debug, Default)]
@@ -18,6 +19,13 @@ impl Hold {
 
     pub(crate) fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// See [`Holding::begin_use`].
+    pub(crate) fn begin_use(&self) {
+        for holding in &self.0 {
+            holding.begin_use();
+        }
     }
 
     /// See [`Holding::hold_at_most`].

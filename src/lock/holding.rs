@@ -18,6 +18,7 @@ use crate::lock::held::{Held, HeldLocks};
 use crate::lock::hold_time::HoldTime;
 use crate::lock::lease::{Claim, Fence, Lease};
 use crate::lock::lock_key::LockKey;
+use crate::lock::outcome::ReleaseOutcome;
 use crate::lock::send_off::send_off;
 
 /// What the guards of one lock share.
@@ -26,7 +27,6 @@ pub(crate) struct Holding {
     fence: Fence,
     backend: Arc<dyn ErasedBackend>,
     held: HeldLocks,
-    granted: Instant,
     /// Where it is noted how long the lock was held.
     times: Arc<Mutex<HoldTime>>,
     /// Where the acquire ran, for a release from outside of any runtime.
@@ -43,6 +43,8 @@ struct State {
     due: Instant,
     /// When the lock is let go, whatever is still done under it.
     most: Option<Instant>,
+    /// When work under it began: not while others of several keys are still waited for.
+    in_use: Option<Instant>,
     /// Whether the release is under way.
     let_go: bool,
 }
@@ -52,40 +54,6 @@ enum Phase {
     Held,
     Lost,
     Released,
-}
-
-/// How a release ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReleaseOutcome {
-    /// The key is free.
-    Freed,
-    /// The key went to the next in line.
-    HandedOver,
-    /// The lease had ended before: somebody else may have held the key meanwhile.
-    LostBefore,
-    /// The lock had been let go before.
-    AlreadyReleased,
-    /// The backend did not say. It is asked again in the background while the lease may last.
-    Unknown,
-}
-
-impl ReleaseOutcome {
-    /// The one of two to tell of.
-    pub(crate) fn worse(self, other: Self) -> Self {
-        let rank = |outcome| match outcome {
-            Self::Freed => 0,
-            Self::HandedOver => 1,
-            Self::AlreadyReleased => 2,
-            Self::LostBefore => 3,
-            Self::Unknown => 4,
-        };
-        if rank(other) > rank(self) {
-            other
-        } else {
-            self
-        }
-    }
 }
 
 impl Holding {
@@ -102,7 +70,6 @@ impl Holding {
             fence: lease.fence(),
             backend,
             held,
-            granted: Instant::now(),
             times,
             home,
             state: Mutex::new(State {
@@ -110,6 +77,7 @@ impl Holding {
                 deadline: lease.deadline(),
                 due: third(lease),
                 most: None,
+                in_use: None,
                 let_go: false,
             }),
             ended: Notify::new(),
@@ -167,6 +135,11 @@ impl Holding {
         }
     }
 
+    /// Work under the lock begins.
+    pub(crate) fn begin_use(&self) {
+        self.state().in_use = Some(Instant::now());
+    }
+
     /// Lets go after `time` at the latest: from then on the lock counts as lost.
     pub(crate) fn hold_at_most(&self, time: Duration) {
         let until = Instant::now() + time;
@@ -186,7 +159,7 @@ impl Holding {
     }
 
     fn end(&self, phase: Phase) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
-        {
+        let in_use = {
             let mut state = self.state();
             if std::mem::replace(&mut state.let_go, true) {
                 return Err(ReleaseOutcome::AlreadyReleased);
@@ -194,11 +167,12 @@ impl Holding {
             if state.at(Instant::now()) == Phase::Held {
                 state.phase = phase;
             }
-        }
+            state.in_use
+        };
         self.ended.notify_waiters();
-        if phase == Phase::Released {
+        if let Some(since) = in_use.filter(|_| phase == Phase::Released) {
             let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-            times.record(self.granted.elapsed());
+            times.record(since.elapsed());
         }
         let under_way = self.held.leave(&self.claim.owner);
         let (tell, told) = oneshot::channel();

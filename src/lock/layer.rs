@@ -32,7 +32,8 @@ use crate::lock::terms::{DEFAULT_WAIT, MAX_WAIT, Terms};
 /// holds the same key goes on under that lock.
 ///
 /// A refusal for a busy key says when to come back: after what locks of this layer are held of late
-/// in this process, no longer than the holder's lease or 30 s, and up to as much again, so that
+/// in this process, no longer than the holder's lease or 30 s but a second at least, and up to as
+/// much again, so that
 /// clients do not come back at once.
 ///
 /// **Cost**, with Redis, for each key: one script before the handler, one after it that nobody waits for, one

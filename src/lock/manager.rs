@@ -103,6 +103,7 @@ impl Manager {
             let lost = "a lock was lost while others were waited for";
             return Err(NotHeld::Unavailable(LockError::refused(lost)));
         }
+        own.begin_use();
         let own = Some(own).filter(|own| own.count() > 0);
         let guard = LockGuard::new(all, own, outer);
         if let Some(most) = terms.max_hold {

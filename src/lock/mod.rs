@@ -66,6 +66,7 @@ pub(crate) mod manager;
 pub(crate) mod memory;
 pub(crate) mod on_lost;
 mod options;
+mod outcome;
 pub(crate) mod owned;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
@@ -86,7 +87,6 @@ pub use extract::MissingLockGuard;
 pub use future::LockFuture;
 pub use guard::LockGuard;
 pub use held::HeldLocks;
-pub use holding::ReleaseOutcome;
 pub use layer::LockLayer;
 pub use lease::{Claim, Fence, Lease, LeaseTime, Owner};
 pub use lock_key::LockKey;
@@ -95,6 +95,7 @@ pub use locks::Locks;
 pub use memory::MemoryLocks;
 pub use on_lost::OnLost;
 pub use options::{OnMissingKey, OnUnavailable};
+pub use outcome::ReleaseOutcome;
 pub use owned::OwnedLock;
 #[cfg(feature = "redis")]
 pub use redis::RedisLocks;

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use crate::lock::error::{LockError, LockErrorKind};
 use crate::lock::guard::LockGuard;
 use crate::lock::hold::Hold;
-use crate::lock::holding::ReleaseOutcome;
+use crate::lock::outcome::ReleaseOutcome;
 
 /// A lock that lasts until its owner drops it: renewed until then, and let go whatever ends the
 /// owner, a panic and a cancelled task included. Dropping it sends the release and waits for

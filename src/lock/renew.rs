@@ -13,6 +13,9 @@ const TOGETHER: Duration = Duration::from_millis(10);
 /// Renews what is held, each lease at its time and all of them after a reconnect, and ends when
 /// nothing is held.
 ///
+/// It runs where the first of them was taken. Should that runtime end before the others, their
+/// leases run out, and their holders are told, unless somebody takes another lock meanwhile.
+///
 /// A lock that is let go before it is due costs this task nothing: no timer of its own, at most
 /// a look at the list when the first lock it knew of would have been due.
 pub(crate) async fn renew_held(held: HeldLocks, mut reconnects: Option<watch::Receiver<u64>>) {

@@ -23,7 +23,7 @@ use crate::once::store::{Begun, Found, OnceStore};
 
 /// How long one who finds a job busy gives whoever has it to say who it is, or to be over: each
 /// is the pause before another look, in milliseconds.
-const LOOKS: [u64; 11] = [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256];
+const LOOKS: [u64; 10] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /// Where jobs are kept, and their locks.
 #[derive(Clone)]
@@ -35,7 +35,6 @@ pub(super) struct Place {
 }
 
 /// How one who wants a job run goes on.
-#[derive(Debug)]
 pub(super) enum Entry {
     /// It is the one who runs it.
     Inside(OwnedLock),
@@ -67,6 +66,11 @@ impl Place {
         }
     }
 
+    /// Whether a shutdown has begun, so that nothing more is begun.
+    pub(super) fn is_closed(&self) -> bool {
+        self.manager.is_closed()
+    }
+
     /// Finds out whose turn it is. Dropped at any await it leaves nothing behind but, at most, a
     /// note of who began: what it claimed is withdrawn, what it held is let go.
     pub(super) async fn enter(
@@ -76,16 +80,11 @@ impl Place {
         wait: Option<Duration>,
         by: &Arc<str>,
     ) -> Result<Entry, Refused> {
-        if self.manager.is_closed() {
-            return Err(Refused::Draining);
-        }
         let end = wait.map(end_of);
         let keys = LockKeys::from(key);
         let mut busy = false;
-        for pause in LOOKS {
-            if pause > 0 {
-                sleep(Duration::from_millis(pause)).await;
-            }
+        let mut pauses = LOOKS.into_iter();
+        loop {
             // Heard from before the look on, so that no end falls in between.
             let mut done = self.done.subscribe();
             match self.store.clone().look(key.clone()).await? {
@@ -130,8 +129,13 @@ impl Place {
                 Err(NotHeld::Unavailable(error)) => return Err(error.into()),
                 Err(NotHeld::Closed) => return Err(Refused::Draining),
             }
+            let Some(pause) = pauses.next() else {
+                return Ok(Entry::Elsewhere(None));
+            };
+            if pause > 0 {
+                sleep(Duration::from_millis(pause)).await;
+            }
         }
-        Ok(Entry::Elsewhere(None))
     }
 
     /// Keeps the result of the job that `lock` was for, and asks again while the store is away and

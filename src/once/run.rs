@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codec::{Decode, Encode, Json, Raw};
 use crate::config::ConfigError;
 use crate::instance::{checked_id, random_id};
 use crate::lock::error::LockError;
@@ -22,7 +23,6 @@ use crate::once::error::OnceError;
 use crate::once::job::Job;
 use crate::once::memory::MemoryOnce;
 use crate::once::store::OnceStore;
-use crate::session::codec::{Decode, Encode, Json, Raw};
 
 /// Runs jobs in at most one instance at a time; cheap to clone. See the [module](crate::once).
 ///
@@ -42,8 +42,9 @@ pub struct Once {
     max_bytes: usize,
 }
 
-/// What becomes of a job while its store is away and the job has not begun. What the store refuses
-/// is an error whatever this says.
+/// What becomes of a job while its store is away, or refuses for a reason that passes (it is out of
+/// memory, or a replica), and the job has not begun. What the store refuses for good is an error
+/// whatever this says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnAway {
@@ -261,7 +262,9 @@ impl Once {
             Ok((place, entry))
         };
         match enter(&self.place).await {
-            Err(Refused::Unavailable(error)) if !error.is_refusal() => match &self.away {
+            // What nobody can be asked is not begun here either.
+            Err(Refused::Unavailable(_)) if self.place.is_closed() => Err(Refused::Draining),
+            Err(Refused::Unavailable(error)) if error.may_pass() => match &self.away {
                 Away::Error => Err(Refused::Unavailable(error)),
                 Away::Skip => {
                     tracing::debug!(key = %key, %error, "a job is skipped: its store is away");

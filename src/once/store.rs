@@ -2,6 +2,7 @@
 //!
 //! Floor 3.
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ pub trait OnceStore: Send + Sync + 'static {
 }
 
 /// What is known of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
     /// Its result.
@@ -71,7 +72,7 @@ pub enum Found {
 }
 
 /// What became of a beginning.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Begun {
     /// It is noted.
@@ -80,4 +81,25 @@ pub enum Begun {
     Done(Bytes),
     /// The claim does not hold its key.
     Lost,
+}
+
+// A result may be secret: only its length is shown.
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(result) => write!(f, "Done({} bytes)", result.len()),
+            Self::Running(by) => f.debug_tuple("Running").field(by).finish(),
+            Self::Nothing => f.write_str("Nothing"),
+        }
+    }
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begun => f.write_str("Begun"),
+            Self::Done(result) => write!(f, "Done({} bytes)", result.len()),
+            Self::Lost => f.write_str("Lost"),
+        }
+    }
 }

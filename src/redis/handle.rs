@@ -188,7 +188,8 @@ impl RedisHandle {
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
         let queue = &self.0.queue;
-        if (queue.max_capacity() - queue.capacity()).is_multiple_of(PIPELINE) {
+        let queued = queue.max_capacity() - queue.capacity();
+        if queued > 0 && queued.is_multiple_of(PIPELINE) {
             self.0.shared.full.notify_one();
         }
         Ok(())

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::BoxError;
-use crate::session::codec::{Decode, Encode, Json};
+use crate::codec::{Decode, Encode, Json};
+
 use crate::session::limits::is_name;
 
 /// The name of a field that holds a `T`, in format `C`. Declared once, it keeps every handler from

@@ -49,7 +49,6 @@
 mod candidates;
 mod carry;
 mod change;
-pub(crate) mod codec;
 mod commit;
 #[cfg(feature = "testing")]
 pub mod contract;
@@ -101,7 +100,7 @@ mod user_session;
 mod users;
 mod write;
 
-pub use codec::{Decode, Encode, Json, Raw};
+pub use crate::codec::{Decode, Encode, Json, Raw};
 pub use commit::CommitOutcome;
 pub use cookie::{SessionCookie, SessionSameSite};
 pub use detached::{DetachedSession, SessionCommits};

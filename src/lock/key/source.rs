@@ -45,7 +45,8 @@ pub trait KeyFrom: Send + Sync + 'static {
     /// They are sorted, taken one after the other within one wait, and one key that both find counts
     /// once: so no two requests wait for each other. While it waits for one key, a request holds
     /// those before it. (Two layers, one within the other, take their keys in the order of the
-    /// layers: where another route nests them the other way round, both wait until one gives up.)
+    /// layers: where another route takes them the other way round, by its layers or together, both
+    /// wait until one gives up.)
     /// Where one source finds nothing to make a key from, so does the whole. A request for
     /// which there are more than 16 keys is refused:
     /// [`LockTooManyKeys`](Reason::LockTooManyKeys).

@@ -89,7 +89,7 @@ impl OnceStore for RedisOnce {
         result: Bytes,
         fresh: Duration,
     ) -> Result<bool, LockError> {
-        let fresh = fresh.as_micros().div_ceil(1_000).to_string();
+        let fresh = fresh.as_nanos().div_ceil(1_000_000).to_string();
         let args = [&*result, fresh.as_bytes()];
         match self
             .locks

@@ -1,5 +1,5 @@
 //! How a typed value becomes the bytes of a field.
-//! Floor 1.
+//! Floor 0.
 
 use bytes::Bytes;
 use serde::Serialize;
