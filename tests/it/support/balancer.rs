@@ -48,6 +48,8 @@ impl Balancer {
             .arg(WATCHER)
             .arg(&program)
             .args(arguments)
+            // nginx takes it for sockets to inherit.
+            .env_remove("NGINX")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(dir.join("log")).expect("a file"))
@@ -154,8 +156,13 @@ impl Config {
     }
 }
 
-/// The program, where packages put it: `/usr/sbin` is not in everybody's `PATH`.
+/// The program that `NGINX_PROGRAM` or `HAPROXY_PROGRAM` names, else where packages put it:
+/// `/usr/sbin` is not in everybody's `PATH`.
 fn installed(name: &str) -> PathBuf {
+    let variable = format!("{}_PROGRAM", name.to_uppercase());
+    if let Some(program) = std::env::var_os(&variable) {
+        return program.into();
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
