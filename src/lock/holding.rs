@@ -19,6 +19,8 @@ use crate::lock::hold_time::HoldTime;
 use crate::lock::lease::{Claim, Fence, Lease};
 use crate::lock::lock_key::LockKey;
 use crate::lock::send_off::send_off;
+use crate::telemetry::lock_meter::LockMeter;
+use crate::telemetry::names::{LockHoldSeconds, LockReleases, LocksLost};
 
 /// What the guards of one lock share.
 pub(crate) struct Holding {
@@ -45,6 +47,7 @@ struct State {
     most: Option<Instant>,
     /// Whether the release is under way.
     let_go: bool,
+    meter: LockMeter,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,6 +100,7 @@ impl Holding {
         times: Arc<Mutex<HoldTime>>,
         home: Option<Handle>,
     ) -> Self {
+        let meter = claim.meter;
         Self {
             claim,
             fence: lease.fence(),
@@ -111,6 +115,7 @@ impl Holding {
                 due: third(lease),
                 most: None,
                 let_go: false,
+                meter,
             }),
             ended: Notify::new(),
         }
@@ -192,13 +197,15 @@ impl Holding {
                 return Err(ReleaseOutcome::AlreadyReleased);
             }
             if state.at(Instant::now()) == Phase::Held {
-                state.phase = phase;
+                state.end_as(phase);
             }
         }
+        let (held, meter) = (self.granted.elapsed(), self.claim.meter);
+        meter.observe(LockHoldSeconds::Each, held.as_secs_f64());
         self.ended.notify_waiters();
         if phase == Phase::Released {
             let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-            times.record(self.granted.elapsed());
+            times.record(held);
         }
         let under_way = self.held.leave(&self.claim.owner);
         let (tell, told) = oneshot::channel();
@@ -212,13 +219,19 @@ impl Holding {
                 Box::pin(async move {
                     let answer = answer.await;
                     if let Some((tell, _under_way)) = first {
+                        let (counted, outcome) = match &answer {
+                            Ok(Released::Freed) => (LockReleases::Freed, ReleaseOutcome::Freed),
+                            Ok(Released::HandedOver) => {
+                                (LockReleases::HandedOver, ReleaseOutcome::HandedOver)
+                            }
+                            Ok(Released::NotHeld) => {
+                                (LockReleases::LostBefore, ReleaseOutcome::LostBefore)
+                            }
+                            Err(_) => (LockReleases::Unknown, ReleaseOutcome::Unknown),
+                        };
+                        meter.count(counted);
                         // Nobody listens where a destructor let go.
-                        let _ = tell.send(match &answer {
-                            Ok(Released::Freed) => ReleaseOutcome::Freed,
-                            Ok(Released::HandedOver) => ReleaseOutcome::HandedOver,
-                            Ok(Released::NotHeld) => ReleaseOutcome::LostBefore,
-                            Err(_) => ReleaseOutcome::Unknown,
-                        });
+                        let _ = tell.send(outcome);
                     }
                     answer
                 })
@@ -236,7 +249,7 @@ impl Holding {
                     state.deadline = lease.deadline();
                     state.due = third(lease);
                 }
-                Ok(Renewed::Lost) => state.phase = Phase::Lost,
+                Ok(Renewed::Lost) => state.end_as(Phase::Lost),
                 // `due` was put off when the renewal began; the deadline stands.
                 Err(error) => {
                     tracing::warn!(key = %self.claim.key, %error, "a lock's lease was not renewed");
@@ -260,9 +273,17 @@ impl State {
     /// The phase at `now`: the deadline ends the lease whether or not anybody was looking.
     fn at(&mut self, now: Instant) -> Phase {
         if self.phase == Phase::Held && now >= self.end() {
-            self.phase = Phase::Lost;
+            self.end_as(Phase::Lost);
         }
         self.phase
+    }
+
+    /// What is held is so no longer.
+    fn end_as(&mut self, phase: Phase) {
+        self.phase = phase;
+        if phase == Phase::Lost {
+            self.meter.count(LocksLost::All);
+        }
     }
 
     fn end(&self) -> Instant {
