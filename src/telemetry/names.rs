@@ -117,3 +117,49 @@ metrics! {
         "How many commands left in one write":
         [Each];
 }
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The module's table, line by line as it has to be, but for what it says of each.
+    #[test]
+    fn the_table_in_the_docs_has_every_metric_its_kind_and_its_labels() {
+        let docs = include_str!("mod.rs");
+        let rows: BTreeSet<_> = docs
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! | `"))
+            .map(|row| row.replace(" ¹", ""))
+            .map(|row| row.rsplitn(3, " | ").last().unwrap_or_default().to_owned())
+            .collect();
+        let expected: BTreeSet<_> = ALL
+            .iter()
+            .map(|(metric, _)| {
+                let name = metric.name.strip_prefix("tower_handoff_").unwrap();
+                let kind = format!("{:?}", metric.kind).to_lowercase();
+                let values = metric.values.iter().map(|value| format!("`{value}`"));
+                let values = values.collect::<Vec<_>>().join(", ");
+                let own = (!metric.label.is_empty()).then(|| format!("`{}`: {values}", metric.label));
+                let lock = metric.of_each_lock.then(|| "`lock`".to_owned());
+                let labels: Vec<_> = lock.into_iter().chain(own).collect();
+                format!("{name}` | {kind} | {}", labels.join("; "))
+            })
+            .collect();
+        let row = |row: &String| row.trim_end_matches([' ', '|']).to_owned();
+        assert_eq!(
+            rows.iter().map(row).collect::<BTreeSet<_>>(),
+            expected.iter().map(row).collect::<BTreeSet<_>>()
+        );
+    }
+
+    #[test]
+    fn names_follow_the_collectors_rules() {
+        for (metric, _) in ALL {
+            let Described { kind, name, .. } = **metric;
+            assert_eq!(kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(metric.unit == Unit::Seconds, name.ends_with("_seconds"), "{name}");
+        }
+    }
+}
