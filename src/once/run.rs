@@ -304,9 +304,9 @@ fn counted<T, E>(ended: Result<Outcome<T>, OnceError<E>>) -> Result<Outcome<T>, 
         Err(OnceError::Lost(_)) => OnceRuns::Lost,
         Err(OnceError::Unavailable(_)) => OnceRuns::Unavailable,
         Err(OnceError::Draining) => OnceRuns::Draining,
-        Err(
-            OnceError::TooLarge { .. } | OnceError::Unencodable(_) | OnceError::Undecodable(_),
-        ) => OnceRuns::Unusable,
+        Err(OnceError::TooLarge { .. } | OnceError::Unencodable(_) | OnceError::Undecodable(_)) => {
+            OnceRuns::Unusable
+        }
     });
     ended
 }

@@ -5,9 +5,9 @@
 use metrics::{KeyName, with_recorder};
 
 use crate::telemetry::described::{Described, Kind};
-use crate::telemetry::lock_meter::on::touch_all;
+use crate::telemetry::lock_keys::touch_all;
 use crate::telemetry::names::ALL;
-use crate::telemetry::record::on::touch;
+use crate::telemetry::record::touch;
 
 /// Tells the installed recorder unit and help of every metric, and of every counter that it
 /// exists: a counter that first shows up as 1 hides that it grew.

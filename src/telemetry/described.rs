@@ -27,6 +27,8 @@ pub(crate) enum Kind {
 /// An enum that is a metric.
 pub(crate) trait Metric: Copy {
     const DESCRIBED: &'static Described;
+    /// Where it is in the list of all.
+    const PLACE: usize;
 
     fn index(self) -> usize;
 

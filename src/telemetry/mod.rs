@@ -125,6 +125,8 @@ mod describe;
 #[cfg(feature = "metrics")]
 mod described;
 pub(crate) mod drain_marks;
+#[cfg(feature = "metrics")]
+mod lock_keys;
 pub(crate) mod lock_meter;
 pub(crate) mod names;
 pub(crate) mod record;

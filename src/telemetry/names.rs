@@ -118,7 +118,8 @@ metrics! {
         [Each];
 }
 
-#[cfg(all(test, feature = "metrics"))]
+#[cfg(test)]
+#[cfg(feature = "metrics")]
 mod tests {
     use std::collections::BTreeSet;
 
@@ -141,7 +142,8 @@ mod tests {
                 let kind = format!("{:?}", metric.kind).to_lowercase();
                 let values = metric.values.iter().map(|value| format!("`{value}`"));
                 let values = values.collect::<Vec<_>>().join(", ");
-                let own = (!metric.label.is_empty()).then(|| format!("`{}`: {values}", metric.label));
+                let own =
+                    (!metric.label.is_empty()).then(|| format!("`{}`: {values}", metric.label));
                 let lock = metric.of_each_lock.then(|| "`lock`".to_owned());
                 let labels: Vec<_> = lock.into_iter().chain(own).collect();
                 format!("{name}` | {kind} | {}", labels.join("; "))
@@ -159,7 +161,11 @@ mod tests {
         for (metric, _) in ALL {
             let Described { kind, name, .. } = **metric;
             assert_eq!(kind == Kind::Counter, name.ends_with("_total"), "{name}");
-            assert_eq!(metric.unit == Unit::Seconds, name.ends_with("_seconds"), "{name}");
+            assert_eq!(
+                metric.unit == Unit::Seconds,
+                name.ends_with("_seconds"),
+                "{name}"
+            );
         }
     }
 }

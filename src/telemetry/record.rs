@@ -5,20 +5,24 @@
 //!
 //! Floor 0.
 
-#[cfg(feature = "metrics")]
-pub(crate) use on::{add, count, reach, set};
-
+#[cfg(feature = "redis")]
+#[cfg(not(feature = "metrics"))]
+pub(crate) use off::observe;
 #[cfg(not(feature = "metrics"))]
 pub(crate) use off::{add, count, set};
+#[cfg(feature = "redis")]
+#[cfg(feature = "metrics")]
+pub(crate) use on::observe;
+#[cfg(feature = "metrics")]
+pub(crate) use on::{add, add_to, count, observe_in, reach, set, touch};
 
 #[cfg(feature = "metrics")]
-pub(in crate::telemetry) mod on {
+mod on {
     use metrics::{Key, Level, Metadata, with_recorder};
 
     use crate::telemetry::described::{Kind, Metric};
 
-    pub(in crate::telemetry) static METADATA: Metadata<'static> =
-        Metadata::new("tower_handoff", Level::INFO, None);
+    static METADATA: Metadata<'static> = Metadata::new("tower_handoff", Level::INFO, None);
 
     fn key<M: Metric>(metric: M, kind: Kind) -> &'static Key {
         debug_assert_eq!(M::DESCRIBED.kind, kind, "{}", M::DESCRIBED.name);
@@ -28,10 +32,9 @@ pub(in crate::telemetry) mod on {
 
     /// Lets the recorder know of counters, which are zero then and not missing: who asks how much
     /// one grew sees its first step too.
-    pub(in crate::telemetry) fn touch(kind: Kind, keys: &[Key]) {
+    pub(crate) fn touch(kind: Kind, keys: &[Key]) {
         if kind == Kind::Counter {
-            keys.iter()
-                .for_each(|key| with_recorder(|to| drop(to.register_counter(key, &METADATA))));
+            keys.iter().for_each(|key| add_to(key, 0));
         }
     }
 
@@ -42,7 +45,10 @@ pub(in crate::telemetry) mod on {
 
     /// So many more.
     pub(crate) fn add(metric: impl Metric, more: usize) {
-        let key = key(metric, Kind::Counter);
+        add_to(key(metric, Kind::Counter), more);
+    }
+
+    pub(crate) fn add_to(key: &Key, more: usize) {
         with_recorder(|to| to.register_counter(key, &METADATA).increment(more as u64));
     }
 
@@ -61,14 +67,13 @@ pub(in crate::telemetry) mod on {
     /// One more value of a histogram.
     #[cfg(feature = "redis")]
     pub(crate) fn observe(metric: impl Metric, value: f64) {
-        let key = key(metric, Kind::Histogram);
+        observe_in(key(metric, Kind::Histogram), value);
+    }
+
+    pub(crate) fn observe_in(key: &Key, value: f64) {
         with_recorder(|to| to.register_histogram(key, &METADATA).record(value));
     }
 }
-
-#[cfg(feature = "redis")]
-#[cfg(feature = "metrics")]
-pub(crate) use on::observe;
 
 #[cfg(not(feature = "metrics"))]
 mod off {
@@ -85,7 +90,3 @@ mod off {
     #[inline(always)]
     pub(crate) fn observe<M>(_: M, _: f64) {}
 }
-
-#[cfg(feature = "redis")]
-#[cfg(not(feature = "metrics"))]
-pub(crate) use off::observe;

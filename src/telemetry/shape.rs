@@ -28,6 +28,8 @@ macro_rules! metrics {
                     of_each_lock: !concat!($(stringify!($lock))?).is_empty(),
                 };
 
+                const PLACE: usize = Place::$metric as usize;
+
                 fn index(self) -> usize {
                     self as usize
                 }
@@ -38,6 +40,10 @@ macro_rules! metrics {
                 }
             }
         )+
+
+        /// Where each is in `ALL`.
+        #[cfg(feature = "metrics")]
+        enum Place { $($metric),+ }
 
         #[cfg(feature = "metrics")]
         pub(super) const ALL: &[(&Described, fn() -> &'static [Key])] =

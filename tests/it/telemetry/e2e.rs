@@ -7,7 +7,10 @@ use crate::support::redis_server::RedisServer;
 use crate::support::testbed::Testbed;
 
 async fn until(client: &mut Client, sample: &str, value: f64) {
-    eventually(sample, async || Scrape::of(client).await.value(sample) == value).await;
+    eventually(sample, async || {
+        Scrape::of(client).await.value(sample) == value
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -15,7 +18,14 @@ async fn requests_are_served_turned_away_and_in_flight_and_probes_are_none_of_it
     let testbed = Testbed::start(&[("GRACE_MS", "20000"), ("SETTLE_MS", "0")]).await;
     let mut client = testbed.client();
     let mut late = testbed.client();
-    for path in ["/session", "/session/a", "/nowhere", "/metrics", "/ready", "/status"] {
+    for path in [
+        "/session",
+        "/session/a",
+        "/nowhere",
+        "/metrics",
+        "/ready",
+        "/status",
+    ] {
         client.get(path).await;
     }
     assert_eq!(late.get("/session").await.status, 404);
@@ -37,7 +47,11 @@ async fn requests_are_served_turned_away_and_in_flight_and_probes_are_none_of_it
         ("tasks", 0.0),
     ]);
     assert!(scrape.value("request_oldest_seconds") > 0.0);
-    assert!(scrape.text.contains("# HELP tower_handoff_phase 0 starting"));
+    assert!(
+        scrape
+            .text
+            .contains("# HELP tower_handoff_phase 0 starting")
+    );
 
     testbed.signal("TERM");
     until(&mut client, "phase", 3.0).await;
@@ -48,7 +62,10 @@ async fn requests_are_served_turned_away_and_in_flight_and_probes_are_none_of_it
         ("requests_total{outcome=\"rejected\"}", 1.0),
         ("requests_in_flight", 1.0),
     ]);
-    let (shutdown, drain) = (scrape.value("shutdown_seconds"), scrape.value("drain_seconds"));
+    let (shutdown, drain) = (
+        scrape.value("shutdown_seconds"),
+        scrape.value("drain_seconds"),
+    );
     assert!(0.0 < drain && drain <= shutdown, "{drain} {shutdown}");
     assert_eq!(slow.await.expect("an answer"), 200);
     assert_eq!(testbed.exit().await.code, 0);
@@ -89,7 +106,11 @@ async fn sessions_are_counted_by_what_befalls_them_and_named_by_nothing() {
     assert!(scrape.value("session_loads_total{outcome=\"found\"}") >= 1.0);
     let id = id.as_str().expect("a string");
     for secret in ["ada", "color", "visits", id, &token] {
-        assert!(!scrape.text.contains(secret), "{secret} in\n{}", scrape.text);
+        assert!(
+            !scrape.text.contains(secret),
+            "{secret} in\n{}",
+            scrape.text
+        );
     }
 }
 
@@ -101,20 +122,42 @@ async fn locks_are_acquired_waited_for_refused_handed_over_and_lost_under_the_la
     let mut client = testbed.client();
     let mut holder = testbed.client();
     let holder = tokio::spawn(async move { holder.post("/lock/till-7?hold_ms=900").await.status });
-    until(&mut client, "lock_acquires_total{lock=\"lock\",outcome=\"acquired\"}", 1.0).await;
+    until(
+        &mut client,
+        "lock_acquires_total{lock=\"lock\",outcome=\"acquired\"}",
+        1.0,
+    )
+    .await;
     assert_eq!(client.post("/trylock/till-7").await.status, 409);
     let waited = client.post("/lock/till-7").await.status;
     assert_eq!((holder.await.expect("an answer"), waited), (200, 200));
-    until(&mut client, "lock_releases_total{lock=\"lock\",outcome=\"freed\"}", 1.0).await;
+    until(
+        &mut client,
+        "lock_releases_total{lock=\"lock\",outcome=\"freed\"}",
+        1.0,
+    )
+    .await;
     let scrape = Scrape::of(&mut client).await;
     scrape.is(&[
-        ("lock_acquires_total{lock=\"lock\",outcome=\"acquired\"}", 2.0),
+        (
+            "lock_acquires_total{lock=\"lock\",outcome=\"acquired\"}",
+            2.0,
+        ),
         ("lock_acquires_total{lock=\"lock\",outcome=\"busy\"}", 0.0),
-        ("lock_acquires_total{lock=\"trylock\",outcome=\"acquired\"}", 0.0),
-        ("lock_acquires_total{lock=\"trylock\",outcome=\"busy\"}", 1.0),
+        (
+            "lock_acquires_total{lock=\"trylock\",outcome=\"acquired\"}",
+            0.0,
+        ),
+        (
+            "lock_acquires_total{lock=\"trylock\",outcome=\"busy\"}",
+            1.0,
+        ),
         ("lock_waits_total{lock=\"lock\"}", 1.0),
         ("lock_waits_total{lock=\"trylock\"}", 0.0),
-        ("lock_releases_total{lock=\"lock\",outcome=\"handed_over\"}", 1.0),
+        (
+            "lock_releases_total{lock=\"lock\",outcome=\"handed_over\"}",
+            1.0,
+        ),
         ("locks_lost_total{lock=\"lock\"}", 0.0),
         ("lock_wait_seconds_count{lock=\"lock\"}", 2.0),
         ("lock_hold_seconds_count{lock=\"lock\"}", 2.0),
@@ -124,11 +167,21 @@ async fn locks_are_acquired_waited_for_refused_handed_over_and_lost_under_the_la
     // Somebody empties Redis: the next renewal finds the lock gone.
     let mut loser = testbed.client();
     let loser = tokio::spawn(async move { loser.post("/lock/till-7?hold_ms=20000").await.status });
-    until(&mut client, "lock_acquires_total{lock=\"lock\",outcome=\"acquired\"}", 3.0).await;
+    until(
+        &mut client,
+        "lock_acquires_total{lock=\"lock\",outcome=\"acquired\"}",
+        3.0,
+    )
+    .await;
     redis.command(&["FLUSHALL"]);
     assert_eq!(loser.await.expect("an answer"), 500);
     until(&mut client, "locks_lost_total{lock=\"lock\"}", 1.0).await;
-    until(&mut client, "lock_releases_total{lock=\"lock\",outcome=\"lost_before\"}", 1.0).await;
+    until(
+        &mut client,
+        "lock_releases_total{lock=\"lock\",outcome=\"lost_before\"}",
+        1.0,
+    )
+    .await;
     let scrape = Scrape::of(&mut client).await;
     assert!(!scrape.text.contains("till"), "{}", scrape.text);
 }
@@ -146,7 +199,10 @@ async fn jobs_are_counted_by_what_came_of_them() {
         ("once_runs_total{outcome=\"fresh\"}", 1.0),
         ("once_runs_total{outcome=\"failed\"}", 1.0),
         ("once_runs_total{outcome=\"skipped\"}", 0.0),
-        ("lock_acquires_total{lock=\"once\",outcome=\"acquired\"}", 2.0),
+        (
+            "lock_acquires_total{lock=\"once\",outcome=\"acquired\"}",
+            2.0,
+        ),
     ]);
 }
 

@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_handoff::lock::{LockLayer, LockKey, OnUnavailable};
+use tower_handoff::lock::{LockKey, LockLayer, OnUnavailable};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Lifecycle, telemetry};
 
@@ -36,10 +36,15 @@ fn a_forced_end_tells_who_was_served_from_who_was_cut_off() {
             .settle(Duration::ZERO)
             .signals(false)
             .on_shutdown("well", Duration::from_millis(50), async || Ok(()))
-            .on_shutdown("badly", Duration::from_millis(50), async || Err("no".into()))
+            .on_shutdown(
+                "badly",
+                Duration::from_millis(50),
+                async || Err("no".into()),
+            )
             .build()
             .expect("it fits");
-        let quick = service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+        let quick =
+            service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
         let quick = lifecycle.layer().layer(quick);
         for _ in 0..3 {
             let answer = quick.clone().oneshot(Request::new(Body::empty())).await;
@@ -90,9 +95,18 @@ fn a_request_that_passes_without_its_lock_is_counted() {
         assert_eq!(answer.status(), 200);
     });
     scrape.is(&[
-        ("lock_unguarded_total{lock=\"pay\",reason=\"unavailable\"}", 1.0),
-        ("lock_unguarded_total{lock=\"pay\",reason=\"key_missing\"}", 0.0),
-        ("lock_acquires_total{lock=\"pay\",outcome=\"unavailable\"}", 1.0),
+        (
+            "lock_unguarded_total{lock=\"pay\",reason=\"unavailable\"}",
+            1.0,
+        ),
+        (
+            "lock_unguarded_total{lock=\"pay\",reason=\"key_missing\"}",
+            0.0,
+        ),
+        (
+            "lock_acquires_total{lock=\"pay\",outcome=\"unavailable\"}",
+            1.0,
+        ),
         ("redis_up", 0.0),
         ("redis_outages_total", 1.0),
     ]);
