@@ -133,7 +133,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix("//! | `"))
             .map(|row| row.replace(" ¹", ""))
-            .map(|row| row.rsplitn(3, " | ").last().unwrap_or_default().to_owned())
+            .filter_map(|row| Some(row.rsplit_once(" | ")?.0.to_owned()))
             .collect();
         let expected: BTreeSet<_> = ALL
             .iter()
