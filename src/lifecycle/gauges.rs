@@ -10,7 +10,6 @@ use crate::telemetry::names::{
 };
 use crate::telemetry::record::{reach, set};
 
-#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 impl LifecycleHandle {
     /// Brings up to date what is not recorded as it happens, because counting it twice would cost
     /// every request: requests by outcome and in flight, the oldest one's age, sockets, tasks,

@@ -83,6 +83,13 @@ impl LockLayer {
 
     /// What the metrics call these locks, in the label `lock`: never their keys, of which there is
     /// no end. Default `unnamed`. Without feature `metrics` it changes nothing.
+    ///
+    /// ```
+    /// use tower_handoff::lock::{LockLayer, MemoryLocks, key};
+    ///
+    /// # #[cfg(feature = "axum")]
+    /// let layer = LockLayer::new(MemoryLocks::new(), key::path("order:{id}")).with_name("pay");
+    /// ```
     pub fn with_name(mut self, name: &'static str) -> Self {
         self.options.terms.meter = LockMeter::named(name);
         self
