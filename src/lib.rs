@@ -55,6 +55,7 @@
 //! | --- | --- | --- |
 //! | `redis` | yes | `RedisHandle`, sessions and locks in Redis |
 //! | `axum` | yes | extractors, matched routes, path keys, the listener for `axum::serve`, `probes()` as a router |
+//! | `metrics` | no | metrics on the `metrics` facade: `telemetry` |
 //! | `testing` | no | contract suites for stores and lock backends of your own, a session store that fails on demand |
 //!
 //! Features add; none changes what another one does. MSRV 1.88.
@@ -78,6 +79,10 @@ pub mod once;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod session;
+#[cfg(feature = "metrics")]
+pub mod telemetry;
+#[cfg(not(feature = "metrics"))]
+mod telemetry;
 
 pub use answer::{AnswerBody, Refusal, Responder};
 pub use config::ConfigError;

@@ -184,6 +184,69 @@ async fn ten_fields(layer: &SessionLayer) -> HeaderValue {
     HeaderValue::from_str(cookie.split(';').next().expect("a pair")).expect("a value")
 }
 
+/// What a recorder keeps is the recorder's affair; on the way to it there is nothing to allocate.
+#[cfg(feature = "metrics")]
+#[test]
+fn recording_what_befalls_a_lock_allocates_nothing() {
+    use std::sync::{Arc, LazyLock};
+
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
+    use metrics::{CounterFn, HistogramFn, Recorder};
+    use tower_handoff::lock::{LockKey, LockLayer, MemoryLocks};
+
+    #[derive(Default)]
+    struct Sum(std::sync::atomic::AtomicU64);
+    impl CounterFn for Sum {
+        fn increment(&self, value: u64) {
+            self.0.fetch_add(value, std::sync::atomic::Ordering::SeqCst);
+        }
+        fn absolute(&self, _: u64) {}
+    }
+    impl HistogramFn for Sum {
+        fn record(&self, _: f64) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    static SUM: LazyLock<Arc<Sum>> = LazyLock::new(Arc::default);
+    struct Keeper;
+    impl Recorder for Keeper {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(SUM.clone())
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(SUM.clone())
+        }
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let cookie = HeaderValue::from_static("none");
+    let locked = || {
+        let key = LockKey::new("till").expect("short");
+        let layer = LockLayer::new(MemoryLocks::new(), key).with_methods([http::Method::GET]);
+        let handler = service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+        runtime.block_on(allocations_of(layer.layer(handler), &cookie))
+    };
+    let without = locked();
+    let with = metrics::with_local_recorder(&Keeper, locked);
+    assert!(SUM.0.load(std::sync::atomic::Ordering::SeqCst) >= 4 * 600);
+    println!("{without:+.2} without a recorder, {with:+.2} with one");
+    assert!(
+        with <= without,
+        "{without} without a recorder, {with} with one"
+    );
+}
+
 /// All that happens on the thread counts, and all happens on this one: layer, supervisor of the
 /// connection, client.
 #[test]

@@ -53,9 +53,12 @@ pub(crate) fn routes(
     Ok(Router::new()
         .route(
             "/lock/{name}",
-            post(hold).layer(named()?.with_wait_from(wait)),
+            post(hold).layer(named()?.with_name("lock").with_wait_from(wait)),
         )
-        .route("/trylock/{name}", post(hold).layer(named()?.with_try()))
+        .route(
+            "/trylock/{name}",
+            post(hold).layer(named()?.with_name("trylock").with_try()),
+        )
         .route(
             "/session-lock",
             post(hold).layer(layer(locks, key::session("session"), lease)?.with_wait_from(wait)),

@@ -6,6 +6,8 @@
 mod config;
 mod locks;
 mod logins;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod once;
 mod serve;
 mod sessions;
@@ -94,6 +96,11 @@ async fn run() -> Result<ExitCode, Stop> {
     // What is no UTF-8 is no valid value either, and is refused as such.
     let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     let config = Config::read(variable)?;
+    #[cfg(feature = "metrics")]
+    let prometheus = metrics::install().map_err(|error| Stop {
+        code: 1,
+        line: format!("no metrics: {error}"),
+    })?;
     let redis = config.redis()?;
     let lifecycle = config.lifecycle(redis.clone())?;
     let (app, held) = match &redis {
@@ -113,6 +120,8 @@ async fn run() -> Result<ExitCode, Stop> {
         held,
     };
     let app = app.merge(lifecycle.probes()).merge(status::routes(status));
+    #[cfg(feature = "metrics")]
+    let app = app.merge(metrics::routes(prometheus, lifecycle.handle()));
 
     let tcp = bind(config.listen).await?;
     if let Some(addr) = config.probe_listen {

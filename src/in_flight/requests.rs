@@ -80,6 +80,13 @@ impl InFlight {
         self.tracker.left()
     }
 
+    /// The age of the oldest that the layer listed; zero where there is none.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn oldest(&self) -> std::time::Duration {
+        let began = self.tracker.list(|entry| entry.since).into_iter().min();
+        began.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
     /// True when there are none.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -18,6 +18,9 @@ use crate::lifecycle::report::ServerOutcome;
 use crate::lifecycle::served::{Served, ServerOutput};
 use crate::lifecycle::start::{StartGate, open_all};
 use crate::lifecycle::unfinished::Unfinished;
+use crate::telemetry::drain_marks::Cut;
+use crate::telemetry::names::{InstanceStarts, TasksAborted};
+use crate::telemetry::record::{add, count};
 
 /// How the serving ended.
 pub(crate) struct Drained {
@@ -58,9 +61,13 @@ where
             biased;
             () = watch.reached(Phase::Settling) => {}
             opened = open_all(gates) => match opened {
-                Ok(()) => handle.started(),
+                Ok(()) => {
+                    count(InstanceStarts::Ready);
+                    handle.started();
+                }
                 Err(error) => {
                     tracing::error!(%error, "start-up failed");
+                    count(InstanceStarts::Failed);
                     start_error = Some(error);
                     handle.shutdown();
                 }
@@ -80,6 +87,7 @@ where
     // last of all is told 503 for nothing: one refused connect, and it had gone elsewhere.
     server.until(handle.shut_listeners()).await;
     let draining_since = Instant::now();
+    handle.drain_marks().drain_begins();
     handle.advance(Phase::Draining);
     for part in managed {
         if catch_unwind(AssertUnwindSafe(|| part.drain_begins())).is_err() {
@@ -113,6 +121,7 @@ where
     if !in_time {
         force(handle, &mut server, &mut drained, deadline, budget).await;
     }
+    handle.drain_marks().drain_ends();
     drained
 }
 
@@ -131,6 +140,7 @@ async fn force<F>(
 {
     // Tasks are dropped by this phase, so they are named before.
     drained.aborted = handle.tasks().list();
+    add(TasksAborted::All, drained.aborted.len());
     handle.advance(Phase::Forcing);
     // Connections without a request close on their own; HTTP/2 needs a moment for its GOAWAY.
     handle.stop();
@@ -141,6 +151,10 @@ async fn force<F>(
     // Who is cut off ends as well, but not by itself.
     drained.ended = handle.in_flight().ended();
     drained.rejected = handle.watch().rejected();
+    handle.drain_marks().cut_off(Cut {
+        served: drained.ended.saturating_sub(drained.rejected),
+        aborted: handle.in_flight().count(),
+    });
     let (requests, connections) = (handle.in_flight().requests(), handle.connections());
     drained.aborted.extend(requests);
     drained.aborted.extend(connections.busy());

@@ -21,6 +21,7 @@ use crate::lifecycle::stream::TrackedStream;
 use crate::lifecycle::tasks::Tasks;
 use crate::lifecycle::unfinished::Unfinished;
 use crate::lifecycle::watch::{PhaseControl, PhaseWatch};
+use crate::telemetry::drain_marks::DrainMarks;
 
 /// The part of a [`Lifecycle`](crate::lifecycle::Lifecycle) that handlers and tasks use: begins
 /// the shutdown, spawns what the drain waits for, tells the phase. Cheap to clone.
@@ -37,6 +38,7 @@ struct Shared {
     tasks: Tasks,
     connections: Arc<Connections>,
     at_signal: OnceLock<AtSignal>,
+    drain_marks: DrainMarks,
 }
 
 /// How things stood when the shutdown was asked for.
@@ -83,6 +85,7 @@ impl LifecycleHandle {
             in_flight: InFlight::new(),
             tasks: Tasks::new(),
             at_signal: OnceLock::new(),
+            drain_marks: DrainMarks::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -247,6 +250,16 @@ impl LifecycleHandle {
 
     pub(crate) fn connections(&self) -> &Connections {
         &self.shared.connections
+    }
+
+    pub(crate) fn drain_marks(&self) -> &DrainMarks {
+        &self.shared.drain_marks
+    }
+
+    /// When the shutdown was asked for.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn asked_to_stop(&self) -> Option<Instant> {
+        Some(self.shared.at_signal.get()?.at)
     }
 
     /// Waits until nothing is under way. May be dropped at any time.

@@ -12,6 +12,8 @@ use crate::lifecycle::check::BoxFuture;
 use crate::lifecycle::guarded::{Ended, run_guarded};
 use crate::lifecycle::managed::Managed;
 use crate::lifecycle::report::{HookOutcome, HookReport};
+use crate::telemetry::names::Hooks;
+use crate::telemetry::record::count;
 
 /// One hook of the application's.
 pub(crate) struct Hook {
@@ -93,6 +95,11 @@ async fn run_one(
             HookOutcome::TimedOut
         }
     };
+    count(match outcome {
+        HookOutcome::Done => Hooks::Done,
+        HookOutcome::Failed => Hooks::Failed,
+        HookOutcome::TimedOut => Hooks::TimedOut,
+    });
     HookReport {
         name,
         outcome,

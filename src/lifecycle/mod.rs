@@ -109,6 +109,8 @@ pub(crate) mod check;
 mod connections;
 mod drain;
 mod face;
+#[cfg(feature = "metrics")]
+mod gauges;
 pub(crate) mod guarded;
 pub(crate) mod handle;
 mod hook;

@@ -21,6 +21,8 @@ use crate::lifecycle::report::{HookOutcome, Outcome, Report};
 use crate::lifecycle::served::ServerOutput;
 use crate::lifecycle::signal::watch_signals;
 use crate::lifecycle::start::StartGate;
+use crate::telemetry::names::GraceSeconds;
+use crate::telemetry::record::set;
 
 /// One instance's life, from start to exit. See the [module](crate::lifecycle).
 ///
@@ -110,6 +112,7 @@ impl Lifecycle {
             instance = handle.instance_id(),
             "starting"
         );
+        set(GraceSeconds::Whole, budget.grace().as_secs_f64());
         let _stopped = StoppedOnDrop(&handle);
         let _checks = monitor.start();
         let _signals = signals.then(|| {
@@ -123,6 +126,9 @@ impl Lifecycle {
         // Also after a forced end: this is the time that the drain could not eat.
         let stopping_since = Instant::now();
         handle.advance(Phase::Stopping);
+        // Before the hooks, one of which may flush an exporter.
+        #[cfg(feature = "metrics")]
+        handle.record_metrics();
         let hooks = run_all(&managed, hooks, budget.hooks()).await;
         close_all(&managed, Instant::now() + budget.margin() / 4).await;
 
@@ -150,6 +156,8 @@ impl Lifecycle {
             stopping: stopping_since.elapsed(),
             took: drained.signal.at.elapsed(),
         };
+        #[cfg(feature = "metrics")]
+        handle.record_metrics();
         tracing::info!(?report, "stopped");
         report
     }

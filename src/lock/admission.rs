@@ -19,6 +19,7 @@ use crate::lock::options::{OnMissingKey, OnUnavailable, Options};
 use crate::lock::terms::Terms;
 use crate::lock::unguarded::Hidden;
 use crate::reason::Reason;
+use crate::telemetry::names::LockUnguarded;
 
 /// How a request may go on.
 #[derive(Debug)]
@@ -47,7 +48,10 @@ pub(super) fn admit(
             Ok(None) => {
                 return match options.missing {
                     OnMissingKey::Refuse => Err(refusal(Reason::LockKeyMissing)),
-                    OnMissingKey::Pass => Ok(Admission::Unguarded(Reason::LockKeyMissing)),
+                    OnMissingKey::Pass => {
+                        options.terms.meter.count(LockUnguarded::KeyMissing);
+                        Ok(Admission::Unguarded(Reason::LockKeyMissing))
+                    }
                 };
             }
             Err(reason) => return Err(refusal(reason)),
@@ -79,6 +83,7 @@ fn unavailable(options: &Options, error: &LockError) -> Result<Admission, Refusa
     let cause = error.source().map(ToString::to_string);
     if options.unavailable == OnUnavailable::Pass && error.may_pass() {
         options.passed.fetch_add(1, Ordering::Relaxed);
+        options.terms.meter.count(LockUnguarded::Unavailable);
         tracing::debug!(%error, cause, "a request passed without its lock");
         return Ok(Admission::Unguarded(Reason::LockUnavailable));
     }

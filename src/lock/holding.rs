@@ -20,6 +20,8 @@ use crate::lock::lease::{Claim, Fence, Lease};
 use crate::lock::lock_key::LockKey;
 use crate::lock::outcome::ReleaseOutcome;
 use crate::lock::send_off::send_off;
+use crate::telemetry::lock_meter::LockMeter;
+use crate::telemetry::names::{LockHoldSeconds, LockReleases, LocksLost};
 
 /// What the guards of one lock share.
 pub(crate) struct Holding {
@@ -47,6 +49,7 @@ struct State {
     in_use: Option<Instant>,
     /// Whether the release is under way.
     let_go: bool,
+    meter: LockMeter,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,7 @@ impl Holding {
         times: Arc<Mutex<HoldTime>>,
         home: Option<Handle>,
     ) -> Self {
+        let meter = claim.meter;
         Self {
             claim,
             fence: lease.fence(),
@@ -79,6 +83,7 @@ impl Holding {
                 most: None,
                 in_use: None,
                 let_go: false,
+                meter,
             }),
             ended: Notify::new(),
         }
@@ -165,14 +170,18 @@ impl Holding {
                 return Err(ReleaseOutcome::AlreadyReleased);
             }
             if state.at(Instant::now()) == Phase::Held {
-                state.phase = phase;
+                state.end_as(phase);
             }
             state.in_use
         };
         self.ended.notify_waiters();
-        if let Some(since) = in_use.filter(|_| phase == Phase::Released) {
-            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-            times.record(since.elapsed());
+        let meter = self.claim.meter;
+        if let Some(held) = in_use.map(|since| since.elapsed()) {
+            meter.observe(LockHoldSeconds::Each, held.as_secs_f64());
+            if phase == Phase::Released {
+                let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+                times.record(held);
+            }
         }
         let under_way = self.held.leave(&self.claim.owner);
         let (tell, told) = oneshot::channel();
@@ -186,13 +195,19 @@ impl Holding {
                 Box::pin(async move {
                     let answer = answer.await;
                     if let Some((tell, _under_way)) = first {
+                        let (counted, outcome) = match &answer {
+                            Ok(Released::Freed) => (LockReleases::Freed, ReleaseOutcome::Freed),
+                            Ok(Released::HandedOver) => {
+                                (LockReleases::HandedOver, ReleaseOutcome::HandedOver)
+                            }
+                            Ok(Released::NotHeld) => {
+                                (LockReleases::LostBefore, ReleaseOutcome::LostBefore)
+                            }
+                            Err(_) => (LockReleases::Unknown, ReleaseOutcome::Unknown),
+                        };
+                        meter.count(counted);
                         // Nobody listens where a destructor let go.
-                        let _ = tell.send(match &answer {
-                            Ok(Released::Freed) => ReleaseOutcome::Freed,
-                            Ok(Released::HandedOver) => ReleaseOutcome::HandedOver,
-                            Ok(Released::NotHeld) => ReleaseOutcome::LostBefore,
-                            Err(_) => ReleaseOutcome::Unknown,
-                        });
+                        let _ = tell.send(outcome);
                     }
                     answer
                 })
@@ -210,7 +225,7 @@ impl Holding {
                     state.deadline = lease.deadline();
                     state.due = third(lease);
                 }
-                Ok(Renewed::Lost) => state.phase = Phase::Lost,
+                Ok(Renewed::Lost) => state.end_as(Phase::Lost),
                 // `due` was put off when the renewal began; the deadline stands.
                 Err(error) => {
                     tracing::warn!(key = %self.claim.key, %error, "a lock's lease was not renewed");
@@ -234,9 +249,17 @@ impl State {
     /// The phase at `now`: the deadline ends the lease whether or not anybody was looking.
     fn at(&mut self, now: Instant) -> Phase {
         if self.phase == Phase::Held && now >= self.end() {
-            self.phase = Phase::Lost;
+            self.end_as(Phase::Lost);
         }
         self.phase
+    }
+
+    /// What is held is so no longer.
+    fn end_as(&mut self, phase: Phase) {
+        self.phase = phase;
+        if phase == Phase::Lost {
+            self.meter.count(LocksLost::All);
+        }
     }
 
     fn end(&self) -> Instant {

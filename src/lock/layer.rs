@@ -20,6 +20,7 @@ use crate::lock::on_lost::OnLost;
 use crate::lock::options::{OnMissingKey, OnUnavailable, Options};
 use crate::lock::service::LockService;
 use crate::lock::terms::{DEFAULT_WAIT, MAX_WAIT, Terms};
+use crate::telemetry::lock_meter::LockMeter;
 
 /// Lets one request at a time through for each key, over all instances that share the backend.
 ///
@@ -68,7 +69,7 @@ impl LockLayer {
             options: Options {
                 manager: Manager::new(backend),
                 key: Arc::new(key),
-                terms: Terms::DEFAULT,
+                terms: Terms::usual(),
                 wait_from: None,
                 methods: None,
                 missing: OnMissingKey::Refuse,
@@ -79,6 +80,20 @@ impl LockLayer {
                 responder: Responder::default(),
             },
         }
+    }
+
+    /// What the metrics call these locks, in the label `lock`: never their keys, of which there is
+    /// no end. Default `unnamed`. Without feature `metrics` it changes nothing.
+    ///
+    /// ```
+    /// use tower_handoff::lock::{LockLayer, MemoryLocks, key};
+    ///
+    /// # #[cfg(feature = "axum")]
+    /// let layer = LockLayer::new(MemoryLocks::new(), key::path("order:{id}")).with_name("pay");
+    /// ```
+    pub fn with_name(mut self, name: &'static str) -> Self {
+        self.options.terms.meter = LockMeter::named(name);
+        self
     }
 
     /// How long the lock outlives an instance that dies; a living one renews it. Default 10 s.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::config::ConfigError;
 use crate::lock::lock_key::LockKey;
 use crate::random;
+use crate::telemetry::lock_meter::LockMeter;
 
 /// How long a hand-over is reserved for the waiter it goes to, before the next one gets it.
 ///
@@ -131,6 +132,8 @@ pub struct Claim {
     pub owner: Owner,
     /// For how long, unless renewed.
     pub lease: LeaseTime,
+    /// Under which name it is counted.
+    pub(crate) meter: LockMeter,
 }
 
 impl Claim {
@@ -141,6 +144,7 @@ impl Claim {
             key,
             owner: Owner::random(),
             lease,
+            meter: LockMeter::named(LockMeter::UNNAMED),
         }
     }
 }

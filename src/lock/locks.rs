@@ -14,6 +14,7 @@ use crate::lock::manager::Manager;
 use crate::lock::on_lost::OnLost;
 use crate::lock::owned::OwnedLock;
 use crate::lock::terms::Terms;
+use crate::telemetry::lock_meter::LockMeter;
 
 /// Locks for code that is no request: jobs, consumers, migrations. The same locks as those of a
 /// [`LockLayer`](crate::lock::LockLayer) on the same backend: a job and a request with the same
@@ -61,9 +62,16 @@ impl Locks {
     pub fn new(backend: impl LockBackend) -> Self {
         Self {
             manager: Manager::new(backend),
-            terms: Terms::DEFAULT,
+            terms: Terms::usual(),
             on_lost: OnLost::Signal,
         }
+    }
+
+    /// What the metrics call these locks, in the label `lock`: never their keys, of which there is
+    /// no end. Default `unnamed`. Without feature `metrics` it changes nothing.
+    pub fn with_name(mut self, name: &'static str) -> Self {
+        self.terms.meter = LockMeter::named(name);
+        self
     }
 
     /// How long a lock outlives a process that dies; a living one renews it. Default 10 s.

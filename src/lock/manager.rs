@@ -17,11 +17,13 @@ use crate::lock::held::{HeldLocks, UnderWay};
 use crate::lock::hold::Hold;
 use crate::lock::hold_time::HoldTime;
 use crate::lock::holding::{Holding, until_done};
-use crate::lock::lease::{Claim, end_of};
+use crate::lock::lease::{Claim, Owner, end_of};
 use crate::lock::lock_keys::LockKeys;
 use crate::lock::renew::renew_held;
 use crate::lock::send_off::send_off;
 use crate::lock::terms::Terms;
+use crate::telemetry::names::{LockAcquires, LockWaitSeconds};
+use crate::telemetry::stopwatch::Stopwatch;
 
 /// A backend, and what is held through it.
 #[derive(Clone)]
@@ -93,8 +95,23 @@ impl Manager {
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let left = left.filter(|left| !left.is_zero());
-            let claim = Claim::new(key.clone(), terms.lease);
-            let holding = self.acquire_one(claim, left).await?;
+            let claim = Claim {
+                key: key.clone(),
+                owner: Owner::random(),
+                lease: terms.lease,
+                meter: terms.meter,
+            };
+            let asked = Stopwatch::start();
+            let acquired = self.acquire_one(claim, left).await;
+            terms.meter.count(match &acquired {
+                Ok(_) => LockAcquires::Acquired,
+                Err(NotHeld::Busy(_)) => LockAcquires::Busy,
+                Err(NotHeld::QueueFull) => LockAcquires::QueueFull,
+                Err(NotHeld::Unavailable(_)) => LockAcquires::Unavailable,
+                Err(NotHeld::Closed) => LockAcquires::Draining,
+            });
+            let holding = acquired?;
+            terms.meter.observe(LockWaitSeconds::Each, asked.seconds());
             own.add(holding.clone());
             all.push(holding);
         }

@@ -15,6 +15,7 @@ use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
 use crate::lock::lease::{Claim, Fence, HAND_OVER, Lease, MAX_WAITERS, Owner, end_of};
 use crate::lock::lock_key::LockKey;
+use crate::telemetry::names::LockWaits;
 
 /// Locks in this process's memory: for one instance, for development, for tests.
 ///
@@ -176,6 +177,7 @@ impl Slots {
                         return Turn::QueueFull;
                     }
                     slot.line.push_back((claim.owner, wake.clone()));
+                    claim.meter.count(LockWaits::All);
                 }
                 Turn::Busy(until)
             }

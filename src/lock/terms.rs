@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::ConfigError;
 use crate::lock::lease::LeaseTime;
+use crate::telemetry::lock_meter::LockMeter;
 
 /// The longest wait for a lock: who waits longer has lost its client.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(600);
@@ -19,14 +20,20 @@ pub(crate) struct Terms {
     /// None does not wait.
     pub(crate) wait: Option<Duration>,
     pub(crate) max_hold: Option<Duration>,
+    /// Under which name the locks are counted.
+    pub(crate) meter: LockMeter,
 }
 
 impl Terms {
-    pub(crate) const DEFAULT: Self = Self {
-        lease: LeaseTime::DEFAULT,
-        wait: Some(DEFAULT_WAIT),
-        max_hold: None,
-    };
+    /// Those of a layer or a handle that was told nothing.
+    pub(crate) fn usual() -> Self {
+        Self {
+            lease: LeaseTime::DEFAULT,
+            wait: Some(DEFAULT_WAIT),
+            max_hold: None,
+            meter: LockMeter::named(LockMeter::UNNAMED),
+        }
+    }
 
     pub(crate) fn set_lease(&mut self, lease: Duration) -> Result<(), ConfigError> {
         self.lease = LeaseTime::new(lease)?;

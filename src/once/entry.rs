@@ -20,6 +20,7 @@ use crate::lock::owned::OwnedLock;
 use crate::lock::terms::Terms;
 use crate::once::erased::ErasedStore;
 use crate::once::store::{Begun, Found, OnceStore};
+use crate::telemetry::lock_meter::LockMeter;
 
 /// How long one who finds a job busy gives whoever has it to say who it is, or to be over: each
 /// is the pause before another look, in milliseconds.
@@ -32,6 +33,7 @@ pub(super) struct Place {
     manager: Manager,
     /// Which jobs this process has just learnt to be done.
     done: broadcast::Sender<LockKey>,
+    meter: LockMeter,
 }
 
 /// How one who wants a job run goes on.
@@ -63,6 +65,7 @@ impl Place {
             manager: Manager::new(store.locks()),
             store: Arc::new(store),
             done: broadcast::Sender::new(64),
+            meter: LockMeter::named("once"),
         }
     }
 
@@ -98,6 +101,7 @@ impl Place {
                 lease,
                 wait,
                 max_hold: None,
+                meter: self.meter,
             };
             let held = tokio::select! {
                 biased;

@@ -23,6 +23,8 @@ use crate::once::error::OnceError;
 use crate::once::job::Job;
 use crate::once::memory::MemoryOnce;
 use crate::once::store::OnceStore;
+use crate::telemetry::names::OnceRuns;
+use crate::telemetry::record::count;
 
 /// Runs jobs in at most one instance at a time; cheap to clone. See the [module](crate::once).
 ///
@@ -195,7 +197,7 @@ impl Once {
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, E>>,
     {
-        self.run_as::<Json, T, E, F>(job, work).await
+        counted(self.run_as::<Json, T, E, F>(job, work).await)
     }
 
     /// As [`run`](Self::run), for a result that is bytes already: reading it copies nothing.
@@ -213,7 +215,7 @@ impl Once {
     where
         F: Future<Output = Result<Bytes, E>>,
     {
-        self.run_as::<Raw, Bytes, E, F>(job, work).await
+        counted(self.run_as::<Raw, Bytes, E, F>(job, work).await)
     }
 
     async fn run_as<C, T, E, F>(
@@ -294,4 +296,20 @@ impl Once {
             None => Err(OnceError::Lost(LockError::lost())),
         }
     }
+}
+
+fn counted<T, E>(ended: Result<Outcome<T>, OnceError<E>>) -> Result<Outcome<T>, OnceError<E>> {
+    count(match &ended {
+        Ok(Outcome::Ran(_)) => OnceRuns::Ran,
+        Ok(Outcome::Fresh(_)) => OnceRuns::Fresh,
+        Ok(Outcome::Skipped { .. }) => OnceRuns::Skipped,
+        Err(OnceError::Job(_)) => OnceRuns::Failed,
+        Err(OnceError::Lost(_)) => OnceRuns::Lost,
+        Err(OnceError::Unavailable(_)) => OnceRuns::Unavailable,
+        Err(OnceError::Draining) => OnceRuns::Draining,
+        Err(OnceError::TooLarge { .. } | OnceError::Unencodable(_) | OnceError::Undecodable(_)) => {
+            OnceRuns::Unusable
+        }
+    });
+    ended
 }

@@ -17,6 +17,8 @@ use super::script::Script;
 use super::shared::{PIPELINE, Shared};
 use super::slots::Slots;
 use super::status::{RedisStatus, closed};
+use crate::telemetry::names::RedisCommands;
+use crate::telemetry::record::count;
 
 /// One process's connection to Redis, supervised, cheap to clone, shared by sessions and locks.
 ///
@@ -167,7 +169,8 @@ impl RedisHandle {
 
     async fn ask(&self, command: Cmd, script: Option<&'static str>) -> Result<Value, RedisError> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(item(command, script, reply))?;
+        self.enqueue(item(command, script, reply))
+            .inspect_err(|_| count(RedisCommands::Away))?;
         // The supervisor watches the time for all. It answers everybody, unless its runtime was
         // shut down under it.
         answer.await.unwrap_or_else(|_| {

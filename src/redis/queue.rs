@@ -5,7 +5,9 @@
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::error::RedisError;
+use super::error::{RedisError, RedisErrorKind};
+use crate::telemetry::names::RedisCommands;
+use crate::telemetry::record::count;
 
 pub(crate) type Reply = Result<redis::Value, RedisError>;
 
@@ -43,6 +45,12 @@ pub(crate) struct Caller {
 impl Caller {
     /// A caller that has gone away does not want the reply: nothing to do then.
     pub(crate) fn answer(self, reply: Reply) {
+        count(match reply.as_ref().map_err(RedisError::kind) {
+            Ok(_) => RedisCommands::Answered,
+            Err(RedisErrorKind::Away) => RedisCommands::Away,
+            Err(RedisErrorKind::Unknown) => RedisCommands::Unknown,
+            Err(RedisErrorKind::Refused) => RedisCommands::Refused,
+        });
         let _ = self.reply.send(reply);
     }
 }

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::watch;
 
 use super::error::RedisError;
+use crate::telemetry::names::{RedisConnects, RedisOutages, RedisUp};
+use crate::telemetry::record::{add, count, set};
 
 /// Whether Redis can be reached, as far as this process knows.
 ///
@@ -87,12 +89,15 @@ impl Breaker {
     }
 
     pub(crate) fn up(&self) {
+        count(RedisConnects::All);
         self.change(UP, RedisStatus::Up);
     }
 
     /// Returns whether this is news, so that it is logged once.
     pub(crate) fn away(&self, reason: &str) -> bool {
-        self.change(AWAY, RedisStatus::away(reason)) != AWAY
+        let news = self.change(AWAY, RedisStatus::away(reason)) != AWAY;
+        add(RedisOutages::All, usize::from(news));
+        news
     }
 
     pub(crate) fn close(&self) {
@@ -110,6 +115,7 @@ impl Breaker {
 
     fn change(&self, state: u8, status: RedisStatus) -> u8 {
         let before = self.state.swap(state, Ordering::Relaxed);
+        set(RedisUp::Now, f64::from(u8::from(state == UP)));
         self.status.send_replace(status);
         before
     }

@@ -20,6 +20,8 @@ use super::mailbox::Subscription;
 use super::queue::Item;
 use super::shared::{PIPELINE, Settings, Shared};
 use super::status::{away, closed};
+use crate::telemetry::names::RedisBatchCommands;
+use crate::telemetry::record::observe;
 
 /// How long an attempt to connect may take before another one begins beside it.
 const OVERLAP: Duration = Duration::from_millis(400);
@@ -195,6 +197,7 @@ impl Supervisor {
                 let count = ready.len().min(PIPELINE);
                 Batch::many(flight.connection(), ready.drain(..count), timeout)
             };
+            observe(RedisBatchCommands::Each, batch.len() as f64);
             flight.push(batch).await;
         }
     }

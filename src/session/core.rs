@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use crate::session::candidates::Candidates;
+use crate::session::counted::not_loaded;
 use crate::session::error::{SessionError, SessionErrorKind, StoreError, StoreErrorKind};
 use crate::session::expiry::{renewal_is_due, renewal_window_ms};
 use crate::session::options::Options;
@@ -17,6 +18,8 @@ use crate::session::record::{SessionRecord, Verdict};
 use crate::session::state::{Announce, Known, RawCookies, State, Stored};
 use crate::session::store::DynStore;
 use crate::session::token::Token;
+use crate::telemetry::names::{SessionLoads, Sessions};
+use crate::telemetry::record::count;
 
 /// Shared by all clones of a request's handle and by the layer.
 pub(crate) struct Core {
@@ -104,6 +107,7 @@ impl Core {
             }
         }
         if let Some((token, record)) = found.live {
+            count(SessionLoads::Found);
             let now_ms = store.now_ms();
             self.renew_if_due(&token, &record, now_ms);
             let mut state = self.state();
@@ -118,8 +122,10 @@ impl Core {
         }
         // What we could not read may be the session: not knowing is not "no session".
         if let Some(error) = found.failure {
+            not_loaded(&error);
             return Err(error.into());
         }
+        count(SessionLoads::Absent);
         let mut state = self.state();
         let was_live = match state.unanswered.take() {
             Some(rotation) => rotation.was_live,
@@ -170,7 +176,10 @@ impl Core {
         let (store, token) = (Arc::clone(&self.options.store), *token);
         runtime.spawn(async move {
             match store.renew(token.id(), &token.hash()).await {
-                Ok(true) => claim.keep(),
+                Ok(true) => {
+                    count(Sessions::Renewed);
+                    claim.keep();
+                }
                 Ok(false) => {}
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;

@@ -5,6 +5,8 @@ use crate::session::core::Core;
 use crate::session::error::SessionError;
 use crate::session::state::{Announce, Known};
 use crate::session::write::Target;
+use crate::telemetry::names::Sessions;
+use crate::telemetry::record::count;
 
 impl Core {
     /// Deletes the session. What was to be written to it is forgotten at once, what is said from
@@ -29,6 +31,7 @@ impl Core {
         let mut state = self.state();
         match target {
             _ if destroyed => {
+                count(Sessions::Destroyed);
                 state.unanswered = None;
                 state.known = Known::Nobody;
                 state.announce = Announce::Removal;

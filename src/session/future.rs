@@ -18,6 +18,8 @@ use crate::session::commit::{CommitOutcome, Left};
 use crate::session::core::Core;
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::policy::RETRY;
+use crate::telemetry::names::SessionCommits;
+use crate::telemetry::record::count;
 
 type Commit = Pin<Box<dyn Future<Output = CommitResult> + Send>>;
 type CommitResult = Result<Option<CommitOutcome>, SessionError>;
@@ -121,6 +123,14 @@ fn finish<B>(core: &Core, response: Response<B>, result: CommitResult) -> Respon
         }
         result => result,
     };
+    match &result {
+        Ok(None) => {}
+        Ok(Some(CommitOutcome::Written)) => count(SessionCommits::Written),
+        Ok(Some(CommitOutcome::Gone)) => count(SessionCommits::Gone),
+        Ok(Some(CommitOutcome::Discarded)) => count(SessionCommits::Discarded),
+        Ok(Some(CommitOutcome::Unavailable)) => count(SessionCommits::Unavailable),
+        Err(_) => count(SessionCommits::Failed),
+    }
     let mut response = match result {
         Ok(None) => response.map(AnswerBody::inner),
         Ok(Some(outcome)) => {

@@ -54,6 +54,7 @@ mod commit;
 pub mod contract;
 mod cookie;
 mod core;
+mod counted;
 mod destroy;
 mod detached;
 mod edit;

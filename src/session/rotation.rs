@@ -7,6 +7,8 @@ use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::save::SaveOutcome;
 use crate::session::state::{Known, Rotation};
 use crate::session::token::Token;
+use crate::telemetry::names::Sessions;
+use crate::telemetry::record::count;
 
 impl Core {
     /// The token to rotate to: the same one again where that was not answered, so that it does not
@@ -42,7 +44,10 @@ impl Core {
         let mut state = self.state();
         match &result {
             Err(error) if error.kind() == SessionErrorKind::OutcomeUnknown => {}
-            Ok(SaveOutcome::Saved(_)) => state.unanswered = None,
+            Ok(SaveOutcome::Saved(_)) => {
+                count(Sessions::Rotated);
+                state.unanswered = None;
+            }
             // Nothing was done now. An earlier command may still come.
             _ => {
                 state.known = known;

@@ -9,6 +9,8 @@ use crate::session::id::SessionId;
 use crate::session::store::{DynStore, SessionStore};
 use crate::session::terms::check_user;
 use crate::session::user_session::{Revoke, UserSession};
+use crate::telemetry::names::Sessions;
+use crate::telemetry::record::add;
 
 /// The sessions that users are logged in with. Cheap to clone; needs no request.
 ///
@@ -96,7 +98,9 @@ impl Users {
 
     async fn end(&self, user: &str, which: Revoke) -> Result<u64, SessionError> {
         check_user(user)?;
-        Ok(self.0.revoke(user, which).await?)
+        let ended = self.0.revoke(user, which).await?;
+        add(Sessions::Destroyed, ended as usize);
+        Ok(ended)
     }
 }
 

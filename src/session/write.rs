@@ -5,12 +5,15 @@ use tokio::sync::MutexGuard;
 
 use crate::session::change::ChangeSet;
 use crate::session::core::Core;
+use crate::session::counted::{not_written, saved};
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::record::{SessionRecord, Version};
 use crate::session::save::{NewSession, Plan, Save, SaveOutcome};
 use crate::session::state::{Announce, Known};
 use crate::session::terms::Terms;
 use crate::session::token::Token;
+use crate::telemetry::names::{SessionWrites, Sessions};
+use crate::telemetry::record::count;
 
 /// An operation that writes at its await: the response waits for it.
 pub(crate) struct Writing<'a>(&'a Core);
@@ -91,6 +94,7 @@ impl Core {
     ) -> Result<(), SessionError> {
         let options = &*self.options;
         if fields.len() > options.limits.session() {
+            count(SessionWrites::TooLarge);
             return Err(SessionErrorKind::TooLarge.into());
         }
         let token = Token::random();
@@ -101,10 +105,13 @@ impl Core {
             terms,
             fields,
         };
-        if !options.store.create(token.id(), &new).await? {
+        let created = options.store.create(token.id(), &new).await;
+        if !created.inspect_err(not_written)? {
             // 128 random bits do not meet by chance: the store is not what it should be.
             return Err(SessionErrorKind::Unavailable.into());
         }
+        count(SessionWrites::Written);
+        count(Sessions::Created);
         let record = new.record(options.store.now_ms());
         let mut state = self.state();
         state.pending.settle(written);
@@ -132,7 +139,8 @@ impl Core {
             terms,
             limit: self.options.limits.session(),
         };
-        match self.options.store.save(token.id(), &save).await {
+        let answer = self.options.store.save(token.id(), &save).await;
+        match answer.inspect(saved).inspect_err(not_written) {
             Err(error) if self.options.undecodable.passes_over(&error, token.id()) => {
                 Ok(SaveOutcome::Absent)
             }

@@ -12,3 +12,5 @@ mod lock;
 mod once;
 mod redis;
 mod session;
+#[cfg(feature = "metrics")]
+mod telemetry;

@@ -14,6 +14,7 @@ use crate::lock::redis::ask::{Asked, Parting};
 use crate::lock::redis::cohorts::Cohorts;
 use crate::lock::redis::drive::{drive, is_ready};
 use crate::lock::redis::reply::{Answer, Answered};
+use crate::telemetry::names::LockWaits;
 
 /// The one who asks in its own name; dropped, it leaves that to those who came after it.
 struct Asking<'a> {
@@ -85,6 +86,7 @@ impl RedisLocks {
         wait: Duration,
         left: Duration,
     ) -> Result<Acquired, LockError> {
+        claim.meter.count(LockWaits::All);
         if place.drive {
             tokio::spawn(drive(self.clone(), claim.key.clone()));
         }

@@ -11,6 +11,7 @@ use super::{Driver, Stage, World};
 use crate::lock::cohort::{Arrival, Leave, Step, Turn};
 use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
 use crate::lock::redis::cohorts::interleavings::backend::LEASE;
+use crate::telemetry::lock_meter::LockMeter;
 
 fn owner(token: u8) -> Owner {
     Owner::from_bytes([token; 16])
@@ -26,6 +27,7 @@ impl World {
             key: self.key.clone(),
             owner: owner(u8::try_from(at).unwrap()),
             lease: LeaseTime::new(LEASE).unwrap(),
+            meter: LockMeter::named(LockMeter::UNNAMED),
         }
     }
 

@@ -1,0 +1,5 @@
+//! Metrics: what a scrape shows of things done on purpose.
+
+mod e2e;
+mod in_process;
+mod scrape;
