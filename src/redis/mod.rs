@@ -38,12 +38,15 @@
 //! `HELLO`, `PING`, `TIME` and `CLIENT SETINFO` for the connection itself, on top of what sessions
 //! and locks use.
 
+mod away;
 mod backoff;
 mod batch;
 mod builder;
 mod clock;
 mod connect;
+mod dial;
 pub(crate) mod error;
+mod failure;
 mod flight;
 pub(crate) mod handle;
 pub(crate) mod inbox;
@@ -51,16 +54,20 @@ mod intake;
 pub(crate) mod keyspace;
 mod mailbox;
 mod managed;
+mod probe;
 mod queue;
 pub(crate) mod script;
 mod shared;
 mod slots;
 pub(crate) mod status;
 mod supervisor;
+#[cfg(feature = "tls-rustls")]
+mod tls;
 mod url;
 #[cfg(feature = "testing")]
 mod wire;
 
+pub use away::AwayCause;
 pub use builder::RedisBuilder;
 pub use error::{RedisError, RedisErrorKind};
 pub use handle::RedisHandle;

@@ -1,5 +1,6 @@
 //! The supervised connection: what it promises when Redis or the network fails.
 
+mod cells;
 mod chaos;
 mod close;
 mod configuration;
@@ -8,5 +9,11 @@ mod gathering;
 mod hang_ups;
 mod inbox;
 mod logging;
+mod login;
 mod outage;
 mod scripts;
+mod setup;
+#[cfg(feature = "tls-rustls")]
+mod tls;
+#[cfg(feature = "tls-rustls")]
+mod tls_settings;
