@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore};
 
 use super::away::AwayCause;
 use super::failure::Failure;
@@ -148,10 +148,12 @@ impl Tls {
             .map_err(|error| Failure::unreachable(error.to_string()))?;
         let handshake = self.connector.connect(self.name.clone(), socket).await;
         handshake.map_err(|error| {
-            // Without a rustls error within, it is the network's.
-            let cause = match error.get_ref() {
-                Some(_) => AwayCause::Tls,
-                None => AwayCause::Unreachable,
+            // Whatever else ends a handshake is the network's, or a balancer's with nobody behind it.
+            let tls = error.get_ref().is_some_and(|inner| inner.is::<Error>());
+            let cause = if tls {
+                AwayCause::Tls
+            } else {
+                AwayCause::Unreachable
             };
             Failure::new(cause, format!("TLS: {error}"))
         })

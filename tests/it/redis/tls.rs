@@ -8,6 +8,7 @@ use tower_handoff::redis::{AwayCause, RedisBuilder, RedisErrorKind, RedisHandle,
 use crate::support::certificates::Authority;
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
+use crate::support::proxy::Proxy;
 
 fn secured(port: u16, authority: &Authority) -> RedisBuilder {
     RedisHandle::builder(format!("rediss://127.0.0.1:{port}")).tls_roots(authority.pem())
@@ -139,5 +140,12 @@ async fn nobody_there_is_no_failure_of_tls() {
     let authority = Authority::new();
     let handle = secured(1, &authority).connect().expect("good settings");
     let (cause, reason) = failure(&handle).await;
+    assert_eq!(cause, AwayCause::Unreachable, "{reason}");
+
+    // A balancer with nobody behind it: accepts and hangs up.
+    let balancer = Proxy::start(1).await;
+    let port = balancer.url().rsplit_once(':').expect("a port").1.parse();
+    let handle = secured(port.expect("a number"), &authority).connect();
+    let (cause, reason) = failure(&handle.expect("good settings")).await;
     assert_eq!(cause, AwayCause::Unreachable, "{reason}");
 }
