@@ -11,7 +11,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::time::Instant;
 
-use super::error::{RedisError, RedisErrorKind, means_away};
+use super::away::AwayCause;
+use super::error::{RedisError, RedisErrorKind};
+use super::failure::Failure;
 use super::mailbox::{Mailbox, Subscription};
 use super::queue::{Caller, Queued};
 use super::script::by_text;
@@ -164,13 +166,13 @@ impl Batch {
 
     /// Gives each caller its reply. Scripts that Redis does not know come back in `again`.
     ///
-    /// Returns the error reply, if one came, that says Redis cannot serve at all.
+    /// Returns why Redis cannot serve at all, where an error reply says so.
     pub(crate) fn settle(
         self,
         replies: Replies,
         mailbox: &Mailbox,
         again: &mut Vec<Queued>,
-    ) -> Option<RedisError> {
+    ) -> Option<Failure> {
         let mut away = None;
         match (self.waiting, replies) {
             (Waiting::One(caller), Replies::One(command, value)) => {
@@ -203,7 +205,7 @@ fn settle(
     command: &Cmd,
     value: Value,
     again: &mut Vec<Queued>,
-    away: &mut Option<RedisError>,
+    away: &mut Option<Failure>,
 ) {
     let error = match value {
         Value::ServerError(error) => error,
@@ -220,8 +222,8 @@ fn settle(
         return;
     }
     let refused = RedisError::refused(&error);
-    if means_away(error.code()) {
-        *away = Some(refused.clone());
+    if let Some(cause) = refused.code().and_then(AwayCause::of_reply) {
+        *away = Some(Failure::new(cause, refused.to_string()));
     }
     caller.answer(Err(refused));
 }

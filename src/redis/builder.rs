@@ -10,12 +10,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::clock::Clock;
+use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
 use super::mailbox::Mailbox;
 use super::shared::{Settings, Shared};
 use super::status::Breaker;
 use super::supervisor::Supervisor;
+#[cfg(feature = "tls-rustls")]
+use super::tls::TlsOptions;
 use super::url;
 use crate::config::ConfigError;
 
@@ -42,19 +45,26 @@ pub struct RedisBuilder {
     command_timeout: Duration,
     connect_timeout: Duration,
     queue_bound: usize,
+    #[cfg(feature = "tls-rustls")]
+    tls: TlsOptions,
 }
 
 impl RedisHandle {
     /// Connects with every default. Never waits for Redis: the connection is made, and made
     /// again, in the background.
     ///
-    /// Accepted are `redis://[[user]:password@]host[:port][/db]` (port 6379, database 0) and
+    /// Accepted are `redis://[[user]:password@]host[:port][/db]` (port 6379, database 0),
+    /// `rediss://…` for TLS (with the feature `tls-rustls`), and
     /// `unix:///path[?db=n&user=…&pass=…]`, also spelled `redis+unix://`. Special characters in
     /// names and passwords are percent-encoded.
     ///
+    /// With TLS, Redis's certificate must be for the URL's host, and one of the system's roots must
+    /// vouch for it, unless [`tls_roots`](RedisBuilder::tls_roots) names others. The system's are
+    /// read from disk here, once.
+    ///
     /// # Errors
-    /// A URL that is none of these (a password in it is masked in the error), or a call outside
-    /// of a tokio runtime.
+    /// A URL that is none of these (a password in it is masked in the error), TLS on a system
+    /// without roots, or a call outside of a tokio runtime.
     pub fn connect(url: &str) -> Result<Self, ConfigError> {
         Self::builder(url).connect()
     }
@@ -67,6 +77,8 @@ impl RedisHandle {
             command_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(1),
             queue_bound: 65_536,
+            #[cfg(feature = "tls-rustls")]
+            tls: TlsOptions::default(),
         }
     }
 }
@@ -103,6 +115,45 @@ impl RedisBuilder {
         self
     }
 
+    /// Who may vouch for Redis's certificate, in place of the system's roots: one or more CA
+    /// certificates in PEM, or the server's own where it signed itself. Only with `rediss://`.
+    ///
+    /// Read once, by [`connect`](Self::connect): a new root takes a new handle.
+    ///
+    /// ```
+    /// use tower_handoff::redis::RedisHandle;
+    ///
+    /// # fn pem(_: &str) -> std::io::Result<Vec<u8>> { Ok(b"no certificate".to_vec()) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # use pem as read;
+    /// let redis = RedisHandle::builder("rediss://redis.internal")
+    ///     .tls_roots(read("/etc/redis/ca.pem")?)
+    ///     .connect();
+    /// assert_eq!(redis.unwrap_err().option(), "tls_roots"); // there was no certificate in it
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls-rustls")]
+    pub fn tls_roots(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.roots = Some(pem.into());
+        self
+    }
+
+    /// Who this process is, for a Redis that asks (`tls-auth-clients`): its certificate, followed
+    /// by those that signed it, and its private key, in PEM. Default none. Only with `rediss://`.
+    ///
+    /// Read once, by [`connect`](Self::connect): a renewed certificate takes a new handle.
+    #[cfg(feature = "tls-rustls")]
+    pub fn tls_identity(
+        mut self,
+        certificates: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.identity = Some((certificates.into(), key.into()));
+        self
+    }
+
     /// Starts the supervisor on the tokio runtime of the moment and returns at once.
     ///
     /// Commands sent before the first attempt to connect has ended wait for it, no longer than
@@ -111,7 +162,9 @@ impl RedisBuilder {
     /// # Errors
     /// A setting outside of what its method states, or a call outside of a tokio runtime.
     pub fn connect(self) -> Result<RedisHandle, ConfigError> {
-        let info = url::parse(&self.url)?;
+        let place = url::parse(&self.url)?;
+        #[cfg(feature = "tls-rustls")]
+        let tls = self.tls.build(place.tls, place.info.addr())?;
         let keyspace = Keyspace::checked(&self.prefix)?;
         within(
             "command_timeout",
@@ -144,7 +197,11 @@ impl RedisBuilder {
             full: Notify::new(),
         });
         let settings = Settings {
-            info,
+            target: Target {
+                info: place.info,
+                #[cfg(feature = "tls-rustls")]
+                tls,
+            },
             command_timeout: self.command_timeout,
             connect_timeout: self.connect_timeout,
             queue_bound: self.queue_bound,
@@ -183,13 +240,18 @@ impl fmt::Debug for RedisBuilder {
             command_timeout,
             connect_timeout,
             queue_bound,
+            #[cfg(feature = "tls-rustls")]
+            tls,
         } = self;
-        f.debug_struct("RedisBuilder")
+        let mut shown = f.debug_struct("RedisBuilder");
+        shown
             .field("url", &url::mask(url))
             .field("prefix", prefix)
             .field("command_timeout", command_timeout)
             .field("connect_timeout", connect_timeout)
-            .field("queue_bound", queue_bound)
-            .finish()
+            .field("queue_bound", queue_bound);
+        #[cfg(feature = "tls-rustls")]
+        shown.field("tls", tls);
+        shown.finish()
     }
 }

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::away::AwayCause;
+
 /// An error of the connection to Redis, or of Redis itself.
 ///
 /// Its text names what happened and the error code that Redis sent, never an argument of the
@@ -29,8 +31,8 @@ pub struct RedisError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedisErrorKind {
-    /// The command was not carried out: Redis is away, still loading its data, or too much is
-    /// queued already. Safe to send again.
+    /// The command was not carried out: Redis is away, still loading its data, a replica, or too
+    /// much is queued already. Safe to send again.
     Away,
     /// The command was sent and no reply came: it may have been carried out.
     Unknown,
@@ -61,11 +63,10 @@ impl RedisError {
 
     /// The error reply of one command.
     pub(crate) fn refused(reply: &redis::ServerError) -> Self {
-        let code = reply.code();
-        let kind = if means_away(code) {
-            RedisErrorKind::Away
-        } else {
-            RedisErrorKind::Refused
+        let code = code_of(reply);
+        let kind = match AwayCause::of_reply(code) {
+            Some(_) => RedisErrorKind::Away,
+            None => RedisErrorKind::Refused,
         };
         Self {
             code: Some(code.into()),
@@ -87,12 +88,19 @@ impl RedisError {
     }
 }
 
-/// Whether this reply says that the server as a whole cannot serve yet.
-///
-/// `LOADING`: it reads its data from disk. `MASTERDOWN`: a replica that has lost its master and
-/// was told not to serve stale data. Neither has carried out the command.
-pub(crate) fn means_away(code: &str) -> bool {
-    matches!(code, "LOADING" | "MASTERDOWN")
+/// The first word, or what Redis 6.2 hides in it: there, a script's refused write ends in
+/// `ERR Error running script (…): @user_script: 1: -READONLY You can't write …`.
+fn code_of(reply: &redis::ServerError) -> &str {
+    match reply.code() {
+        "ERR"
+            if reply
+                .details()
+                .is_some_and(|text| text.contains(": -READONLY ")) =>
+        {
+            "READONLY"
+        }
+        code => code,
+    }
 }
 
 pub(crate) fn describe(reply: &redis::ServerError) -> String {

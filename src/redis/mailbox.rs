@@ -27,6 +27,8 @@ pub(crate) enum Subscription {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     channel: String,
+    /// Of the same kind, so that the same right is needed for it.
+    silent_channel: String,
     subscription: watch::Sender<Subscription>,
     messages: broadcast::Sender<Bytes>,
 }
@@ -37,6 +39,7 @@ impl Mailbox {
         let name = u128::from_le_bytes(crate::random::bytes());
         Self {
             channel: keyspace.channel("inbox1", &format!("{name:032x}")),
+            silent_channel: keyspace.channel("inbox1", ""),
             subscription: watch::Sender::new(Subscription::Pending),
             messages: broadcast::Sender::new(BACKLOG),
         }
@@ -44,6 +47,11 @@ impl Mailbox {
 
     pub(crate) fn channel(&self) -> &str {
         &self.channel
+    }
+
+    /// One that nobody ever listens to.
+    pub(crate) fn silent_channel(&self) -> &str {
+        &self.silent_channel
     }
 
     pub(crate) fn messages(&self) -> broadcast::Receiver<Bytes> {

@@ -10,6 +10,7 @@ use crate::health::policy::{CheckClass, CheckPolicy};
 use crate::lifecycle::check::{BoxFuture, HealthCheck};
 use crate::lifecycle::managed::Managed;
 use crate::redis::handle::RedisHandle;
+use crate::redis::status::RedisStatus;
 
 /// Released at the flush: every lock that is held through this handle, so that the next
 /// instance need not wait for leases. Closed at the end: the connection, after what was posted
@@ -68,6 +69,13 @@ impl HealthCheck for RedisCheck {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), BoxError>> {
-        Box::pin(async { Ok(self.0.ping().await?) })
+        Box::pin(async {
+            let pinged = self.0.ping().await;
+            pinged.map_err(|error| match self.0.status() {
+                RedisStatus::Up => error.into(),
+                // What somebody can act on, in place of "away".
+                RedisStatus::Away { cause, reason } => format!("{cause:?}: {reason}").into(),
+            })
+        })
     }
 }

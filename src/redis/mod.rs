@@ -34,16 +34,38 @@
 //! - **Order.** Commands are carried out in the order in which they were queued, but for a script
 //!   that Redis does not know yet: it is sent again, behind what was sent meanwhile.
 //!
-//! It speaks RESP3, so it needs Redis 6.2 or later, or Valkey. A user with restricted rights needs
-//! `HELLO`, `PING`, `TIME` and `CLIENT SETINFO` for the connection itself, on top of what sessions
-//! and locks use.
+//! # What Redis may answer
+//!
+//! | Redis | commands | [`RedisStatus`] |
+//! | --- | --- | --- |
+//! | loads its data (`LOADING`), is a replica without a master (`MASTERDOWN`) | [`Away`](RedisErrorKind::Away) | away, [`NotReady`](AwayCause::NotReady) |
+//! | is a replica, from the start or since a fail-over (`READONLY`) | [`Away`](RedisErrorKind::Away) | away, [`ReadOnly`](AwayCause::ReadOnly); the host name is looked up again for every attempt |
+//! | refuses the login (`NOAUTH`, `WRONGPASS`), or `PING` or `TIME` (`NOPERM`) | [`Away`](RedisErrorKind::Away) | away, [`Login`](AwayCause::Login) |
+//! | is not the one of its certificate, or refuses ours | [`Away`](RedisErrorKind::Away) | away, [`Tls`](AwayCause::Tls) |
+//! | is older than 6.2, or speaks no RESP3 | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
+//! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused) | up, on the same connection |
+//! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it | up |
+//!
+//! Each change of the state or its cause is logged once, at `WARN`, also where Redis is never
+//! reached. The first [connection](RedisHandle::connect) and every later one warn, and go on, where
+//! `maxmemory-policy` may evict locks and sessions, and where the user may not publish to
+//! `{prefix}:inbox1:*`, so that requests that wait for a lock cannot be woken.
+//!
+//! # What it needs
+//! RESP3, so Redis 6.2 or later, or Valkey; a master, and no Cluster. A user with restricted rights
+//! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
+//! `INFO` it is told about eviction. A connection begins with two round trips: the login, then
+//! `HELLO`, `PING`, `TIME`, `INFO memory` and an empty `PUBLISH` as one pipeline.
 
+mod away;
 mod backoff;
 mod batch;
 mod builder;
 mod clock;
 mod connect;
+mod dial;
 pub(crate) mod error;
+mod failure;
 mod flight;
 pub(crate) mod handle;
 pub(crate) mod inbox;
@@ -51,16 +73,20 @@ mod intake;
 pub(crate) mod keyspace;
 mod mailbox;
 mod managed;
+mod probe;
 mod queue;
 pub(crate) mod script;
 mod shared;
 mod slots;
 pub(crate) mod status;
 mod supervisor;
+#[cfg(feature = "tls-rustls")]
+mod tls;
 mod url;
 #[cfg(feature = "testing")]
 mod wire;
 
+pub use away::AwayCause;
 pub use builder::RedisBuilder;
 pub use error::{RedisError, RedisErrorKind};
 pub use handle::RedisHandle;

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::ConnectionInfo;
 use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
+use super::dial::Target;
 use super::mailbox::Mailbox;
 use super::status::Breaker;
 
@@ -19,7 +19,7 @@ pub(crate) const PIPELINE: usize = 8;
 /// What is set at construction.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) info: ConnectionInfo,
+    pub(crate) target: Target,
     pub(crate) command_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) queue_bound: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Host and port, or path: without user and password.
     pub(crate) fn address(&self) -> String {
-        self.info.addr().to_string()
+        self.target.info.addr().to_string()
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::watch;
 
+use super::away::AwayCause;
 use super::error::RedisError;
+use super::failure::Failure;
 use crate::telemetry::names::{RedisConnects, RedisOutages, RedisUp};
 use crate::telemetry::record::{add, count, set};
 
@@ -29,6 +31,8 @@ pub enum RedisStatus {
     /// 500 ms.
     #[non_exhaustive]
     Away {
+        /// Whether waiting helps, or somebody has to change something.
+        cause: AwayCause,
         /// What the last attempt met, for people; without passwords.
         reason: Arc<str>,
     },
@@ -41,9 +45,21 @@ impl RedisStatus {
         matches!(self, Self::Up)
     }
 
-    fn away(reason: &str) -> Self {
+    fn away(Failure { cause, reason }: &Failure) -> Self {
         Self::Away {
-            reason: reason.into(),
+            cause: *cause,
+            reason: reason.as_str().into(),
+        }
+    }
+
+    fn unreachable(reason: &str) -> Self {
+        Self::away(&Failure::unreachable(reason))
+    }
+
+    fn cause(&self) -> Option<AwayCause> {
+        match self {
+            Self::Up => None,
+            Self::Away { cause, .. } => Some(*cause),
         }
     }
 }
@@ -66,7 +82,7 @@ impl Breaker {
     pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(STARTING),
-            status: watch::Sender::new(RedisStatus::away("not connected yet")),
+            status: watch::Sender::new(RedisStatus::unreachable("not connected yet")),
         }
     }
 
@@ -93,15 +109,15 @@ impl Breaker {
         self.change(UP, RedisStatus::Up);
     }
 
-    /// Returns whether this is news, so that it is logged once.
-    pub(crate) fn away(&self, reason: &str) -> bool {
-        let news = self.change(AWAY, RedisStatus::away(reason)) != AWAY;
-        add(RedisOutages::All, usize::from(news));
-        news
+    /// Returns whether this is news, so that it is logged once: away, or away for another cause.
+    pub(crate) fn away(&self, failure: &Failure) -> bool {
+        let (state, status) = self.change(AWAY, RedisStatus::away(failure));
+        add(RedisOutages::All, usize::from(state != AWAY));
+        state != AWAY || status.cause() != Some(failure.cause)
     }
 
     pub(crate) fn close(&self) {
-        self.change(CLOSED, RedisStatus::away("closed by this process"));
+        self.change(CLOSED, RedisStatus::unreachable("closed by this process"));
     }
 
     /// Resolves once [`close`](Self::close) was called.
@@ -113,11 +129,10 @@ impl Breaker {
         }
     }
 
-    fn change(&self, state: u8, status: RedisStatus) -> u8 {
+    fn change(&self, state: u8, status: RedisStatus) -> (u8, RedisStatus) {
         let before = self.state.swap(state, Ordering::Relaxed);
         set(RedisUp::Now, f64::from(u8::from(state == UP)));
-        self.status.send_replace(status);
-        before
+        (before, self.status.send_replace(status))
     }
 }
 

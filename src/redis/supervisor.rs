@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::batch::Batch;
-use super::connect::{Line, Time, attempt};
-use super::error::RedisError;
+use super::connect::{Line, attempt};
+use super::failure::Failure;
 use super::flight::{Event, Flight};
 use super::intake::Intake;
 use super::mailbox::Subscription;
+use super::probe::{Probed, Time};
 use super::queue::Item;
 use super::shared::{PIPELINE, Settings, Shared};
 use super::status::{away, closed};
@@ -44,7 +45,7 @@ enum End {
     Closed,
     Lost(Option<redis::RedisError>),
     Silent,
-    Unfit(RedisError),
+    Unfit(Failure),
 }
 
 impl Supervisor {
@@ -64,12 +65,14 @@ impl Supervisor {
     pub(crate) async fn run(mut self) {
         while let Some(Line {
             connection,
+            // Ends with the round, and so does the connection.
+            driver: _driver,
             mut lost,
-            time,
+            probed,
         }) = self.reach().await
         {
             let begun = Instant::now();
-            self.announce(&time);
+            self.announce(&probed);
             let mut flight = Flight::new(connection, self.settings.command_timeout);
             let end = self.serve(&mut flight, &mut lost).await;
             self.shared.mailbox.set(Subscription::Pending);
@@ -80,15 +83,15 @@ impl Supervisor {
             let source = match end {
                 End::Closed => break,
                 End::Lost(source) => {
-                    self.away("the connection was lost");
+                    self.away(&Failure::unreachable("the connection was lost"));
                     source
                 }
                 End::Silent => {
-                    self.away("Redis does not answer");
+                    self.away(&Failure::unreachable("Redis does not answer"));
                     None
                 }
-                End::Unfit(error) => {
-                    self.away(&error.to_string());
+                End::Unfit(failure) => {
+                    self.away(&failure);
                     None
                 }
             };
@@ -105,7 +108,7 @@ impl Supervisor {
         if self.intake.closing {
             return None;
         }
-        let mut attempts: JoinSet<Result<Line, String>> = JoinSet::new();
+        let mut attempts: JoinSet<Result<Line, Failure>> = JoinSet::new();
         let mut next = Box::pin(tokio::time::sleep(self.backoff.first()));
         loop {
             let oldest = self.intake.ready.front();
@@ -115,19 +118,21 @@ impl Supervisor {
                 Some(ended) = attempts.join_next() => {
                     match ended {
                         Ok(Ok(line)) => return Some(line),
-                        Ok(Err(reason)) => self.away(&reason),
-                        Err(_) => self.away("an attempt to connect ended without a result"),
+                        Ok(Err(failure)) => self.away(&failure),
+                        Err(_) => self.away(&Failure::unreachable(
+                            "an attempt to connect ended without a result",
+                        )),
                     }
                     let soon = Instant::now() + self.backoff.next();
                     let planned = next.deadline();
                     next.as_mut().reset(planned.min(soon));
                 }
                 () = &mut next => {
-                    let Settings { info, connect_timeout, queue_bound, .. } = &self.settings;
+                    let Settings { target, connect_timeout, queue_bound, .. } = &self.settings;
                     let mailbox = Arc::clone(&self.shared.mailbox);
                     // As much again for those that timed out before they left.
                     let room = 2 * queue_bound;
-                    attempts.spawn(attempt(info.clone(), mailbox, *connect_timeout, room));
+                    attempts.spawn(attempt(target.clone(), mailbox, *connect_timeout, room));
                     next.as_mut().reset(Instant::now() + OVERLAP);
                 }
                 () = self.intake.some(), if room => {
@@ -170,8 +175,8 @@ impl Supervisor {
                     Event::Landed(batch, replies) => {
                         let unfit = batch.settle(replies, &self.shared.mailbox, &mut again);
                         self.intake.ready.extend(again.drain(..));
-                        if let Some(error) = unfit {
-                            return End::Unfit(error);
+                        if let Some(failure) = unfit {
+                            return End::Unfit(failure);
                         }
                     }
                 },
@@ -202,23 +207,28 @@ impl Supervisor {
         }
     }
 
-    fn announce(&self, time: &Time) {
+    fn announce(&self, probed: &Probed) {
         let Time {
             redis_ms,
             sent,
             received,
-        } = *time;
+        } = probed.time;
         self.shared.clock.set(redis_ms, sent, received);
         self.shared.breaker.up();
         // After the breaker: who is woken by the new epoch sends at once.
         self.shared.epochs.send_modify(|epoch| *epoch += 1);
-        tracing::info!(address = self.settings.address(), "connected to Redis");
+        let address = self.settings.address();
+        tracing::info!(address, "connected to Redis");
+        for warning in &probed.warnings {
+            tracing::warn!(address, "{warning}");
+        }
     }
 
-    fn away(&mut self, reason: &str) {
-        if self.shared.breaker.away(reason) {
+    fn away(&mut self, failure: &Failure) {
+        if self.shared.breaker.away(failure) {
             let address = self.settings.address();
-            tracing::warn!(address, reason, "Redis is away");
+            let Failure { cause, reason } = failure;
+            tracing::warn!(address, ?cause, reason, "Redis is away");
         }
         self.intake.refuse(&away());
     }

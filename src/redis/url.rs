@@ -7,13 +7,28 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion}
 
 use crate::config::ConfigError;
 
+#[cfg(feature = "tls-rustls")]
+const ACCEPTED: &str = "redis:// or, for TLS, rediss://, then [[user]:password@]host[:port][/db], or \
+     unix:///path[?db=n&user=…&pass=…], the port from 1 to 65535";
+#[cfg(not(feature = "tls-rustls"))]
 const ACCEPTED: &str = "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=n&user=…&pass=…], \
-     the port from 1 to 65535";
+     the port from 1 to 65535; rediss:// only with the crate's feature `tls-rustls`";
+
+/// What a URL says.
+pub(crate) struct Place {
+    pub(crate) info: ConnectionInfo,
+    #[cfg(feature = "tls-rustls")]
+    pub(crate) tls: bool,
+}
 
 /// Reads `url` and settles what this crate needs of a connection.
-pub(crate) fn parse(url: &str) -> Result<ConnectionInfo, ConfigError> {
+pub(crate) fn parse(url: &str) -> Result<Place, ConfigError> {
     let refuse = || ConfigError::new("url", mask(url), ACCEPTED);
-    let parsed = redis::parse_redis_url(url).ok_or_else(refuse)?;
+    let mut parsed = redis::parse_redis_url(url).ok_or_else(refuse)?;
+    let tls = matches!(parsed.scheme(), "rediss" | "valkeys");
+    if tls && (cfg!(not(feature = "tls-rustls")) || parsed.set_scheme("redis").is_err()) {
+        return Err(refuse());
+    }
     let unix = parsed.scheme().ends_with("unix");
     let known = |name: &str| {
         if unix {
@@ -41,9 +56,14 @@ pub(crate) fn parse(url: &str) -> Result<ConnectionInfo, ConfigError> {
         .clone()
         .set_protocol(ProtocolVersion::RESP3);
     // Without TCP_NODELAY a second pipeline would wait for the first one's acknowledgement.
-    Ok(info
+    let info = info
         .set_redis_settings(settings)
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+        .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    Ok(Place {
+        info,
+        #[cfg(feature = "tls-rustls")]
+        tls,
+    })
 }
 
 /// The URL as it may be shown: what can be a password is not.

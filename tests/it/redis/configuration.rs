@@ -30,7 +30,7 @@ async fn a_bad_url_is_named_with_its_password_masked() {
         "redis://127.0.0.1/0?password=hunter2",
         "redis://127.0.0.1#insecure",
         "redis://0.0.0.0:6379",
-        "rediss://:hunter2@127.0.0.1:6379",
+        "rediss://:hunter2@",
         "redis+cluster://127.0.0.1:6379",
         "redis-sentinel://127.0.0.1:26379/main",
         "redis://127.0.0.1:6379,127.0.0.1:6380",
@@ -46,6 +46,17 @@ async fn a_bad_url_is_named_with_its_password_masked() {
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("hunter2"), "{url}: {shown}");
     }
+}
+
+#[cfg(not(feature = "tls-rustls"))]
+#[tokio::test]
+async fn without_its_feature_a_url_with_tls_is_an_error_that_names_the_feature() {
+    let error = RedisHandle::connect("rediss://:hunter2@127.0.0.1").expect_err("no TLS");
+    assert_eq!(
+        (error.option(), error.value()),
+        ("url", "rediss://***@127.0.0.1")
+    );
+    assert!(error.accepted().contains("feature `tls-rustls`"), "{error}");
 }
 
 #[tokio::test]

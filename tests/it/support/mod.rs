@@ -2,11 +2,14 @@
 
 pub(crate) mod bad_line;
 pub(crate) mod balancer;
+#[cfg(feature = "tls-rustls")]
+pub(crate) mod certificates;
 pub(crate) mod eventually;
 pub(crate) mod evidence;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod proxy;
 pub(crate) mod redis_server;
+pub(crate) mod retelling;
 pub(crate) mod testbed;
 pub(crate) mod websocket;

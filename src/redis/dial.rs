@@ -1,0 +1,46 @@
+//! Opens a connection to Redis and logs in.
+//!
+//! Floor 3.
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ConnectionInfo};
+use tokio::task::JoinSet;
+
+use super::failure::Failure;
+#[cfg(feature = "tls-rustls")]
+use super::tls::Tls;
+
+/// Where Redis is and how it is spoken to.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) info: ConnectionInfo,
+    /// For `rediss://`.
+    #[cfg(feature = "tls-rustls")]
+    pub(crate) tls: Option<Tls>,
+}
+
+/// The task that reads and writes, where redis-rs does not keep it itself. It ends with this value.
+pub(crate) type Driver = JoinSet<()>;
+
+/// Dropping the future closes whatever was opened.
+pub(crate) async fn dial(
+    target: Target,
+    config: &AsyncConnectionConfig,
+) -> Result<(MultiplexedConnection, Driver), Failure> {
+    #[cfg(feature = "tls-rustls")]
+    if let Some(tls) = &target.tls {
+        let stream = tls.connect(target.info.addr()).await?;
+        let settings = target.info.redis_settings();
+        let (connection, work) =
+            MultiplexedConnection::new_with_config(settings, stream, config.clone())
+                .await
+                .map_err(|error| Failure::from(&error))?;
+        let mut driver = Driver::new();
+        driver.spawn(work);
+        return Ok((connection, driver));
+    }
+    let client = redis::Client::open(target.info).map_err(|error| Failure::from(&error))?;
+    let connection = client.get_multiplexed_async_connection_with_config(config);
+    let connection = connection.await.map_err(|error| Failure::from(&error))?;
+    Ok((connection, Driver::new()))
+}

@@ -1,0 +1,154 @@
+//! What is asked on every new connection, in one round trip: does it serve, what is it, is it set
+//! up as locks and sessions need it, what time is it there.
+//!
+//! Floor 3.
+
+use std::collections::HashMap;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, Value, from_redis_value};
+use tokio::time::Instant;
+
+use super::away::AwayCause;
+use super::error::describe;
+use super::failure::Failure;
+
+/// No clock shows more: beyond it milliseconds cannot be added to without care.
+const LATEST_MS: u64 = 1 << 53;
+
+/// What RESP3 and the scripts need.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// What the server said of itself.
+pub(crate) struct Probed {
+    pub(crate) time: Time,
+    /// What an operator should know though Redis serves.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Redis's time in ms, and when it was asked and answered.
+pub(crate) struct Time {
+    pub(crate) redis_ms: u64,
+    pub(crate) sent: Instant,
+    pub(crate) received: Instant,
+}
+
+/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it.
+pub(crate) async fn probe(
+    connection: &mut MultiplexedConnection,
+    channel: &str,
+) -> Result<Probed, Failure> {
+    let mut pipeline = Pipeline::with_capacity(5);
+    // The login was answered only to redis-rs; its reply says what the server is.
+    pipeline.cmd("HELLO").arg(3);
+    // PING is refused while Redis loads its data or is a replica without a master; TIME is not.
+    pipeline.cmd("PING").cmd("TIME");
+    pipeline.cmd("INFO").arg("memory");
+    pipeline.cmd("PUBLISH").arg(channel).arg("");
+    let sent = Instant::now();
+    let replies = connection.send_packed_commands(&pipeline, 0, 5).await;
+    let received = Instant::now();
+    let replies: [Value; 5] = replies
+        .map_err(|error| Failure::from(&error))?
+        .try_into()
+        .map_err(|_| Failure::unreachable("replies are missing"))?;
+    let [hello, ping, time, info, publish] = replies;
+    let hello = served(hello).map(Server::read)?;
+    hello.is_supported()?;
+    match ping {
+        // Its snapshots fail, so it takes no writes, and PING says so; reads it does serve.
+        Value::ServerError(error) if error.code() == "MISCONF" => {}
+        ping => drop(served(ping)?),
+    }
+    hello.takes_writes()?;
+    let redis_ms = milliseconds(served(time)?)
+        .ok_or_else(|| Failure::new(AwayCause::NotReady, "TIME was not answered with a time"))?;
+    let warnings = evicts(info).into_iter().chain(mute(publish)).collect();
+    Ok(Probed {
+        time: Time {
+            redis_ms,
+            sent,
+            received,
+        },
+        warnings,
+    })
+}
+
+fn served(reply: Value) -> Result<Value, Failure> {
+    match reply {
+        Value::ServerError(error) => Err(Failure::from(&error)),
+        reply => Ok(reply),
+    }
+}
+
+fn milliseconds(time: Value) -> Option<u64> {
+    let (seconds, micros) = from_redis_value::<(u64, u64)>(time).ok()?;
+    let ms = seconds.checked_mul(1000)?.checked_add(micros / 1000)?;
+    (ms <= LATEST_MS).then_some(ms)
+}
+
+/// What HELLO says; empty where something between here and Redis says it differently.
+struct Server {
+    version: String,
+    role: String,
+}
+
+impl Server {
+    fn read(hello: Value) -> Self {
+        let mut all: HashMap<String, Value> = from_redis_value(hello).unwrap_or_default();
+        let mut text = |name| {
+            let value = all.remove(name).map(from_redis_value);
+            value.and_then(Result::ok).unwrap_or_default()
+        };
+        Self {
+            version: text("version"),
+            role: text("role"),
+        }
+    }
+
+    fn is_supported(&self) -> Result<(), Failure> {
+        let mut numbers = self.version.split('.').map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST => Err(Failure::new(
+                AwayCause::Unsupported,
+                format!(
+                    "the server's version is {major}.{minor}; needed is Redis 6.2 or later, or Valkey"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn takes_writes(&self) -> Result<(), Failure> {
+        if self.role == "replica" {
+            let reason = "the server is a replica and takes no writes";
+            return Err(Failure::new(AwayCause::ReadOnly, reason));
+        }
+        Ok(())
+    }
+}
+
+/// Everything this crate writes has a time to live, so every policy but one may evict it.
+fn evicts(info: Value) -> Option<String> {
+    // A user without the right to ask is no reason to warn.
+    let info: String = from_redis_value(info).ok()?;
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+    let policy = field("maxmemory_policy:")?;
+    let limit: u64 = field("maxmemory:")?.parse().ok()?;
+    (limit > 0 && policy != "noeviction").then(|| {
+        format!(
+            "maxmemory-policy {policy} may evict locks and sessions once {limit} bytes are full; \
+             noeviction does not"
+        )
+    })
+}
+
+fn mute(publish: Value) -> Option<String> {
+    match publish {
+        Value::ServerError(error) if error.code() == "NOPERM" => Some(format!(
+            "requests that wait for a lock cannot be woken and have to ask: PUBLISH: {}",
+            describe(&error)
+        )),
+        _ => None,
+    }
+}
