@@ -1,5 +1,5 @@
 //! What requests cost in allocations: those that no layer has anything to do for, and those that use
-//! a session in Redis.
+//! a session in Redis; and what an idle connection costs in bytes.
 
 #[allow(
     dead_code,
@@ -14,12 +14,17 @@ mod stack;
 use std::alloc::{GlobalAlloc, Layout as MemoryLayout, System};
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::{Layer, Service, service_fn};
+use tower_handoff::lifecycle::{Lifecycle, PlatformKind};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{Session, SessionLayer};
 
@@ -27,6 +32,16 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// That were asked for and not given back.
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+fn taken(bytes: usize) {
+    BYTES.with(|sum| sum.set(sum.get().wrapping_add(bytes)));
+}
+
+fn given_back(bytes: usize) {
+    BYTES.with(|sum| sum.set(sum.get().wrapping_sub(bytes)));
 }
 
 #[expect(
@@ -37,17 +52,21 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: MemoryLayout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        taken(layout.size());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: MemoryLayout) {
+        given_back(layout.size());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: MemoryLayout, size: usize) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        given_back(layout.size());
+        taken(size);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -286,4 +305,75 @@ fn a_request_that_uses_a_session_in_redis_allocates_within_its_budget() {
         println!("{report}");
         assert!(!over, "{report}");
     });
+}
+
+/// A connection without a byte of its own: asks whoever has room for a request, else is silent, and
+/// takes everything.
+struct Quiet;
+
+impl AsyncRead for Quiet {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Pending;
+        }
+        buffer.put_slice(b"GET / HTTP/1.1\r\n\r\n");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Quiet {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_hundred_thousand_idle_connections_cost_at_most_200_bytes_each() {
+    const CONNECTIONS: usize = 100_000;
+    let lifecycle = Lifecycle::builder()
+        .platform(PlatformKind::Unknown)
+        .build()
+        .expect("a lifecycle");
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut space = [0; 64];
+    let before = BYTES.with(Cell::get);
+    let mut connections = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        let mut connection = lifecycle.wrap_io(Quiet, None);
+        let mut stream = Pin::new(&mut connection);
+        let mut buffer = ReadBuf::new(&mut space);
+        assert!(stream.as_mut().poll_read(&mut cx, &mut buffer).is_ready());
+        assert!(stream.as_mut().poll_flush(&mut cx).is_ready());
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        assert!(stream.as_mut().poll_write(&mut cx, answer).is_ready());
+        assert!(stream.as_mut().poll_flush(&mut cx).is_ready());
+        let mut no_room = ReadBuf::new(&mut []);
+        assert!(
+            stream
+                .as_mut()
+                .poll_read(&mut cx, &mut no_room)
+                .is_pending()
+        );
+        connections.push(connection);
+    }
+    let each = (BYTES.with(Cell::get) - before) / CONNECTIONS;
+    println!("{each} bytes a connection");
+    assert!(each <= 200, "{each} bytes a connection");
+    assert!(lifecycle.status().connections.is_empty(), "they are idle");
 }

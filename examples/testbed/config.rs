@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) lease: Duration,
     pub(crate) settle: Duration,
     pub(crate) grace: Option<Duration>,
+    pub(crate) hook: Option<Duration>,
     pub(crate) insecure_cookie: bool,
 }
 
@@ -132,6 +133,10 @@ impl Config {
                 None => None,
                 Some(_) => Some(millis("GRACE_MS", 0, 1, DAY_MS)?),
             },
+            hook: match text("HOOK_MS") {
+                None => None,
+                Some(_) => Some(millis("HOOK_MS", 0, 1, DAY_MS)?),
+            },
             insecure_cookie: match text("INSECURE_COOKIE").as_deref() {
                 None => false,
                 Some("1") => true,
@@ -161,6 +166,13 @@ impl Config {
         let mut builder = Lifecycle::builder().report_paths(true).settle(self.settle);
         if let Some(grace) = self.grace {
             builder = builder.grace(grace);
+        }
+        if let Some(time) = self.hook {
+            let timeout = time + Duration::from_secs(1);
+            builder = builder.on_shutdown("hook", timeout, move || async move {
+                tokio::time::sleep(time).await;
+                Ok(())
+            });
         }
         if let Some(id) = &self.instance_id {
             builder = builder.instance_id(id);

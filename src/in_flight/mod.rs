@@ -45,6 +45,7 @@ pub(crate) mod requests;
 mod route;
 mod service;
 mod slab;
+mod sync;
 pub(crate) mod tracker;
 
 pub use body::InFlightBody;

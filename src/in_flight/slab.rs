@@ -34,6 +34,10 @@ impl<T> Slab<T> {
             return Some(place);
         }
         let place = u32::try_from(self.slots.len()).ok()?;
+        if self.slots.len() == self.slots.capacity() {
+            // By an eighth and not to the double: there may be one for each idle connection.
+            self.slots.reserve_exact(self.slots.len() / 8 + 8);
+        }
         self.slots.push(Slot::Taken(value));
         Some(place)
     }

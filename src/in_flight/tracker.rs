@@ -2,13 +2,10 @@
 //!
 //! Floor 3.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::{fmt, pin::pin};
 
-use tokio::sync::Notify;
-
+use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Notify, SeqCst, own_number};
 use crate::in_flight::slab::Slab;
 
 /// A sharded count of tokens, and a list of what some of them stand for.
@@ -27,14 +24,22 @@ use crate::in_flight::slab::Slab;
 /// Each shard counts who entered and who left, both only ever growing. `left` is read first: if
 /// `entered`, read later, is the same, everybody who had entered by then had left before.
 pub(crate) struct Tracker<T: 'static> {
-    inner: &'static Inner<T>,
+    /// A power of two of them.
+    shards: &'static [Shard<T>],
+    waiters: &'static Waiters,
 }
 
-struct Inner<T> {
-    shards: Box<[Shard<T>]>,
+struct Waiters {
     /// How many wait for zero. Read at every departure, written only by them.
-    waiting: AtomicUsize,
+    count: AtomicUsize,
     departed: Notify,
+}
+
+impl Waiters {
+    #[cold]
+    fn wake(&self) {
+        self.departed.notify_waiters();
+    }
 }
 
 /// On cache lines of its own: threads that count in different shards never meet.
@@ -43,11 +48,30 @@ struct Shard<T> {
     entered: AtomicU64,
     left: AtomicU64,
     listed: Mutex<Slab<T>>,
+    /// Here as well, so that all a token needs is on its shard's lines.
+    waiters: &'static Waiters,
 }
 
 impl<T> Shard<T> {
     fn listed(&self) -> MutexGuard<'_, Slab<T>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Out of line, and not given the token, so that who only counts does not carry them through
+    // every frame that holds a token, and the token can stay in registers.
+
+    #[inline(never)]
+    fn update(&self, place: u32, change: impl FnOnce(&mut T)) {
+        if let Some(entry) = self.listed().get_mut(place) {
+            change(entry);
+        }
+    }
+
+    #[inline(never)]
+    fn unlist(&self, place: u32) {
+        let entry = self.listed().remove(place);
+        // Dropped after the lock is free: it may hold the last piece of a large request.
+        drop(entry);
     }
 
     fn count(&self) -> u64 {
@@ -59,55 +83,60 @@ impl<T> Shard<T> {
 impl<T: Send + 'static> Tracker<T> {
     pub(crate) fn new() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = threads.next_power_of_two().min(64);
+        Self::with_shards(threads.min(64))
+    }
+
+    /// With at least that many shards.
+    pub(crate) fn with_shards(least: usize) -> Self {
+        let waiters: &Waiters = Box::leak(Box::new(Waiters {
+            count: AtomicUsize::new(0),
+            departed: Notify::new(),
+        }));
         let shard = |_| Shard {
             entered: AtomicU64::new(0),
             left: AtomicU64::new(0),
             listed: Mutex::new(Slab::new()),
+            waiters,
         };
-        let inner = Inner {
-            shards: (0..shards).map(shard).collect(),
-            waiting: AtomicUsize::new(0),
-            departed: Notify::new(),
-        };
+        let shards: Box<[_]> = (0..least.next_power_of_two()).map(shard).collect();
         Self {
-            inner: Box::leak(Box::new(inner)),
+            shards: Box::leak(shards),
+            waiters,
         }
     }
 
     /// Counts, without an entry in the list.
+    #[inline]
     pub(crate) fn enter(self) -> Token<T> {
-        let shard = own_shard() & (self.inner.shards.len() - 1);
-        let token = Token {
-            inner: self.inner,
-            shard: shard as u32,
+        let shard = &self.shards[own_number() & (self.shards.len() - 1)];
+        shard.entered.fetch_add(1, SeqCst);
+        Token {
+            shard,
             place: UNLISTED,
-        };
-        token.shard().entered.fetch_add(1, SeqCst);
-        token
+        }
     }
 
     /// Counts, and lists `entry` until the token is dropped.
     pub(crate) fn enter_as(self, entry: T) -> Token<T> {
         let mut token = self.enter();
-        let place = token.shard().listed().insert(entry);
+        let place = token.shard.listed().insert(entry);
         token.place = place.unwrap_or(UNLISTED);
         token
     }
 
     /// How many have entered and not left. Exact when nobody enters or leaves meanwhile.
     pub(crate) fn count(self) -> u64 {
-        self.inner.shards.iter().map(Shard::count).sum()
+        self.shards.iter().map(Shard::count).sum()
     }
 
     /// How many have left, ever.
     pub(crate) fn left(self) -> u64 {
         let left = |shard: &Shard<T>| shard.left.load(SeqCst);
-        self.inner.shards.iter().map(left).sum()
+        self.shards.iter().map(left).sum()
     }
 
     pub(crate) fn is_idle(self) -> bool {
-        self.inner.shards.iter().all(|shard| shard.count() == 0)
+        self.shards.iter().all(|shard| shard.count() == 0)
     }
 
     /// Waits until the count is zero: at once if it is zero now, whatever it was before.
@@ -116,22 +145,22 @@ impl<T: Send + 'static> Tracker<T> {
     pub(crate) async fn idle(self) {
         // Said before the count is read. A token says that it left before it asks whether
         // somebody waits. So either this reads the departure, or the token sees this and wakes it.
-        let _waiting = Waiting::new(&self.inner.waiting);
-        let mut departed = pin!(self.inner.departed.notified());
+        let _waiting = Waiting::new(&self.waiters.count);
+        let mut departed = pin!(self.waiters.departed.notified());
         loop {
             departed.as_mut().enable();
             if self.is_idle() {
                 return;
             }
             departed.as_mut().await;
-            departed.set(self.inner.departed.notified());
+            departed.set(self.waiters.departed.notified());
         }
     }
 
     /// What `view` makes of every listed entry, shard by shard.
     pub(crate) fn list<V>(self, view: impl Fn(&T) -> V) -> Vec<V> {
         let mut views = Vec::new();
-        for shard in &self.inner.shards {
+        for shard in self.shards {
             views.extend(shard.listed().iter().map(&view));
         }
         views
@@ -156,8 +185,7 @@ impl<T: Send + 'static> fmt::Debug for Tracker<T> {
 
 /// One that has entered; dropping it is leaving.
 pub(crate) struct Token<T: 'static> {
-    inner: &'static Inner<T>,
-    shard: u32,
+    shard: &'static Shard<T>,
     place: u32,
 }
 
@@ -171,32 +199,25 @@ impl<T> fmt::Debug for Token<T> {
 const UNLISTED: u32 = u32::MAX;
 
 impl<T> Token<T> {
-    fn shard(&self) -> &'static Shard<T> {
-        // The index was masked with the number of shards.
-        &self.inner.shards[self.shard as usize]
-    }
-
     /// Changes the token's entry, if it has one.
+    #[inline]
     pub(crate) fn update(&self, change: impl FnOnce(&mut T)) {
-        if self.place != UNLISTED
-            && let Some(entry) = self.shard().listed().get_mut(self.place)
-        {
-            change(entry);
+        if self.place != UNLISTED {
+            self.shard.update(self.place, change);
         }
     }
 }
 
 impl<T> Drop for Token<T> {
+    #[inline]
     fn drop(&mut self) {
-        let shard = self.shard();
         if self.place != UNLISTED {
-            let entry = shard.listed().remove(self.place);
-            // Dropped after the lock is free: it may hold the last piece of a large request.
-            drop(entry);
+            self.shard.unlist(self.place);
         }
-        shard.left.fetch_add(1, SeqCst);
-        if self.inner.waiting.load(SeqCst) > 0 {
-            self.inner.departed.notify_waiters();
+        self.shard.left.fetch_add(1, SeqCst);
+        let waiters = self.shard.waiters;
+        if waiters.count.load(SeqCst) > 0 {
+            waiters.wake();
         }
     }
 }
@@ -215,19 +236,4 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }
-}
-
-/// A number that belongs to this thread, handed out in turn.
-fn own_shard() -> usize {
-    const NONE_YET: usize = usize::MAX;
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: Cell<usize> = const { Cell::new(NONE_YET) };
-    }
-    OWN.with(|own| {
-        if own.get() == NONE_YET {
-            own.set(NEXT.fetch_add(1, SeqCst));
-        }
-        own.get()
-    })
 }

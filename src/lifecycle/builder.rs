@@ -207,7 +207,7 @@ impl LifecycleBuilder {
             monitor: Monitor::new(checks),
             report_paths,
             parts: Parts {
-                platform: platform.kind(),
+                platform,
                 budget,
                 managed,
                 gates,

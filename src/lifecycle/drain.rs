@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::lifecycle::budget::Budget;
 use crate::lifecycle::handle::{AtSignal, LifecycleHandle};
 use crate::lifecycle::managed::Managed;
+use crate::lifecycle::manager::ServiceManager;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::report::ServerOutcome;
 use crate::lifecycle::served::{Served, ServerOutput};
@@ -45,6 +46,7 @@ pub(crate) async fn serve<F>(
     gates: Vec<StartGate>,
     managed: &[Arc<dyn Managed>],
     budget: &Budget,
+    manager: &ServiceManager,
 ) -> Drained
 where
     F: Future,
@@ -75,10 +77,14 @@ where
         }
     };
     server.until(start).await;
+    if handle.has_started() {
+        tell(handle, &mut server, manager, Phase::Ready, budget).await;
+    }
 
     // Ready → Settling: somebody asks, or the server has ended by itself.
     server.until(watch.reached(Phase::Settling)).await;
     let signal = handle.begin_shutdown();
+    tell(handle, &mut server, manager, Phase::Settling, budget).await;
 
     // Settling → Draining. Without a server there is nothing to settle.
     let settled = signal.at + budget.settle();
@@ -89,6 +95,7 @@ where
     let draining_since = Instant::now();
     handle.drain_marks().drain_begins();
     handle.advance(Phase::Draining);
+    tell(handle, &mut server, manager, Phase::Draining, budget).await;
     for part in managed {
         if catch_unwind(AssertUnwindSafe(|| part.drain_begins())).is_err() {
             tracing::error!(name = part.name(), "panicked when the drain began");
@@ -123,6 +130,20 @@ where
     }
     handle.drain_marks().drain_ends();
     drained
+}
+
+async fn tell<F>(
+    handle: &LifecycleHandle,
+    server: &mut Served<'_, F>,
+    manager: &ServiceManager,
+    phase: Phase,
+    budget: &Budget,
+) where
+    F: Future,
+    F::Output: ServerOutput,
+{
+    let telling = manager.tell(phase, handle.in_flight().count(), budget.grace());
+    server.alongside(telling).await;
 }
 
 /// Names what has not ended, and cuts it off: tasks at their next await, connections wherever

@@ -66,6 +66,12 @@
 //! a request are waited for by nobody. HTTP/2 is the server's to end, and is cut off when it has
 //! not in time; a WebSocket over HTTP/2 is one of its streams.
 //!
+//! # systemd is told
+//! Where `NOTIFY_SOCKET` is set, [`run`](Lifecycle::run) sends what `sd_notify(3)` describes:
+//! `READY=1` when all start-up gates are open, `STOPPING=1` when the shutdown begins, with the
+//! grace as `EXTEND_TIMEOUT_USEC`, and `STATUS` with each phase. So units are `Type=notify`; a
+//! socket that cannot be told is logged and nothing more.
+//!
 //! # Streams and sockets are told
 //! An answer without an end ends well with [`until_drain`](PhaseWatch::until_drain). A WebSocket
 //! sends its close frame (1001, going away) when draining begins and has the rest of the drain to
@@ -117,6 +123,7 @@ mod hook;
 mod linger;
 mod listener;
 pub(crate) mod managed;
+mod manager;
 pub(crate) mod phase;
 mod platform;
 mod report;

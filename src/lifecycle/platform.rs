@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::ConfigError;
+use crate::lifecycle::manager::NOTIFY_VARIABLE;
 
 /// What starts and stops the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +118,7 @@ pub struct Platform {
     kind: PlatformKind,
     grace: Option<String>,
     settle: Option<String>,
+    notify: Option<String>,
 }
 
 impl Platform {
@@ -124,8 +126,7 @@ impl Platform {
     #[must_use]
     pub fn detect() -> Self {
         Self::detect_with(
-            // What is no UTF-8 is a value all the same: no number, so an error and not ignored.
-            |name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()),
+            variable,
             |path| path.exists(),
             std::io::stdin().is_terminal(),
         )
@@ -153,7 +154,7 @@ impl Platform {
             PlatformKind::Nomad
         } else if has("DYNO") || has("RENDER") || has("CONTAINER_APP_NAME") {
             PlatformKind::Paas
-        } else if has("NOTIFY_SOCKET") {
+        } else if has(NOTIFY_VARIABLE) {
             PlatformKind::Systemd
         } else if exists(Path::new("/.dockerenv")) {
             PlatformKind::Docker
@@ -166,6 +167,7 @@ impl Platform {
             kind,
             grace: get(GRACE_VARIABLE),
             settle: get(SETTLE_VARIABLE),
+            notify: get(NOTIFY_VARIABLE),
         }
     }
 
@@ -173,6 +175,11 @@ impl Platform {
     #[must_use]
     pub fn kind(&self) -> PlatformKind {
         self.kind
+    }
+
+    /// Where the service manager listens.
+    pub(crate) fn notify(&self) -> Option<&str> {
+        self.notify.as_deref()
     }
 
     /// The grace period: the variable's, else the platform's.
@@ -189,14 +196,21 @@ impl Platform {
 }
 
 impl From<PlatformKind> for Platform {
-    /// That platform's defaults, whatever the environment says.
+    /// That platform's times, whatever the environment says. Who listens at `NOTIFY_SOCKET` is
+    /// told all the same: a unit that is not waits for it in vain.
     fn from(kind: PlatformKind) -> Self {
         Self {
             kind,
             grace: None,
             settle: None,
+            notify: variable(NOTIFY_VARIABLE).filter(|address| !address.is_empty()),
         }
     }
+}
+
+/// What is no UTF-8 is a value all the same: no number, so an error and not ignored.
+fn variable(name: &str) -> Option<String> {
+    Some(std::env::var_os(name)?.to_string_lossy().into_owned())
 }
 
 fn parse(name: &'static str, value: Option<&str>) -> Result<Option<Duration>, ConfigError> {

@@ -15,8 +15,9 @@ use crate::lifecycle::drain::serve;
 use crate::lifecycle::handle::LifecycleHandle;
 use crate::lifecycle::hook::{Hook, close_all, run_all};
 use crate::lifecycle::managed::Managed;
+use crate::lifecycle::manager::ServiceManager;
 use crate::lifecycle::phase::Phase;
-use crate::lifecycle::platform::PlatformKind;
+use crate::lifecycle::platform::Platform;
 use crate::lifecycle::report::{HookOutcome, Outcome, Report};
 use crate::lifecycle::served::ServerOutput;
 use crate::lifecycle::signal::watch_signals;
@@ -36,7 +37,7 @@ pub struct Lifecycle {
 
 /// What only `run` needs.
 pub(crate) struct Parts {
-    pub(crate) platform: PlatformKind,
+    pub(crate) platform: Platform,
     pub(crate) budget: Budget,
     pub(crate) managed: Vec<Arc<dyn Managed>>,
     pub(crate) gates: Vec<StartGate>,
@@ -103,7 +104,7 @@ impl Lifecycle {
                 },
         } = self;
         tracing::info!(
-            %platform,
+            platform = %platform.kind(),
             grace = ?budget.grace(),
             settle = ?budget.settle(),
             drain = ?budget.drain(),
@@ -120,8 +121,9 @@ impl Lifecycle {
             watch_signals(move || handle.shutdown())
         });
 
+        let manager = ServiceManager::connect(platform.notify());
         let server = server.into_future();
-        let drained = serve(&handle, server, gates, &managed, &budget).await;
+        let drained = serve(&handle, server, gates, &managed, &budget, &manager).await;
 
         // Also after a forced end: this is the time that the drain could not eat.
         let stopping_since = Instant::now();
@@ -129,6 +131,7 @@ impl Lifecycle {
         // Before the hooks, one of which may flush an exporter.
         #[cfg(feature = "metrics")]
         handle.record_metrics();
+        manager.tell(Phase::Stopping, 0, budget.hooks()).await;
         let hooks = run_all(&managed, hooks, budget.hooks()).await;
         close_all(&managed, Instant::now() + budget.margin() / 4).await;
 

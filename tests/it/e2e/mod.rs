@@ -8,6 +8,8 @@ pub(crate) mod locks;
 mod logins;
 mod probes;
 mod redis_away;
+#[cfg(target_os = "linux")]
+mod service_manager;
 pub(crate) mod sessions;
 mod signals;
 mod skew;

@@ -24,11 +24,20 @@ fn next(seed: &mut u64) -> u64 {
     *seed
 }
 
+const TASKS: u64 = 8;
+
+fn cancellations_a_task() -> u64 {
+    match std::env::var_os("TOWER_HANDOFF_LONG") {
+        Some(_) => 1_000_000 / TASKS,
+        None => 100_000 / TASKS,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_hundred_thousand_cancellations_at_any_point_end_at_zero() {
+async fn cancellations_at_any_point_end_at_zero() {
     let in_flight = InFlight::new();
     let mut runs = Vec::new();
-    for run in 1..=8u64 {
+    for run in 1..=TASKS {
         let layer = InFlightLayer::new(in_flight);
         runs.push(tokio::spawn(async move {
             let mut seed = run * 7919;
@@ -37,7 +46,7 @@ async fn a_hundred_thousand_cancellations_at_any_point_end_at_zero() {
                 tokio::task::yield_now().await;
                 Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("x"))))
             }));
-            for _ in 0..12_500 {
+            for _ in 0..cancellations_a_task() {
                 let mut call = Box::pin(service.ready().await.unwrap().call(request()));
                 match next(&mut seed) % 6 {
                     0 => drop(call),
