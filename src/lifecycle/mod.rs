@@ -83,7 +83,9 @@
 //!         tokio::select! {
 //!             () = &mut draining => break,
 //!             message = socket.recv() => match message.transpose()? {
-//!                 Some(Message::Close(_)) | None => return Ok(()),
+//!                 None => return Ok(()),
+//!                 // Its answer goes out with the next recv(), which then finds the end.
+//!                 Some(Message::Close(_)) => {}
 //!                 Some(message) => socket.send(message).await?,
 //!             }
 //!         }
@@ -101,6 +103,7 @@
 //! `Extension(lifecycle.watch())`, a closure, or
 //! [`DrainGateLayer::with_watch`](crate::drain_gate::DrainGateLayer::with_watch).
 
+mod asks;
 #[cfg(feature = "axum")]
 mod axum;
 mod budget;
@@ -109,6 +112,7 @@ pub(crate) mod check;
 mod connections;
 mod drain;
 mod face;
+mod fresh;
 pub(crate) mod guarded;
 pub(crate) mod handle;
 mod hook;
