@@ -7,8 +7,8 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -40,9 +40,9 @@ use crate::lifecycle::unfinished::Stage;
 /// reads on when it is shut down, for five seconds at most: the peer may still be sending the body,
 /// and a socket that is closed with bytes unread takes the answer with it.
 ///
-/// It costs some 200 bytes a connection and a few branches for each read and write. Nothing is
-/// allocated but by [`goodbye`](Self::goodbye); the list is touched only in the stages above, and
-/// once when the connection first waits.
+/// It costs some 200 bytes and one small allocation a connection, and a few branches for each read
+/// and write; the list is touched only in the stages above, and once when the connection first
+/// waits.
 pub struct TrackedStream<Io = TcpStream> {
     io: Io,
     peer: Option<SocketAddr>,
@@ -51,8 +51,8 @@ pub struct TrackedStream<Io = TcpStream> {
     fresh: Fresh,
     /// There while the connection is in a stage that has a name.
     stage: Option<Token<Socket>>,
-    /// For `goodbye`, where somebody asked for one.
-    http2: OnceLock<Arc<AtomicBool>>,
+    /// Set by the connection's first bytes, read by `goodbye`.
+    http2: Arc<AtomicBool>,
     asks: Asks,
     /// An upload was answered while the instance ends: its rest may still be on the way.
     last_word: bool,
@@ -70,7 +70,7 @@ impl<Io> TrackedStream<Io> {
             talk: Talk::new(),
             fresh: Fresh::new(connections.intake.enter()),
             stage: None,
-            http2: OnceLock::new(),
+            http2: Arc::default(),
             asks: Asks::Answer,
             last_word: false,
             linger: None,
@@ -88,9 +88,7 @@ impl<Io> TrackedStream<Io> {
     /// HTTP/1, and so does one whose first bytes had not come when draining began: it is told
     /// later, never too early.
     pub fn goodbye(&self) -> impl Future<Output = ()> + Send + use<Io> {
-        let known = || Arc::new(AtomicBool::new(self.talk == Talk::Http2));
-        let http2 = self.http2.get_or_init(known).clone();
-        let connections = self.connections.clone();
+        let (connections, http2) = (self.connections.clone(), self.http2.clone());
         async move {
             connections.watch.reached(Phase::Draining).await;
             if !http2.load(SeqCst) {
@@ -110,9 +108,7 @@ impl<Io> TrackedStream<Io> {
         }
         self.fresh.read(before, self.talk);
         if before != Talk::Http2 && self.talk == Talk::Http2 {
-            if let Some(http2) = self.http2.get() {
-                http2.store(true, SeqCst);
-            }
+            self.http2.store(true, SeqCst);
             // In place of a preface that was not whole, or of a greeting that was not sent.
             self.enter(Stage::Http2);
         }
