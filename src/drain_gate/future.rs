@@ -21,7 +21,7 @@ pin_project! {
         #[pin]
         state: State<F, B>,
         watch: PhaseWatch,
-        http1: bool,
+        hint: Hint,
     }
 }
 
@@ -34,22 +34,33 @@ pin_project! {
     }
 }
 
+/// Whether an answer may say that its connection closes. Where the bytes are no longer HTTP's after
+/// it, 101 or a yes to CONNECT, it is not HTTP's to close.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hint {
+    /// HTTP/2 has no such header; there the server's GOAWAY says it.
+    Never,
+    /// To CONNECT.
+    IfRefused,
+    Always,
+}
+
 impl<F, B> DrainGateFuture<F, B> {
-    pub(crate) fn open(inner: F, watch: PhaseWatch, http1: bool) -> Self {
+    pub(crate) fn open(inner: F, watch: PhaseWatch, hint: Hint) -> Self {
         Self {
             state: State::Open { inner },
             watch,
-            http1,
+            hint,
         }
     }
 
-    pub(crate) fn shut(response: Response<AnswerBody<B>>, watch: PhaseWatch, http1: bool) -> Self {
+    pub(crate) fn shut(response: Response<AnswerBody<B>>, watch: PhaseWatch, hint: Hint) -> Self {
         Self {
             state: State::Shut {
                 response: Some(response),
             },
             watch,
-            http1,
+            hint,
         }
     }
 }
@@ -66,12 +77,13 @@ where
             StateProj::Open { inner } => ready!(inner.poll(cx))?.map(AnswerBody::inner),
             StateProj::Shut { response } => response.take().expect("polled after it was ready"),
         };
-        // HTTP/2 has no such header; there the server's GOAWAY says it. After a 101 the
-        // connection is no longer HTTP's to close.
-        if *this.http1
-            && this.watch.current() >= Phase::Settling
-            && response.status() != StatusCode::SWITCHING_PROTOCOLS
-        {
+        let status = response.status();
+        let hints = match this.hint {
+            Hint::Never => false,
+            Hint::IfRefused => !status.is_success(),
+            Hint::Always => status != StatusCode::SWITCHING_PROTOCOLS,
+        };
+        if hints && this.watch.current() >= Phase::Settling {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }

@@ -5,11 +5,11 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use tower_service::Service;
 
 use crate::answer::{AnswerBody, Refusal, Responder};
-use crate::drain_gate::future::DrainGateFuture;
+use crate::drain_gate::future::{DrainGateFuture, Hint};
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::watch::PhaseWatch;
 use crate::reason::Reason;
@@ -40,14 +40,19 @@ where
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         let http1 = request.version() <= Version::HTTP_11;
+        let hint = match *request.method() {
+            _ if !http1 => Hint::Never,
+            Method::CONNECT => Hint::IfRefused,
+            _ => Hint::Always,
+        };
         if self.watch.current() < Phase::Draining {
             if self.show_watch {
                 request.extensions_mut().insert(self.watch);
             }
-            return DrainGateFuture::open(self.inner.call(request), self.watch, http1);
+            return DrainGateFuture::open(self.inner.call(request), self.watch, hint);
         }
         self.watch.turned_away();
         let refusal = Refusal::new(Reason::Draining).retry_about(self.retry_after);
-        DrainGateFuture::shut(self.responder.respond(refusal), self.watch, http1)
+        DrainGateFuture::shut(self.responder.respond(refusal), self.watch, hint)
     }
 }

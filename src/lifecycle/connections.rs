@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::Waker;
 
@@ -23,8 +24,10 @@ pub(crate) struct Connections {
     pub(crate) shut: Stop,
     /// The server lets go of its connections.
     pub(crate) stop: Stop,
-    /// Listeners that still take in, and connections on which nothing was written yet.
+    /// Listeners that still take in, and connections whose first request has not been counted yet.
     pub(crate) intake: Tracker<()>,
+    /// When nobody lingers any more: set when the instance begins to end.
+    pub(crate) linger_until: OnceLock<Instant>,
     /// What the drain waits for: half-sent heads, unsent answers, upgraded sockets.
     busy: Tracker<Socket>,
     /// Connections of HTTP/2. Only the server knows which of them are at work, so the drain
@@ -42,6 +45,15 @@ pub(crate) struct Socket {
     stage: Stage,
 }
 
+impl Socket {
+    /// The socket takes no more of an answer.
+    pub(crate) fn is_unsent(&mut self) {
+        if self.stage != Stage::Unsent {
+            (self.stage, self.since) = (Stage::Unsent, Instant::now());
+        }
+    }
+}
+
 /// The two halves of a socket may be in different tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Wakers {
@@ -56,9 +68,6 @@ pub(crate) enum Half {
     Write,
 }
 
-/// No more are named; strangers decide how many connections there are.
-const MOST_NAMED: usize = 1000;
-
 impl Connections {
     pub(crate) fn new(watch: PhaseWatch) -> Self {
         Self {
@@ -66,6 +75,7 @@ impl Connections {
             shut: Stop::new(),
             stop: Stop::new(),
             intake: Tracker::new(),
+            linger_until: OnceLock::new(),
             busy: Tracker::new(),
             http2: Tracker::new(),
             wakers: Tracker::new(),
@@ -137,7 +147,7 @@ impl Connections {
         upgraded.into_iter().map(u64::from).sum()
     }
 
-    /// Those the drain waits for, oldest first, a thousand at most.
+    /// Those the drain waits for, oldest first.
     pub(crate) fn busy(&self) -> Vec<Unfinished> {
         named(self.busy)
     }
@@ -160,10 +170,5 @@ fn named(tracker: Tracker<Socket>) -> Vec<Unfinished> {
         stage: socket.stage,
     });
     sockets.sort_by_key(|socket| Reverse(socket.age));
-    if sockets.len() > MOST_NAMED {
-        let more = sockets.len() - MOST_NAMED;
-        tracing::warn!(more, "connections that are not named");
-        sockets.truncate(MOST_NAMED);
-    }
     sockets
 }

@@ -18,7 +18,7 @@ use crate::lifecycle::phase::Phase;
 use crate::lifecycle::report::ServerOutcome;
 use crate::lifecycle::served::{Served, ServerOutput};
 use crate::lifecycle::start::{StartGate, open_all};
-use crate::lifecycle::unfinished::Unfinished;
+use crate::lifecycle::unfinished::{MOST_NAMED, Unfinished};
 use crate::telemetry::drain_marks::Cut;
 use crate::telemetry::names::{InstanceStarts, TasksAborted};
 use crate::telemetry::record::{add, count};
@@ -88,10 +88,17 @@ where
 
     // Settling → Draining. Without a server there is nothing to settle.
     let settled = signal.at + budget.settle();
+    let deadline = settled + budget.drain();
+    // A quarter of the drain is left for the server to end.
+    let linger_until = settled + budget.drain() * 3 / 4;
+    let _ = handle.connections().linger_until.set(linger_until);
     server.until(sleep_until(settled)).await;
     // The sockets close while everything is still served. In the other order, whoever connects
-    // last of all is told 503 for nothing: one refused connect, and it had gone elsewhere.
-    server.until(handle.shut_listeners()).await;
+    // last of all is told 503 for nothing: one refused connect, and it had gone elsewhere. An
+    // accept loop may run beside the server, so this is also for one that has ended.
+    handle.shut();
+    let last = settled + budget.drain() / 2;
+    server.alongside(handle.taken_in(last)).await;
     let draining_since = Instant::now();
     handle.drain_marks().drain_begins();
     handle.advance(Phase::Draining);
@@ -104,7 +111,6 @@ where
 
     // Draining: what is in flight goes on. The time is the budget's, also where the settle was cut
     // short or closing the sockets took a while.
-    let deadline = settled + budget.drain();
     let quiet = timeout_at(deadline, handle.quiet());
     let mut in_time = server.alongside(quiet).await.is_ok();
     if in_time {
@@ -180,10 +186,19 @@ async fn force<F>(
     drained.aborted.extend(requests);
     drained.aborted.extend(connections.busy());
     drained.aborted.extend(connections.http2());
+    // First, because a thousand lines take their time.
+    connections.cut();
+    let more = drained.aborted.len().saturating_sub(MOST_NAMED);
+    drained.aborted.truncate(MOST_NAMED);
     for unfinished in &drained.aborted {
         tracing::warn!(?unfinished, "the drain's time is over");
     }
-    connections.cut();
+    if more > 0 {
+        tracing::warn!(
+            more,
+            "the drain's time is over for others that are not named"
+        );
+    }
 
     // For the server, and for who holds an upgraded socket, to wind up.
     let last = deadline + budget.margin() / 4;

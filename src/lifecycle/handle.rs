@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::in_flight::requests::InFlight;
 use crate::lifecycle::connections::Connections;
@@ -19,7 +19,7 @@ use crate::lifecycle::listener::TrackedListener;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::stream::TrackedStream;
 use crate::lifecycle::tasks::Tasks;
-use crate::lifecycle::unfinished::Unfinished;
+use crate::lifecycle::unfinished::{MOST_NAMED, Unfinished};
 use crate::lifecycle::watch::{PhaseControl, PhaseWatch};
 use crate::telemetry::drain_marks::DrainMarks;
 
@@ -171,12 +171,14 @@ impl LifecycleHandle {
     /// every request.
     #[must_use]
     pub fn status(&self) -> Status {
+        let mut connections = self.shared.connections.busy();
+        connections.truncate(MOST_NAMED);
         Status {
             phase: self.phase(),
             in_flight: self.in_flight().count(),
             requests: self.in_flight().requests(),
             upgraded: self.shared.connections.upgraded(),
-            connections: self.shared.connections.busy(),
+            connections,
             tasks: self.shared.tasks.list(),
         }
     }
@@ -193,8 +195,9 @@ impl LifecycleHandle {
 
     /// A listener that lets go without losing anybody, for a server with an accept loop.
     ///
-    /// At the end of the settle the instance waits, up to 500 ms, until every listener made here
-    /// has closed its socket and what it took in has been answered once; draining begins then.
+    /// At the end of the settle the instance waits, up to 500 ms and half the drain at most, until
+    /// every listener made here has closed its socket and what it took in has been answered once;
+    /// draining begins then.
     #[must_use]
     pub fn tcp_listener(&self, tcp: TcpListener) -> TrackedListener {
         TrackedListener::new(tcp, self.shared.connections.clone())
@@ -227,17 +230,17 @@ impl LifecycleHandle {
         }
     }
 
-    /// Closes the listeners and waits for what they have taken in: a client whose connect was
-    /// not refused cannot know that it came last, and a load balancer must not repeat a `POST`
-    /// that was answered, 503 or not. May be dropped at any time.
-    pub(crate) async fn shut_listeners(&self) {
-        self.shut();
-        let _ = timeout(INTAKE_WAIT, self.shared.connections.intake.idle()).await;
-    }
-
     /// Listeners close their sockets.
     pub(crate) fn shut(&self) {
         self.shared.connections.shut.now();
+    }
+
+    /// Waits for what the listeners have taken in, not beyond `last`: a client whose connect was
+    /// not refused cannot know that it came last, and a load balancer must not repeat a `POST`
+    /// that was answered, 503 or not. May be dropped at any time.
+    pub(crate) async fn taken_in(&self, last: Instant) {
+        let last = last.min(Instant::now() + INTAKE_WAIT);
+        let _ = timeout_at(last, self.shared.connections.intake.idle()).await;
     }
 
     pub(crate) fn stop(&self) {

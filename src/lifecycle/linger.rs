@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Takes in and drops what a peer still sends, until it ends its side, is silent for a second, or
-/// five seconds are over.
+/// Takes in and drops what a peer still sends, until it ends its side, is silent for a second, five
+/// seconds are over, or the drain needs what is left of its time.
 ///
 /// A socket that is closed with bytes unread is reset, and the reset overtakes the answer: a client
 /// that was told 503 in the middle of its upload would see a broken connection.
@@ -27,11 +27,12 @@ const MOST_READS: usize = 32;
 impl Linger {
     /// # Panics
     /// Outside a tokio runtime with time.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(last: Instant) -> Self {
         let now = Instant::now();
+        let ends = last.min(now + LONGEST);
         Self {
-            ends: now + LONGEST,
-            silent: Box::pin(sleep_until(now + SILENCE)),
+            ends,
+            silent: Box::pin(sleep_until(ends.min(now + SILENCE))),
         }
     }
 

@@ -89,7 +89,9 @@
 //!         tokio::select! {
 //!             () = &mut draining => break,
 //!             message = socket.recv() => match message.transpose()? {
-//!                 Some(Message::Close(_)) | None => return Ok(()),
+//!                 None => return Ok(()),
+//!                 // Its answer goes out with the next recv(), which then finds the end.
+//!                 Some(Message::Close(_)) => {}
 //!                 Some(message) => socket.send(message).await?,
 //!             }
 //!         }
@@ -107,6 +109,7 @@
 //! `Extension(lifecycle.watch())`, a closure, or
 //! [`DrainGateLayer::with_watch`](crate::drain_gate::DrainGateLayer::with_watch).
 
+mod asks;
 #[cfg(feature = "axum")]
 mod axum;
 mod budget;
@@ -115,6 +118,7 @@ pub(crate) mod check;
 mod connections;
 mod drain;
 mod face;
+mod fresh;
 #[cfg(feature = "metrics")]
 mod gauges;
 pub(crate) mod guarded;

@@ -83,7 +83,8 @@ pub struct Report {
     pub upgraded: u64,
     /// Background tasks that ran when the shutdown was asked for.
     pub tasks: u64,
-    /// What was cut off: requests, tasks, and connections, of which a thousand are named at most.
+    /// What was cut off: tasks, requests, connections, in this order and the oldest first. A
+    /// thousand at most; how many more there were is logged.
     pub aborted: Vec<Unfinished>,
     /// The managed parts' flushes, then the hooks, in the order in which they ran.
     pub hooks: Vec<HookReport>,

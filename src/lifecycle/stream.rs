@@ -15,7 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::in_flight::tracker::Token;
+use crate::lifecycle::asks::Asks;
 use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
+use crate::lifecycle::fresh::Fresh;
 use crate::lifecycle::linger::Linger;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::talk::Talk;
@@ -31,26 +33,28 @@ use crate::lifecycle::unfinished::Stage;
 /// for the peer's own end. A keep-alive connection without a request is not waited for.
 ///
 /// Until its first request has reached the service, the gate stays open for it a little when the
-/// settle is over: the request may be on the way, or read and not yet counted.
+/// settle is over: the request may be on the way, or read and not yet counted. Under TLS that is so
+/// until the handshake is over; wrap the TLS stream as well, and it is as without.
 ///
-/// It costs some 200 bytes a connection, a few branches for each read and write, and nothing
-/// allocated; the list is touched only in the stages above, and once when the connection first
+/// While the instance ends, a connection of HTTP/1 whose last request was a POST, PUT or PATCH
+/// reads on when it is shut down, for five seconds at most: the peer may still be sending the body,
+/// and a socket that is closed with bytes unread takes the answer with it.
+///
+/// It costs some 200 bytes and one small allocation a connection, and a few branches for each read
+/// and write; the list is touched only in the stages above, and once when the connection first
 /// waits.
 pub struct TrackedStream<Io = TcpStream> {
     io: Io,
     peer: Option<SocketAddr>,
     connections: Arc<Connections>,
     talk: Talk,
-    /// Given up once the first request was counted: at the first byte written, or at the first
-    /// flush after its head was read, which hyper does right after it has called the service.
-    fresh: Option<Token<()>>,
+    fresh: Fresh,
     /// There while the connection is in a stage that has a name.
     stage: Option<Token<Socket>>,
     /// Set by the connection's first bytes, read by `goodbye`.
     http2: Arc<AtomicBool>,
-    /// The last request may have a body.
-    uploads: bool,
-    /// It was answered while the instance ends, so the rest of its body may still be on the way.
+    asks: Asks,
+    /// An upload was answered while the instance ends: its rest may still be on the way.
     last_word: bool,
     linger: Option<Box<Linger>>,
     wakers: Option<Token<Wakers>>,
@@ -64,10 +68,10 @@ impl<Io> TrackedStream<Io> {
             io,
             peer,
             talk: Talk::new(),
-            fresh: Some(connections.intake.enter()),
+            fresh: Fresh::new(connections.intake.enter()),
             stage: None,
             http2: Arc::default(),
-            uploads: false,
+            asks: Asks::Answer,
             last_word: false,
             linger: None,
             wakers: None,
@@ -99,13 +103,13 @@ impl<Io> TrackedStream<Io> {
 
     fn has_read(&mut self, bytes: &[u8]) {
         let before = self.talk;
-        self.talk.read(bytes);
-        if before != self.talk && matches!(before, Talk::New { .. } | Talk::Idle) {
-            // POST, PUT, PATCH: what has a body.
-            self.uploads = bytes.first() == Some(&b'P');
+        if let Some(asks) = self.talk.read(bytes) {
+            self.asks = asks;
         }
-        if self.talk == Talk::Http2 && self.stage.is_none() {
+        self.fresh.read(before, self.talk);
+        if before != Talk::Http2 && self.talk == Talk::Http2 {
             self.http2.store(true, SeqCst);
+            // In place of a preface that was not whole, or of a greeting that was not sent.
             self.enter(Stage::Http2);
         }
     }
@@ -115,6 +119,7 @@ impl<Io> TrackedStream<Io> {
         if self.stage.is_none() && self.talk.in_head() {
             self.enter(Stage::Head);
         }
+        self.fresh.finds_nothing();
         let waker = cx.waker();
         if !self.reader.as_ref().is_some_and(|own| own.will_wake(waker)) {
             self.reader = Some(waker.clone());
@@ -128,14 +133,16 @@ impl<Io> TrackedStream<Io> {
     fn writes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.is_not_cut()?;
         let before = self.talk;
-        self.talk.write(bytes);
-        if self.talk == Talk::Upgraded && before != Talk::Upgraded {
+        self.talk.write(bytes, self.asks);
+        if self.talk == before {
+            return Ok(());
+        }
+        if self.talk == Talk::Upgraded {
             // Before the peer can know.
             self.enter(Stage::Upgraded);
         }
-        if self.uploads && self.talk != before {
-            self.last_word = self.connections.watch.current() >= Phase::Settling;
-        }
+        let ends = || self.connections.watch.current() >= Phase::Settling;
+        self.last_word = self.asks == Asks::Upload && ends();
         Ok(())
     }
 
@@ -145,7 +152,7 @@ impl<Io> TrackedStream<Io> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.fresh = None;
+            self.fresh.wrote(self.talk);
             return written;
         }
         self.waits_for_room(cx)?;
@@ -154,9 +161,16 @@ impl<Io> TrackedStream<Io> {
 
     /// The socket takes nothing, or has not sent what it took.
     fn waits_for_room(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        if self.stage.is_none() {
-            self.enter(Stage::Unsent);
+        match (&self.stage, self.talk) {
+            (None, _) => self.enter(Stage::Unsent),
+            (Some(_), Talk::Upgraded | Talk::Http2) => {}
+            // It was answered before its head was whole, or flushed.
+            (Some(token), _) => token.update(Socket::is_unsent),
         }
+        self.waits_to_write(cx)
+    }
+
+    fn waits_to_write(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let (place, waker) = (&mut self.wakers, cx.waker().clone());
         self.connections.wake_at_cut(place, Half::Write, waker);
         self.is_not_cut()
@@ -168,6 +182,16 @@ impl<Io> TrackedStream<Io> {
         }
         let text = "cut off: the drain's time is over";
         Err(io::Error::new(io::ErrorKind::ConnectionAborted, text))
+    }
+
+    /// What is left to do after the last word. Not for bytes that are somebody else's, and not
+    /// where another task reads: what comes is dropped, and who waits for it would never wake.
+    fn linger(&self, cx: &Context<'_>) -> Option<Box<Linger>> {
+        let last = *self.connections.linger_until.get()?;
+        let reader = self.reader.as_ref();
+        let reads = reader.is_none_or(|reader| reader.will_wake(cx.waker()));
+        let lingers = self.last_word && self.talk == Talk::Idle && reads;
+        lingers.then(|| Box::new(Linger::new(last)))
     }
 }
 
@@ -198,19 +222,6 @@ impl<Io: AsyncRead + Unpin> AsyncRead for TrackedStream<Io> {
     }
 }
 
-impl<Io: AsyncRead + Unpin> TrackedStream<Io> {
-    /// The peer has sent, or is sending, what nobody will read.
-    fn has_unread(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut byte = [0];
-        let mut byte = ReadBuf::new(&mut byte);
-        let read = Pin::new(&mut self.io).poll_read(cx, &mut byte);
-        match read {
-            Poll::Ready(_) => !byte.filled().is_empty(),
-            Poll::Pending => self.last_word,
-        }
-    }
-}
-
 impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -238,41 +249,44 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.is_not_cut()?;
+        let this = &mut *self;
+        this.is_not_cut()?;
         // All is written, and the service has been called for what was read whole.
-        self.talk.flush();
-        let handed_over = self.talk.is_handed_over();
-        if handed_over {
-            self.fresh = None;
-        }
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        this.talk.flush();
+        this.fresh.flushes(this.talk);
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
         if flushed.is_pending() {
-            self.waits_for_room(cx)?;
-        } else if handed_over && !matches!(self.talk, Talk::Upgraded | Talk::Http2) {
-            self.stage = None;
+            this.waits_for_room(cx)?;
+        } else if matches!(this.talk, Talk::Idle | Talk::Asked | Talk::Opaque) {
+            this.stage = None;
         }
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let mut shut = Poll::Ready(Ok(()));
         if this.linger.is_none() {
-            shut = Pin::new(&mut this.io).poll_shutdown(cx);
-            // Only while the instance ends is it the instance that turns requests away.
-            let ends = this.connections.watch.current() >= Phase::Settling;
-            if ends && matches!(shut, Poll::Ready(Ok(()))) && this.has_unread(cx) {
-                this.linger = Some(Box::new(Linger::new()));
+            let shut = Pin::new(&mut this.io).poll_shutdown(cx);
+            // An end that the drain has no more time for is an end.
+            if shut.is_pending() && this.waits_for_room(cx).is_err() {
+                return Poll::Ready(Ok(()));
             }
+            this.linger = match shut {
+                Poll::Ready(Ok(())) => this.linger(cx),
+                _ => None,
+            };
+            if this.linger.is_none() {
+                return shut;
+            }
+            // The answer is out, so the drain waits for nothing here; only the server does.
+            this.stage = None;
         }
-        if let Some(linger) = &mut this.linger {
-            shut = linger.poll(Pin::new(&mut this.io), cx).map(Ok);
-        }
-        // An end that the drain has no more time for is an end.
-        if shut.is_pending() && this.waits_for_room(cx).is_err() {
+        let linger = this.linger.as_mut().expect("it has just begun");
+        let over = linger.poll(Pin::new(&mut this.io), cx);
+        if over.is_pending() && this.waits_to_write(cx).is_err() {
             return Poll::Ready(Ok(()));
         }
-        shut
+        over.map(Ok)
     }
 }
 

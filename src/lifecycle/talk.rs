@@ -2,11 +2,13 @@
 //!
 //! Floor 1.
 
+use crate::lifecycle::asks::{Asks, begin_request};
+
 /// Read from the bytes that pass, without parsing them: a few comparisons for each read and write.
 ///
 /// A guess where bytes alone cannot tell (the rest of a body that comes after its answer), and
 /// built so that a wrong guess waits for nobody who is gone: whatever it says is over with the
-/// next answer.
+/// next answer. An upgrade that was asked for before the answer in front of it came is not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Talk {
     /// Nothing was read but, maybe, the first bytes of HTTP/2's preface.
@@ -19,7 +21,8 @@ pub(crate) enum Talk {
     Whole,
     /// The service has been called; its answer has not begun.
     Asked,
-    /// `101 Switching Protocols` was written: the bytes are somebody else's now.
+    /// `101 Switching Protocols` was written, or yes to a CONNECT: the bytes are somebody else's
+    /// now.
     Upgraded,
     /// HTTP/2: which of its streams are at work is not seen from here.
     Http2,
@@ -29,9 +32,10 @@ pub(crate) enum Talk {
 
 /// HTTP/2's preface begins with it, and no HTTP/1 method that is in use.
 const PREFACE: &[u8] = b"PRI";
-/// Ends the head of an HTTP/1 request.
+/// Ends the head of an HTTP/1 request; without its `\r` it is accepted too.
 const BLANK_LINE: &[u8] = b"\r\n\r\n";
-const WHOLE_BLANK_LINE: u8 = 4;
+/// `\n`, maybe `\r`, and `\n` have been read.
+const WHOLE_BLANK_LINE: u8 = 3;
 
 impl Talk {
     pub(crate) const fn new() -> Self {
@@ -43,28 +47,37 @@ impl Talk {
         matches!(self, Self::Head { .. } | Self::New { preface: 1.. })
     }
 
-    /// What was read has reached the service, as far as it is for the service.
+    /// HTTP/1, and what was read has reached the service, as far as it is for the service.
     pub(crate) fn is_handed_over(self) -> bool {
-        !matches!(self, Self::New { .. } | Self::Head { .. } | Self::Whole)
+        matches!(self, Self::Idle | Self::Asked | Self::Upgraded)
     }
 
-    /// These bytes came from the peer.
+    /// These bytes came from the peer. Where they begin a request, says what it asks for.
     #[inline]
-    pub(crate) fn read(&mut self, bytes: &[u8]) {
-        *self = match *self {
-            Self::New { preface } => first(preface, bytes),
-            Self::Idle => head(bytes),
-            Self::Head { blank_line } => head_from(blank_line, bytes),
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<Asks> {
+        match *self {
+            Self::New { preface: 0 } | Self::Idle => {
+                let bytes = without_empty_lines(bytes);
+                let before = *self;
+                *self = match before {
+                    Self::Idle => head(bytes),
+                    _ => first(0, bytes),
+                };
+                return (*self != before).then(|| Asks::of(bytes));
+            }
+            Self::New { preface } => *self = first(preface, bytes),
+            Self::Head { blank_line } => *self = head_from(blank_line, bytes),
             // A body, or requests sent ahead.
-            as_it_was => return *self = as_it_was,
-        };
+            _ => {}
+        }
+        None
     }
 
-    /// These bytes go to the peer.
+    /// These bytes go to the peer, whose last request asked for `asks`.
     #[inline]
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8], asks: Asks) {
         if matches!(self, Self::Whole | Self::Asked | Self::Head { .. }) {
-            *self = answer(bytes);
+            *self = answer(bytes, asks);
         }
     }
 
@@ -88,19 +101,27 @@ fn first(preface: u8, bytes: &[u8]) -> Talk {
         },
         // `P` and `PR` hold nothing of a blank line.
         _ if preface > 0 => head_from(0, bytes),
-        _ => match head(bytes) {
-            Talk::Idle => Talk::Opaque,
-            begun => begun,
-        },
+        // No body can be in front of it, so any method will do.
+        _ if bytes[0].is_ascii_uppercase() => head_from(0, bytes),
+        _ => Talk::Opaque,
     }
 }
 
 /// The first bytes after an answer. What begins no request is the rest of a body.
 fn head(bytes: &[u8]) -> Talk {
-    match bytes.first() {
-        Some(first) if first.is_ascii_uppercase() => head_from(0, bytes),
-        _ => Talk::Idle,
+    if begin_request(bytes) {
+        head_from(0, bytes)
+    } else {
+        Talk::Idle
     }
+}
+
+/// A server passes over empty lines in front of a request.
+fn without_empty_lines(bytes: &[u8]) -> &[u8] {
+    let empty = bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    &bytes[empty.count()..]
 }
 
 fn head_from(blank_line: u8, bytes: &[u8]) -> Talk {
@@ -135,26 +156,26 @@ fn holds_blank_line(bytes: &[u8]) -> bool {
 /// How much of the blank line has been read, with `bytes` after the `read` before.
 fn blank_line_read(mut read: u8, bytes: &[u8]) -> u8 {
     for byte in bytes {
-        read = match BLANK_LINE.get(usize::from(read)) {
-            Some(expected) if expected == byte => read + 1,
-            _ => u8::from(*byte == b'\r'),
+        read = match (byte, read) {
+            (b'\n', 1 | 2) => return WHOLE_BLANK_LINE,
+            (b'\n', _) => 1,
+            (b'\r', 1) => 2,
+            _ => 0,
         };
-        if read == WHOLE_BLANK_LINE {
-            break;
-        }
     }
     read
 }
 
 /// What follows an answer that begins with `bytes`.
-fn answer(bytes: &[u8]) -> Talk {
-    if bytes.starts_with(b"HTTP/1.1 101") {
-        Talk::Upgraded
-    } else if bytes.starts_with(b"HTTP/1.1 1") {
+fn answer(bytes: &[u8], asks: Asks) -> Talk {
+    let Some(status) = bytes.strip_prefix(b"HTTP/1.1 ") else {
+        return Talk::Idle;
+    };
+    match (status, asks) {
+        ([b'1', b'0', b'1', ..], _) | ([b'2', ..], Asks::Connect) => Talk::Upgraded,
         // `100 Continue` and its like: the answer is still to come.
-        Talk::Asked
-    } else {
-        Talk::Idle
+        ([b'1', ..], _) => Talk::Asked,
+        _ => Talk::Idle,
     }
 }
 
@@ -176,6 +197,8 @@ mod tests {
             &b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..],
             b"POST / HTTP/1.1\r\nhost: x\r\n\r\nbody",
             b"PROPFIND / HTTP/1.1\r\r\n\r\n",
+            b"GET / HTTP/1.1\nhost: x\n\n",
+            b"\r\n\nGET / HTTP/1.1\r\nhost: x\r\n\r\n",
         ] {
             for cut in 1..head.len() {
                 let (a, b) = head.split_at(cut);
@@ -189,8 +212,8 @@ mod tests {
             b"PR",
             b"PUT",
             b"GET / HTTP/1.1\r\nhost: x\r\n",
-            b"GET \r\n\n",
-            b"GET \n\n",
+            b"GET \n\r\r",
+            b"GET \n \n",
         ] {
             assert!(after(&[open]).in_head(), "{open:?}");
         }
@@ -216,21 +239,23 @@ mod tests {
         assert!(!talk.is_handed_over());
         talk.flush();
         assert_eq!(talk, Talk::Asked);
-        talk.write(b"HTTP/1.1 100 Continue\r\n\r\n");
+        talk.write(b"HTTP/1.1 100 Continue\r\n\r\n", Asks::Upload);
         talk.read(b"GET is how this body begins");
         assert_eq!(talk, Talk::Asked);
-        talk.write(b"HTTP/1.1 200 OK\r\n");
+        talk.write(b"HTTP/1.1 200 OK\r\n", Asks::Upload);
         assert_eq!(talk, Talk::Idle);
         // More of the answer, whatever its body says.
-        talk.write(b"HTTP/1.1 101 is no news in a body");
+        talk.write(b"HTTP/1.1 101 is no news in a body", Asks::Upload);
         assert_eq!(talk, Talk::Idle);
         // The rest of the request's body.
-        talk.read(b"{}");
-        assert_eq!(talk, Talk::Idle);
+        for rest in [&b"{}"[..], b"BODY", b"GETTING on", b"\r\n", b""] {
+            assert_eq!(talk.read(rest), None);
+            assert_eq!(talk, Talk::Idle, "{rest:?}");
+        }
         talk.read(b"GET / HT");
         assert!(talk.in_head());
         // A partial head is answered too: 408, 431.
-        talk.write(b"HTTP/1.1 408 Request Timeout\r\n");
+        talk.write(b"HTTP/1.1 408 Request Timeout\r\n", Asks::Answer);
         assert_eq!(talk, Talk::Idle);
     }
 
@@ -238,10 +263,43 @@ mod tests {
     fn a_socket_stays_upgraded_whatever_goes_over_it() {
         let mut talk = after(&[b"GET /ws HTTP/1.1\r\n\r\n"]);
         talk.flush();
-        talk.write(b"HTTP/1.1 101 Switching Protocols\r\n");
-        talk.write(b"HTTP/1.1 200 OK\r\n");
+        talk.write(b"HTTP/1.1 101 Switching Protocols\r\n", Asks::Answer);
+        talk.write(b"HTTP/1.1 200 OK\r\n", Asks::Answer);
         talk.read(b"GET / HTTP/1.1\r\n");
         talk.flush();
         assert_eq!(talk, Talk::Upgraded);
+    }
+
+    #[test]
+    fn a_yes_to_connect_makes_a_tunnel() {
+        for (method, status, then) in [
+            ("CONNECT", 200, Talk::Upgraded),
+            ("CONNECT", 502, Talk::Idle),
+            ("COPY", 201, Talk::Idle),
+        ] {
+            let mut talk = Talk::new();
+            let head = format!("{method} x:1 HTTP/1.1\r\n\r\n");
+            let asks = talk.read(head.as_bytes()).expect("a request");
+            talk.write(format!("HTTP/1.1 {status} x\r\n").as_bytes(), asks);
+            assert_eq!(talk, then, "{method} {status}");
+        }
+    }
+
+    #[test]
+    fn what_a_request_asks_for_is_said_once_however_it_is_cut() {
+        for (head, asks) in [
+            (&b"POST / HTTP/1.1\r\n"[..], Asks::Upload),
+            (b"\r\nPUT / HTTP/1.1\r\n", Asks::Upload),
+            (b"CONNECT x:1 HTTP/1.1\r\n", Asks::Connect),
+            (b"GET / HTTP/1.1\r\n", Asks::Answer),
+        ] {
+            for cut in 0..head.len() {
+                for mut talk in [Talk::new(), Talk::Idle] {
+                    let (a, b) = head.split_at(cut);
+                    let said: Vec<_> = [a, b].iter().filter_map(|piece| talk.read(piece)).collect();
+                    assert_eq!(said, [asks], "{head:?} cut at {cut}");
+                }
+            }
+        }
     }
 }

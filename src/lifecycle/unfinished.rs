@@ -89,6 +89,9 @@ impl Serialize for Unfinished {
     }
 }
 
+/// No more are named in one list; strangers decide how many connections there are.
+pub(crate) const MOST_NAMED: usize = 1000;
+
 /// Whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -214,9 +214,16 @@ async fn connections_without_a_request_do_not_hold_the_drain() {
                 if apart && path == "/upload" {
                     shows(&instance, Stage::Handler).await;
                 }
-                client.tcp.write_all(rest.as_bytes()).await.unwrap();
+                let early = apart && path == "/unread";
+                if !early {
+                    client.tcp.write_all(rest.as_bytes()).await.unwrap();
+                }
                 let (_, body) = within("the answer", client.answer()).await;
                 assert_eq!(body, answer.as_bytes());
+                if early {
+                    // The connection may have been closed over it.
+                    let _ = client.tcp.write_all(rest.as_bytes()).await;
+                }
                 clients.push(client);
             }
         }

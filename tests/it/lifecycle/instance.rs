@@ -152,7 +152,9 @@ async fn echo(
         tokio::select! {
             () = &mut draining => break,
             message = socket.recv() => match message.transpose()? {
-                Some(Message::Close(_)) | None => return Ok(()),
+                None => return Ok(()),
+                // Its answer goes out with the next recv(), which then finds the end.
+                Some(Message::Close(_)) => {}
                 Some(message) => socket.send(message).await?,
             }
         }

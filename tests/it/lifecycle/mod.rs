@@ -5,6 +5,8 @@ mod common;
 
 mod arrivals;
 mod budget;
+mod deadline;
+mod first_bytes;
 mod gate;
 mod hanging;
 mod in_flight;

@@ -16,6 +16,8 @@ async fn a_websocket_says_goodbye_and_is_waited_for() {
     for server in SERVERS {
         let instance =
             Instance::start(server, quiet_builder().grace(Duration::from_secs(90))).await;
+        let mut idle = Client::connect(instance.address).await;
+        assert!(idle.get("/").await.0.starts_with("http/1.1 200"));
         let mut socket = WebSocket::open(instance.address, "/ws").await;
         // Counted before its peer can know of it.
         assert_eq!(instance.handle.status().upgraded, 1);
@@ -30,8 +32,9 @@ async fn a_websocket_says_goodbye_and_is_waited_for() {
 
         instance.handle.shutdown();
         assert_eq!(within("a frame", socket.frame()).await, Frame::Close(1001));
-        // Everything else is over, so it is the socket that the drain waits for.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // Everything else is over, so it is the socket that the drain waits for: a server that
+        // is told to stop closes what is idle.
+        assert!(idle.get("/").await.0.starts_with("http/1.1 503"));
         assert_eq!(instance.handle.phase(), Phase::Draining);
         assert!(!instance.run.is_finished());
         socket.close(1001).await;
@@ -39,6 +42,19 @@ async fn a_websocket_says_goodbye_and_is_waited_for() {
         let report = instance.report().await;
         assert_eq!((report.outcome, report.upgraded), (Outcome::Clean, 1));
         assert_eq!((report.in_flight_at_signal, report.completed), (0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_goodbye_first_is_answered() {
+    for server in SERVERS {
+        let instance = Instance::start(server, quiet_builder()).await;
+        let mut socket = WebSocket::open(instance.address, "/ws").await;
+        socket.close(1000).await;
+        assert_eq!(within("a frame", socket.frame()).await, Frame::Close(1000));
+        assert_eq!(within("the end", socket.frame()).await, Frame::End);
+        instance.handle.shutdown();
+        assert_eq!(instance.report().await.outcome, Outcome::Clean);
     }
 }
 

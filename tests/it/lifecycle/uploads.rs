@@ -60,12 +60,17 @@ async fn who_never_stops_sending_is_left_in_the_end() {
         instance.handle.watch().reached(Phase::Draining).await;
         let head = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n";
         client.tcp.write_all(head).await.unwrap();
+        let (head, _) = within("the answer", client.answer()).await;
+        assert!(head.starts_with("http/1.1 503"), "{head}");
         let endless = tokio::spawn(async move {
             let piece = vec![b'x'; 64 * 1024];
             while client.tcp.write_all(&piece).await.is_ok() {}
         });
         drop(held);
-        instance.report().await;
+        // It has its answer, so nothing was cut off.
+        let report = instance.report().await;
+        assert_eq!((report.outcome, report.rejected), (Outcome::Clean, 1));
+        assert_eq!(report.aborted, []);
         within("the client's error", endless).await.unwrap();
     }
 }

@@ -4,9 +4,11 @@ use std::future::{Future, pending};
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tower_handoff::lifecycle::{Outcome, Stage};
+use tower_handoff::lifecycle::{LifecycleHandle, Outcome, Phase, Report, Stage, TrackedStream};
 
 use super::common::{eventually, quiet_builder, within};
 
@@ -81,6 +83,120 @@ async fn what_comes_after_the_end_is_ended_at_once() {
     late.shutdown().await.unwrap();
 }
 
+/// A lifecycle that runs, has `grace` seconds, and settles for a third of them.
+async fn settling(grace: u32) -> (LifecycleHandle, JoinHandle<Report>) {
+    let builder = quiet_builder().grace(SECOND * grace);
+    let lifecycle = builder.settle(SECOND * grace / 3).build().unwrap();
+    let handle = lifecycle.handle();
+    let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
+    handle.watch().reached(Phase::Ready).await;
+    (handle, run)
+}
+
+/// Until the run has seen it.
+async fn shutdown(handle: &LifecycleHandle) {
+    handle.shutdown();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(handle.phase(), Phase::Settling);
+}
+
+/// Has `stream` serve one request and answer it.
+async fn serves(
+    stream: &mut TrackedStream<DuplexStream>,
+    theirs: &mut DuplexStream,
+    method: &str,
+    status: u16,
+) {
+    let head = format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n");
+    theirs.write_all(head.as_bytes()).await.unwrap();
+    stream.read_exact(&mut vec![0; head.len()]).await.unwrap();
+    stream.flush().await.unwrap();
+    let answer = format!("HTTP/1.1 {status} x\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+}
+
+/// Neither the bytes of an upgraded connection nor what another task reads are there to be dropped.
+#[tokio::test(start_paused = true)]
+async fn who_shuts_only_the_writing_side_reads_on() {
+    for (method, status, upgraded) in [
+        ("GET", 101, 1),
+        ("POST", 101, 1),
+        ("CONNECT", 200, 1),
+        ("POST", 200, 0),
+    ] {
+        let (handle, _run) = settling(90).await;
+        let (mut theirs, ours) = duplex(1 << 16);
+        let mut stream = handle.wrap_io(ours, None);
+        shutdown(&handle).await;
+        serves(&mut stream, &mut theirs, method, status).await;
+        assert_eq!(handle.status().upgraded, upgraded, "{method} {status}");
+        let (mut reader, mut writer) = split(stream);
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).await.map(|_| all)
+        });
+        tokio::task::yield_now().await;
+        let begun = Instant::now();
+        writer.shutdown().await.unwrap();
+        theirs.write_all(b"the rest").await.unwrap();
+        theirs.shutdown().await.unwrap();
+        let read = within("the reader", reading).await.unwrap().unwrap();
+        assert_eq!(read, b"the rest", "{method} {status}");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{method} {status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_reads_on_leaves_the_drain_a_quarter_of_its_time() {
+    let builder = quiet_builder().grace(SECOND * 20).hook_time(SECOND * 17);
+    let lifecycle = builder.build().unwrap();
+    let (handle, drain) = (lifecycle.handle(), lifecycle.budget().drain());
+    assert_eq!(drain, SECOND * 2);
+    let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
+    let (mut theirs, ours) = duplex(1 << 16);
+    let mut stream = handle.wrap_io(ours, None);
+    // No longer new, so the instance does not wait for a first request.
+    serves(&mut stream, &mut theirs, "GET", 200).await;
+    let held = handle.in_flight().token();
+    handle.watch().reached(Phase::Ready).await;
+    let settled = Instant::now();
+    handle.shutdown();
+    handle.watch().reached(Phase::Draining).await;
+    serves(&mut stream, &mut theirs, "POST", 503).await;
+    let endless = tokio::spawn(async move {
+        while theirs.write_all(b"more").await.is_ok() {
+            sleep(SECOND / 10).await;
+        }
+    });
+    stream.shutdown().await.unwrap();
+    assert!(settled.elapsed() <= drain * 3 / 4 + SECOND / 10);
+    drop((stream, held));
+    let report = within("the run", run).await.unwrap();
+    assert_eq!((report.outcome, report.aborted), (Outcome::Clean, vec![]));
+    within("the client's error", endless).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_answered_early_is_an_unsent_answer() {
+    let (handle, _run) = settling(90).await;
+    let (mut theirs, ours) = duplex(16);
+    let mut stream = handle.wrap_io(ours, None);
+    theirs.write_all(b"POST / HT").await.unwrap();
+    stream.read_exact(&mut [0; 9]).await.unwrap();
+    assert!(stream.read_u8().now_or_never().is_none());
+    let stages = || -> Vec<_> {
+        let connections = handle.status().connections;
+        connections.iter().map(|one| one.stage).collect()
+    };
+    assert_eq!(stages(), [Stage::Head]);
+    let answer = b"HTTP/1.1 408 Request Timeout\r\n\r\n";
+    assert!(stream.write_all(answer).now_or_never().is_none());
+    assert_eq!(stages(), [Stage::Unsent]);
+}
+
 /// How long the shutdown of a stream takes after `rounds` requests, when its peer then does as
 /// `peer` says.
 async fn lingers<F: Future<Output = ()> + Send + 'static>(
@@ -88,12 +204,12 @@ async fn lingers<F: Future<Output = ()> + Send + 'static>(
     ends_before: usize,
     peer: impl FnOnce(DuplexStream) -> F,
 ) -> Duration {
-    let lifecycle = quiet_builder().build().unwrap();
+    let (handle, _run) = settling(90).await;
     let (mut theirs, ours) = duplex(1 << 16);
-    let mut stream = lifecycle.wrap_io(ours, None);
+    let mut stream = handle.wrap_io(ours, None);
     for round in 0..rounds {
         if round == ends_before {
-            lifecycle.shutdown();
+            shutdown(&handle).await;
         }
         let head = b"POST / HTTP/1.1\r\n\r\n";
         theirs.write_all(head).await.unwrap();
@@ -103,12 +219,16 @@ async fn lingers<F: Future<Output = ()> + Send + 'static>(
         stream.flush().await.unwrap();
     }
     if ends_before == rounds {
-        lifecycle.shutdown();
+        shutdown(&handle).await;
     }
     let peer = tokio::spawn(peer(theirs));
     tokio::task::yield_now().await;
     let begun = Instant::now();
-    stream.shutdown().await.unwrap();
+    let shut = tokio::spawn(async move { stream.shutdown().await });
+    tokio::task::yield_now().await;
+    // The answer is out.
+    assert!(handle.status().connections.is_empty());
+    within("the shutdown", shut).await.unwrap().unwrap();
     let took = begun.elapsed();
     peer.abort();
     took
@@ -128,10 +248,11 @@ async fn a_stream_reads_on_only_while_its_peer_sends_what_nobody_reads() {
     for rounds in 0..3 {
         assert_eq!(lingers(rounds, rounds, silent).await, Duration::ZERO);
     }
-    // In the middle of an upload: until a second of silence.
+    // In the middle of an upload that was answered while the instance ends: until a second of
+    // silence.
     assert_eq!(lingers(2, 1, sends).await, SECOND);
     assert_eq!(lingers(2, 1, silent).await, SECOND);
-    assert_eq!(lingers(2, 2, sends).await, SECOND);
+    assert_eq!(lingers(2, 2, sends).await, Duration::ZERO);
     assert_eq!(lingers(2, 9, sends).await, Duration::ZERO);
     // Or until it has ended.
     let ends = |mut theirs: DuplexStream| async move {

@@ -1,0 +1,73 @@
+//! What could put off the end, and does not.
+
+use std::future::ready;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::TcpListener;
+use tower_handoff::lifecycle::{Outcome, Phase, Stage};
+
+use super::common::{quiet_builder, within};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+#[tokio::test(start_paused = true)]
+async fn silent_connections_take_half_of_a_short_drain_at_most() {
+    // A drain of 200 ms: less than a first request is waited for.
+    let builder = quiet_builder().grace(400 * MILLI).hook_time(150 * MILLI);
+    let lifecycle = builder.build().unwrap();
+    assert_eq!(lifecycle.budget().drain(), 200 * MILLI);
+    let handle = lifecycle.handle();
+    let (_theirs, ours) = duplex(16);
+    let _silent = handle.wrap_io(ours, None);
+    handle.shutdown();
+    let report = lifecycle.run(handle.stop_accepting()).await;
+    assert_eq!(
+        (report.outcome, report.settling, report.took),
+        (Outcome::Clean, 100 * MILLI, 100 * MILLI)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sockets_close_though_the_server_has_ended_before() {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let mut listener = lifecycle.tcp_listener(tcp);
+    let accepting = tokio::spawn(async move { while listener.accept().await.is_some() {} });
+    let held = handle.in_flight().token();
+    let run = tokio::spawn(lifecycle.run(ready(())));
+    handle.watch().reached(Phase::Draining).await;
+    within("the accept loop", accepting).await.unwrap();
+    assert!(!run.is_finished());
+    drop(held);
+    let report = within("the run", run).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_are_named_and_all_are_ended() {
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let mut streams = Vec::new();
+    for begin in [&b"GET / HT"[..], b"PRI"] {
+        for _ in 0..700 {
+            let (mut theirs, ours) = duplex(16);
+            theirs.write_all(begin).await.unwrap();
+            let mut stream = handle.wrap_io(ours, None);
+            stream.read_exact(&mut vec![0; begin.len()]).await.unwrap();
+            assert!(stream.read_u8().now_or_never().is_none());
+            streams.push((theirs, stream));
+        }
+    }
+    assert_eq!(handle.status().connections.len(), 700);
+    handle.shutdown();
+    let report = lifecycle.run(handle.stop_accepting()).await;
+    let named = |stage| report.aborted.iter().filter(move |one| one.stage == stage);
+    let (heads, http2) = (named(Stage::Head).count(), named(Stage::Http2).count());
+    assert_eq!((heads, http2), (700, 300));
+    for (_, stream) in &mut streams {
+        assert!(matches!(stream.read_u8().now_or_never(), Some(Err(_))));
+    }
+}
