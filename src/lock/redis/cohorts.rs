@@ -29,6 +29,7 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     cohort: Cohort,
+    /// The longest of those that its claims ask for.
     lease: LeaseTime,
     news: Arc<Notify>,
     /// Where a release got in line again: the ear for the grant, open before the release left.
@@ -70,10 +71,8 @@ impl Cohorts {
                 waiting: None,
                 ran: None,
             });
-        let arrival = entry.cohort.arrive(claim.owner, wait, Instant::now(), max);
-        if matches!(arrival, Arrival::Ask) {
-            entry.lease = claim.lease;
-        }
+        entry.lease = entry.lease.max(claim.lease);
+        let arrival = entry.cohort.arrive(claim, wait, Instant::now(), max);
         let overdue = entry.overdue();
         state.remember(overdue);
         arrival
@@ -81,7 +80,7 @@ impl Cohorts {
 
     pub(super) fn queue_up(&self, claim: &Claim) -> Option<Place> {
         self.with(&claim.key, |entry| {
-            let place = entry.cohort.queue_up(claim.owner);
+            let place = entry.cohort.queue_up(claim);
             if !place.drive {
                 entry.news.notify_one();
             }
@@ -162,7 +161,12 @@ impl Cohorts {
         });
     }
 
-    /// The lease that the cohort's claims ask for, and what wakes the one who asks.
+    /// The lease that whoever is served next asks for.
+    pub(super) fn next_lease(&self, key: &LockKey) -> Option<LeaseTime> {
+        self.with(key, |entry| entry.cohort.next_lease())?
+    }
+
+    /// The longest lease that the cohort's claims ask for, and what wakes the one who asks.
     pub(super) fn terms(&self, key: &LockKey) -> Option<(LeaseTime, Arc<Notify>)> {
         self.with(key, |entry| (entry.lease, entry.news.clone()))
     }

@@ -58,7 +58,7 @@ impl Stand {
 /// after a reconnect, else every few seconds. A runtime that drops this task drops those who wait
 /// as well; their claims are withdrawn like any others.
 pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
-    let Some((lease, news)) = locks.shared.cohorts.terms(&key) else {
+    let Some((mut longest, news)) = locks.shared.cohorts.terms(&key) else {
         return;
     };
     let mut epochs = locks.handle.epochs();
@@ -71,7 +71,7 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
         match locks.shared.cohorts.step(&key) {
             Step::Over(left_behind) => {
                 if let Some(token) = left_behind {
-                    locks.take_back(&key, token, lease);
+                    locks.take_back(&key, token, longest);
                 }
                 return;
             }
@@ -89,6 +89,8 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                 }
             }
             Step::Ask(token) => {
+                let lease = locks.shared.cohorts.next_lease(&key).unwrap_or(longest);
+                longest = longest.max(lease);
                 let known = stand.take().filter(|stand| stand.token == token);
                 let stand = stand
                     .insert(known.unwrap_or_else(|| Stand::new(token, locks.listen(token), false)));
@@ -107,7 +109,7 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                         }
                         Err(error) => Err(reply::failed(error)),
                     };
-                    match locks.settle(&key, stand, lease, asked) {
+                    match locks.settle(&key, stand, longest, asked) {
                         Next::Wait(left) => left,
                         Next::Step => continue,
                         Next::Pause(until) => {

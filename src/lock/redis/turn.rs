@@ -154,7 +154,9 @@ impl RedisLocks {
             last: Some(ended.last.get()),
             again: reached,
         };
-        let answered = self.give_back(key, ended.token, claim.lease, parting).await;
+        // Of use only to those who are in line again.
+        let lease = cohorts.next_lease(key).unwrap_or(claim.lease);
+        let answered = self.give_back(key, ended.token, lease, parting).await;
         match (answered, reached) {
             (Ok(Answered::GrantedAgain(lease)), Some(token)) => {
                 if !cohorts.granted(key, token, lease, false) {

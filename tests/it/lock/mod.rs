@@ -14,6 +14,7 @@ mod key_sources;
 mod keys;
 mod lease;
 mod left_behind;
+mod mixed_leases;
 mod owned;
 mod policies;
 mod refusals;
