@@ -300,6 +300,10 @@ impl Cohort {
         self.token == token && matches!(self.phase, Phase::Asking { asker: None })
     }
 
+    pub(crate) fn holds(&self, token: Owner) -> bool {
+        self.token == token && matches!(self.phase, Phase::Held(_))
+    }
+
     /// Ends every wait alike; returns whether `token` was still the one that asked.
     pub(crate) fn fail(&mut self, token: Owner, turn: impl Fn() -> Turn) -> bool {
         if !self.asks(token) {
@@ -349,7 +353,7 @@ impl Cohort {
 
     /// The backend says that `token` does not hold the key.
     pub(crate) fn lost(&mut self, token: Owner) {
-        if self.token == token && matches!(self.phase, Phase::Held(_)) {
+        if self.holds(token) {
             self.begin_again();
         }
     }

@@ -193,6 +193,12 @@ impl Cohorts {
             .unwrap_or(false)
     }
 
+    /// Whether somebody here holds the key under `token`.
+    pub(super) fn holds(&self, key: &LockKey, token: Owner) -> bool {
+        self.with(key, |entry| entry.cohort.holds(token))
+            .unwrap_or(false)
+    }
+
     /// A token that was asked for in place of the one who asks for the line, and its ear.
     pub(super) fn take_waiting(&self, key: &LockKey) -> Option<(Owner, Waiting)> {
         self.with(key, |entry| entry.waiting.take())?

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::{Duration, Instant, sleep_until};
 
+use crate::lock::backend::Released;
 use crate::lock::cohort::{Step, Turn};
 use crate::lock::error::LockError;
 use crate::lock::holding::until_done;
@@ -203,9 +204,8 @@ impl RedisLocks {
                 self.shared
                     .cohorts
                     .fail(key, token, || Turn::Failed(failed.clone()));
-                if stand.in_line || error.may_have_happened() {
-                    self.take_back(key, token, lease);
-                }
+                // A claim may have asked under this token before, and not have heard the answer.
+                self.take_back(key, token, lease);
                 Next::Step
             }
         }
@@ -223,7 +223,13 @@ impl RedisLocks {
         let (locks, key) = (self.clone(), key.clone());
         tokio::spawn(until_done(lease.get(), move || {
             let (locks, key) = (locks.clone(), key.clone());
-            Box::pin(async move { locks.withdraw_token(&key, token, lease).await })
+            Box::pin(async move {
+                // Granted after all: by the answer to a release, or to the same claim asking again.
+                if locks.shared.cohorts.holds(&key, token) {
+                    return Ok(Released::NotHeld);
+                }
+                locks.withdraw_token(&key, token, lease).await
+            })
         }));
     }
 }
