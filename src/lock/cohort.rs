@@ -88,11 +88,12 @@ pub(crate) enum Leave {
     Unknown,
 }
 
-/// A tenure that is over, as the backend has to hear of it.
+/// What is over under a token, a tenure or a wait, as the backend has to hear of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) token: Owner,
-    pub(crate) last: Fence,
+    /// None where it held nothing yet, as far as this process knows.
+    pub(crate) last: Option<Fence>,
 }
 
 /// What there is to do for the line.
@@ -390,7 +391,7 @@ impl Cohort {
 fn ended(token: Owner, tenure: &Tenure) -> Ended {
     Ended {
         token,
-        last: tenure.lease().fence(),
+        last: Some(tenure.lease().fence()),
     }
 }
 

@@ -221,7 +221,7 @@ impl World {
                 assert!(lease.deadline() >= self.now + LEASE / 2, "hardly any time");
             }
             Leave::Release { ended, again } => {
-                assert_eq!(ended.last, lease.fence(), "the last fence is known");
+                assert_eq!(ended.last, Some(lease.fence()), "the last fence is known");
                 assert_eq!(again, self.line.first().copied());
             }
             Leave::Unknown | Leave::Settled => assert!(lease.deadline() <= self.now),

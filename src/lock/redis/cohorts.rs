@@ -21,8 +21,8 @@ pub(super) struct Cohorts(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     by_key: HashMap<LockKey, Entry>,
-    /// Tenures that are over and may not be so to Redis: releases whose outcome is unknown, leases
-    /// that ran out here; and until when they matter. Who lets go is not always who Redis knows.
+    /// What is over and may not be so to Redis: releases under way or of unknown outcome, leases that
+    /// ran out here; and until when it matters. Who lets go is not always who Redis knows.
     unsettled: HashMap<Owner, (Ended, Instant)>,
 }
 
@@ -204,17 +204,15 @@ impl Cohorts {
         self.with(key, |entry| entry.waiting.take())?
     }
 
-    /// Remembers a release that may not have reached Redis.
+    /// Remembers a release until Redis has answered it.
     pub(super) fn unsettled(&self, claim: &Claim, ended: Ended) {
         self.lock()
             .remember(Some((claim.owner, ended, claim.lease)));
     }
 
     pub(super) fn take_unsettled(&self, claim: &Claim) -> Option<Ended> {
-        self.lock()
-            .unsettled
-            .remove(&claim.owner)
-            .map(|(ended, _)| ended)
+        let (ended, _) = self.lock().unsettled.remove(&claim.owner)?;
+        Some(ended)
     }
 
     /// Does something to a key's entry, and forgets the entry when that was the last.

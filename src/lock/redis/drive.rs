@@ -219,7 +219,7 @@ impl RedisLocks {
 
     /// Takes a claim back that nobody here wants any more, however long Redis is away, while those
     /// who come next are served.
-    fn take_back(&self, key: &LockKey, token: Owner, lease: LeaseTime) {
+    pub(super) fn take_back(&self, key: &LockKey, token: Owner, lease: LeaseTime) {
         let (locks, key) = (self.clone(), key.clone());
         tokio::spawn(until_done(lease.get(), move || {
             let (locks, key) = (locks.clone(), key.clone());

@@ -1,16 +1,25 @@
 //! Connections that die between a question and its answer, while others of the process wait.
 
-use http::StatusCode;
-use tower_handoff::lock::RedisLocks;
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tower_handoff::lock::{LockLayer, OnUnavailable, RedisLocks};
 use tower_handoff::redis::RedisHandle;
 
-use super::rig::{fencing, is_free, layer, ms, occupy, send, status};
+use super::rig::{Service, fencing, is_free, layer, ms, occupy, send, status};
 use crate::support::bad_line::BadLine;
 use crate::support::eventually::eventually;
+use crate::support::proxy::Proxy;
 use crate::support::redis_server::RedisServer;
 
 fn locks(url: &str) -> RedisLocks {
     RedisHandle::connect(url).unwrap().locks()
+}
+
+fn line(server: &RedisServer) -> i64 {
+    redis::from_redis_value(server.command(&["LLEN", "app:l1:{x-lock:a}:q"])).unwrap()
 }
 
 fn is_subscribed(server: &RedisServer) -> bool {
@@ -56,4 +65,48 @@ async fn a_grant_that_nobody_heard_of_is_taken_back_though_others_wait() {
     line.swallow(false);
     line.cut();
     eventually("it is free", async || is_free(&server, "x-lock:a")).await;
+}
+
+/// Two wait under the first one's token; when the second one goes, it takes that out of the line,
+/// and nothing reaches Redis. `ends` says what becomes of the second one.
+async fn the_last_one_leaves_into_a_hole(
+    ends: impl AsyncFnOnce(tokio::task::JoinHandle<StatusCode>, &RedisLocks),
+) {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let locks = locks(&proxy.url());
+    subscribe(&server, &locks).await;
+    let _holder = occupy(&self::locks(&server.url()), "a").await;
+    let open = layer(&locks).with_on_unavailable(OnUnavailable::Pass);
+    let [first, last] = [150, 500].map(|wait| {
+        let service = guarded_or_not(&open.clone().with_wait(ms(wait)).unwrap());
+        tokio::spawn(async move { status(&service, "a").await })
+    });
+    assert_eq!(first.await.unwrap(), StatusCode::CONFLICT);
+    assert_eq!(line(&server), 1, "the other one's place");
+    proxy.black_hole(true);
+    ends(last, &locks).await;
+    proxy.black_hole(false);
+    proxy.cut();
+    eventually("it has left the line", async || line(&server) == 0).await;
+}
+
+/// A service that answers also where nobody guards it.
+fn guarded_or_not(layer: &LockLayer) -> Service {
+    let inner = tower::service_fn(|_: Request<()>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+    });
+    Service::new(tower::Layer::layer(layer, inner))
+}
+
+#[tokio::test]
+async fn who_goes_while_it_leaves_the_line_leaves_no_place_of_another_one() {
+    the_last_one_leaves_into_a_hole(async |last, locks| {
+        // Past its wait, and before its release is given up.
+        tokio::time::sleep(ms(500)).await;
+        last.abort();
+        assert!(last.await.unwrap_err().is_cancelled());
+        assert!(locks.held().names().is_empty());
+    })
+    .await;
 }
