@@ -98,9 +98,13 @@ impl RedisLocks {
                     // Granted at the last moment: better late than passed on.
                     Ok(turn) => Ok(turn),
                     Err(_) => {
-                        self.let_go(claim, false)
-                            .await
-                            .map_err(LockError::after_others)?;
+                        if self.let_go(claim, false).await.is_err() {
+                            // It knows that the key is held, whatever becomes of its place: that is
+                            // not for a request that may run unguarded where nobody can tell.
+                            let left = self.shared.cohorts.take_unsettled(claim);
+                            let token = left.map_or(claim.owner, |left| left.token);
+                            self.take_back(&claim.key, token, claim.lease);
+                        }
                         return Ok(busy);
                     }
                 }

@@ -100,6 +100,14 @@ fn guarded_or_not(layer: &LockLayer) -> Service {
 }
 
 #[tokio::test]
+async fn who_knows_that_the_key_is_held_is_told_so_whatever_becomes_of_its_leaving() {
+    the_last_one_leaves_into_a_hole(async |last, _| {
+        assert_eq!(last.await.unwrap(), StatusCode::CONFLICT);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_goes_while_it_leaves_the_line_leaves_no_place_of_another_one() {
     the_last_one_leaves_into_a_hole(async |last, locks| {
         // Past its wait, and before its release is given up.
