@@ -132,7 +132,7 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                             if let Some(ran) = locks.shared.cohorts.ran(&key)
                                 && let Some(lease) = grant.lease(ran, Instant::now())
                             {
-                                locks.hand_in(&key, token, lease, grant.others);
+                                locks.hand_in(&key, token, lease, grant.others, longest);
                             }
                             // Else it was read too late and may be another's by now: ask again.
                         }
@@ -176,8 +176,11 @@ impl RedisLocks {
     ) -> Next {
         let token = stand.token;
         match asked {
-            Ok(Answer::Granted { lease, others }) => {
-                self.hand_in(key, token, lease, others);
+            Ok(Answer::Granted {
+                lease: granted,
+                others,
+            }) => {
+                self.hand_in(key, token, granted, others, lease);
                 Next::Step
             }
             Ok(Answer::Busy { ran, left }) => {
@@ -211,24 +214,29 @@ impl RedisLocks {
         }
     }
 
-    fn hand_in(&self, key: &LockKey, token: Owner, lease: Lease, others: bool) {
+    /// `longest` is what the grant can last for in Redis.
+    fn hand_in(&self, key: &LockKey, token: Owner, lease: Lease, others: bool, longest: LeaseTime) {
         if !self.shared.cohorts.granted(key, token, lease, others) {
-            self.take_back(key, token, LeaseTime::DEFAULT);
+            self.take_back(key, token, longest);
         }
     }
 
     /// Takes a claim back that nobody here wants any more, however long Redis is away, while those
-    /// who come next are served.
+    /// who come next are served. A shutdown waits for the first attempt.
     pub(super) fn take_back(&self, key: &LockKey, token: Owner, lease: LeaseTime) {
         let (locks, key) = (self.clone(), key.clone());
+        let mut under_way = Some(self.shared.held.under_way());
         tokio::spawn(until_done(lease.get(), move || {
+            let under_way = under_way.take();
             let (locks, key) = (locks.clone(), key.clone());
             Box::pin(async move {
                 // Granted after all: by the answer to a release, or to the same claim asking again.
                 if locks.shared.cohorts.holds(&key, token) {
                     return Ok(Released::NotHeld);
                 }
-                locks.withdraw_token(&key, token, lease).await
+                let answer = locks.withdraw_token(&key, token, lease).await;
+                drop(under_way);
+                answer
             })
         }));
     }

@@ -118,3 +118,35 @@ async fn who_goes_while_it_leaves_the_line_leaves_no_place_of_another_one() {
     })
     .await;
 }
+
+/// The one who asks for the line is granted the key when nobody waits any more.
+#[tokio::test]
+async fn a_shutdown_waits_for_what_the_line_s_task_gives_back() {
+    let server = RedisServer::start();
+    let far = BadLine::start(server.port()).await;
+    let (locks, rival) = (locks(&far.url()), locks(&server.url()));
+    assert_eq!(
+        status(&fencing(&layer(&locks).with_try()), "warm").await,
+        StatusCode::OK
+    );
+    eventually("it is free", async || is_free(&server, "x-lock:warm")).await;
+    let holder = occupy(&rival, "a").await;
+    // The inbox was never needed, so that the waiter asks without getting in line at first.
+    far.delay(ms(250));
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let evalsha = || server.command_counts().get("evalsha").copied().unwrap_or(0);
+    let service = fencing(&layer(&locks).with_wait(ms(60_000)).unwrap());
+    let waiter = tokio::spawn(async move { send(&service, "a").await });
+    eventually("it knows that the key is held", async || evalsha() == 1).await;
+    holder.abort();
+    eventually("it is let go", async || is_free(&server, "x-lock:a")).await;
+    // What asks for the line has asked by now, to get in line, and Redis has not heard it yet.
+    tokio::time::sleep(ms(50)).await;
+    waiter.abort();
+    locks.held().release_all().await;
+    let before = evalsha();
+    // Whoever finds nothing to take back looks again when no acquire can be under way any more.
+    tokio::time::sleep(ms(3_500)).await;
+    assert_eq!(evalsha(), before, "something was still under way");
+    assert!(is_free(&server, "x-lock:a"));
+}
