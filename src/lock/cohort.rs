@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::lock::error::LockError;
-use crate::lock::lease::{Fence, Lease, Owner};
+use crate::lock::lease::{Claim, Fence, Lease, LeaseTime, Owner};
 use crate::lock::tenure::Tenure;
 
 #[derive(Debug)]
@@ -42,6 +42,7 @@ enum Phase {
 #[derive(Debug)]
 struct Waiter {
     owner: Owner,
+    lease: LeaseTime,
     wake: oneshot::Sender<Turn>,
 }
 
@@ -87,11 +88,12 @@ pub(crate) enum Leave {
     Unknown,
 }
 
-/// A tenure that is over, as the backend has to hear of it.
+/// What is over under a token, a tenure or a wait, as the backend has to hear of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) token: Owner,
-    pub(crate) last: Fence,
+    /// None where it held nothing yet, as far as this process knows.
+    pub(crate) last: Option<Fence>,
 }
 
 /// What there is to do for the line.
@@ -125,7 +127,13 @@ impl Cohort {
         self.line.is_empty()
     }
 
-    pub(crate) fn arrive(&mut self, owner: Owner, wait: bool, now: Instant, max: usize) -> Arrival {
+    /// The lease that whoever is served next asks for.
+    pub(crate) fn next_lease(&self) -> Option<LeaseTime> {
+        self.line.front().map(|next| next.lease)
+    }
+
+    pub(crate) fn arrive(&mut self, who: &Claim, wait: bool, now: Instant, max: usize) -> Arrival {
+        let owner = who.owner;
         self.expire(now);
         if self.line.len() >= max {
             self.line.retain(|waiter| !waiter.wake.is_closed());
@@ -151,20 +159,21 @@ impl Cohort {
             Phase::Held(tenure) => return Arrival::Busy(Some(tenure.deadline())),
             _ => return Arrival::Busy(None),
         }
-        Arrival::Wait(self.place(owner, false))
+        Arrival::Wait(self.place(who, false))
     }
 
     /// The claim that asked is in the backend's line now: it is the first of this one.
-    pub(crate) fn queue_up(&mut self, owner: Owner) -> Place {
-        if matches!(self.phase, Phase::Asking { asker } if asker == Some(owner)) {
+    pub(crate) fn queue_up(&mut self, who: &Claim) -> Place {
+        if matches!(self.phase, Phase::Asking { asker } if asker == Some(who.owner)) {
             self.phase = Phase::Asking { asker: None };
         }
-        self.place(owner, true)
+        self.place(who, true)
     }
 
-    fn place(&mut self, owner: Owner, first: bool) -> Place {
+    fn place(&mut self, who: &Claim, first: bool) -> Place {
         let (wake, turn) = oneshot::channel();
-        let waiter = Waiter { owner, wake };
+        let (owner, lease) = (who.owner, who.lease);
+        let waiter = Waiter { owner, lease, wake };
         if first {
             self.line.push_front(waiter);
         } else {
@@ -219,7 +228,7 @@ impl Cohort {
 
     /// Gives the key to the first in line who is still there.
     fn give(&mut self, tenure: &mut Tenure) -> bool {
-        while let Some(Waiter { owner, wake }) = self.line.pop_front() {
+        while let Some(Waiter { owner, wake, .. }) = self.line.pop_front() {
             if wake.send(Turn::Granted(tenure.lease())).is_ok() {
                 tenure.holder = owner;
                 return true;
@@ -238,7 +247,8 @@ impl Cohort {
             Phase::Held(tenure) if tenure.holder == owner => {
                 self.line.retain(|waiter| !waiter.wake.is_closed());
                 let ended = ended(self.token, tenure);
-                if tenure.pass(now)
+                if let Some(next) = self.line.front()
+                    && tenure.pass(next.lease.get(), now)
                     && let Phase::Held(mut tenure) =
                         std::mem::replace(&mut self.phase, Phase::Vacant)
                     && self.give(&mut tenure)
@@ -291,6 +301,10 @@ impl Cohort {
         self.token == token && matches!(self.phase, Phase::Asking { asker: None })
     }
 
+    pub(crate) fn holds(&self, token: Owner) -> bool {
+        self.token == token && matches!(self.phase, Phase::Held(_))
+    }
+
     /// Ends every wait alike; returns whether `token` was still the one that asked.
     pub(crate) fn fail(&mut self, token: Owner, turn: impl Fn() -> Turn) -> bool {
         if !self.asks(token) {
@@ -340,7 +354,7 @@ impl Cohort {
 
     /// The backend says that `token` does not hold the key.
     pub(crate) fn lost(&mut self, token: Owner) {
-        if self.token == token && matches!(self.phase, Phase::Held(_)) {
+        if self.holds(token) {
             self.begin_again();
         }
     }
@@ -377,7 +391,7 @@ impl Cohort {
 fn ended(token: Owner, tenure: &Tenure) -> Ended {
     Ended {
         token,
-        last: tenure.lease().fence(),
+        last: Some(tenure.lease().fence()),
     }
 }
 

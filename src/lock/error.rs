@@ -125,13 +125,6 @@ impl LockError {
         }
         self
     }
-
-    /// The same error, of a request before which others of the same claim were carried out: their
-    /// traces are still there.
-    pub(crate) fn after_others(mut self) -> Self {
-        self.outcome = Outcome::Unknown;
-        self
-    }
 }
 
 impl fmt::Display for LockError {

@@ -133,6 +133,13 @@ impl HeldLocks {
         Some(UnderWay(self.clone()))
     }
 
+    /// Something that a shutdown waits for, also one that has begun.
+    #[cfg(feature = "redis")]
+    pub(crate) fn under_way(&self) -> UnderWay {
+        self.lock().under_way += 1;
+        UnderWay(self.clone())
+    }
+
     /// Lists a lock. `Err` when the list is closed; else whether a renewal task must be started.
     pub(crate) fn add(&self, owner: Owner, lock: Arc<dyn Held>) -> Result<bool, ()> {
         let due = lock.due();

@@ -71,13 +71,14 @@ impl Tenure {
         });
     }
 
-    /// Takes the next fence, where the next one here may have the key unasked.
+    /// Takes the next fence, where the next one here, whose lease is so long, may have the key
+    /// unasked: not for longer than that, or the key would outlive its process by more.
     ///
     /// Its fence is one more than the last. The backend's next one is larger: it is told the last
     /// where the tenure is released, and where it is not it leaves out [`RESERVED`] of them. And as
     /// no more fences are used up than microseconds have passed since the grant, none is ahead of
     /// a backend's clock that counts microseconds, should the backend lose its memory.
-    pub(crate) fn pass(&mut self, now: Instant) -> bool {
+    pub(crate) fn pass(&mut self, lease: Duration, now: Instant) -> bool {
         let used = self.fence + 1 - self.first;
         let passed = now.saturating_duration_since(self.granted).as_micros();
         // The next one gets at least half of a lease.
@@ -86,6 +87,7 @@ impl Tenure {
         let may = used < RESERVED
             && u128::from(used) <= passed
             && now + half <= self.deadline
+            && self.deadline <= now + lease
             && self.limit.as_ref().is_none_or(free);
         self.fence += u64::from(may);
         may

@@ -9,10 +9,19 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Arrival, Cohort, Leave, Phase, Step, Turn, Waiter};
-use crate::lock::lease::{Fence, Lease, Owner};
+use crate::lock::lease::{Claim, Fence, Lease, LeaseTime, Owner};
+use crate::lock::lock_key::LockKey;
 use crate::lock::tenure::{BATCH, RESERVED};
 
 const LEASE: Duration = Duration::from_secs(1);
+
+fn claim(owner: Owner) -> Claim {
+    Claim {
+        key: LockKey::new("a").unwrap(),
+        owner,
+        lease: LeaseTime::new(LEASE).unwrap(),
+    }
+}
 
 impl Cohort {
     /// All that decides what comes next, relative to `now`; owners are named by their first byte.
@@ -128,7 +137,7 @@ impl World {
     fn arrive(&mut self) {
         let (owner, wait) = (Owner::random(), self.below(4) > 0);
         let free = self.asker.is_none() && self.line.is_empty();
-        match self.cohort.arrive(owner, wait, self.now, 8) {
+        match self.cohort.arrive(&claim(owner), wait, self.now, 8) {
             Arrival::Ask => {
                 assert!(free && self.holder_until().is_none(), "somebody was first");
                 self.asker = Some(owner);
@@ -168,7 +177,7 @@ impl World {
                 self.now_held(asker, lease);
             }
             1 => {
-                let place = self.cohort.queue_up(asker);
+                let place = self.cohort.queue_up(&claim(asker));
                 self.driven |= place.drive;
                 self.line.insert(0, asker);
                 self.turns.insert(asker, place.turn);
@@ -212,7 +221,7 @@ impl World {
                 assert!(lease.deadline() >= self.now + LEASE / 2, "hardly any time");
             }
             Leave::Release { ended, again } => {
-                assert_eq!(ended.last, lease.fence(), "the last fence is known");
+                assert_eq!(ended.last, Some(lease.fence()), "the last fence is known");
                 assert_eq!(again, self.line.first().copied());
             }
             Leave::Unknown | Leave::Settled => assert!(lease.deadline() <= self.now),
@@ -287,9 +296,12 @@ fn word_of_others_that_comes_before_the_grant_counts() {
     for told in [false, true] {
         let (now, first) = (Instant::now(), Owner::random());
         let mut cohort = Cohort::new(first);
-        assert!(matches!(cohort.arrive(first, true, now, 8), Arrival::Ask));
-        let _place = cohort.queue_up(first);
-        let _next = cohort.arrive(Owner::random(), true, now, 8);
+        assert!(matches!(
+            cohort.arrive(&claim(first), true, now, 8),
+            Arrival::Ask
+        ));
+        let _place = cohort.queue_up(&claim(first));
+        let _next = cohort.arrive(&claim(Owner::random()), true, now, 8);
         if told {
             cohort.others_wait(first, now);
         }

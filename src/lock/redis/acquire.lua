@@ -7,8 +7,10 @@ if value and string.byte(value) ~= 48 and string.byte(value) ~= 49 then
 end
 local left = lease_of(value)
 if left and string.sub(value, 1, 17) == token then
-  -- Sent again: the same grant, and its lease from now on.
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  -- Sent again: the same grant, and its lease from now on, but never for less; see renew.lua.
+  if left + 86400000 < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  end
   return { string.byte(value, 34) == 45 and 1 or 3, now, fence_of(value) }
 end
 if not left then

@@ -27,8 +27,8 @@ use crate::redis::handle::RedisHandle;
 ///
 /// Those of one process who wait for the same key have one place in Redis's line, and pass the key
 /// on among themselves without a round trip, first come, first served: as long as the lease has
-/// half of its time, and while other processes wait no more than 16 times and 50 ms, after which
-/// it is their turn.
+/// half of its time and is no longer than what the next one asks for, and while other processes
+/// wait no more than 16 times and 50 ms, after which it is their turn.
 ///
 /// The keys of a lock are
 /// `{prefix}:l1:{name}`, and with `:q` its line. The first stays for a day after the lock was let

@@ -21,14 +21,15 @@ pub(super) struct Cohorts(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     by_key: HashMap<LockKey, Entry>,
-    /// Tenures that are over and may not be so to Redis: releases whose outcome is unknown, leases
-    /// that ran out here; and until when they matter. Who lets go is not always who Redis knows.
+    /// What is over and may not be so to Redis: releases under way or of unknown outcome, leases that
+    /// ran out here; and until when it matters. Who lets go is not always who Redis knows.
     unsettled: HashMap<Owner, (Ended, Instant)>,
 }
 
 #[derive(Debug)]
 struct Entry {
     cohort: Cohort,
+    /// The longest of those that its claims ask for.
     lease: LeaseTime,
     news: Arc<Notify>,
     /// Where a release got in line again: the ear for the grant, open before the release left.
@@ -70,10 +71,8 @@ impl Cohorts {
                 waiting: None,
                 ran: None,
             });
-        let arrival = entry.cohort.arrive(claim.owner, wait, Instant::now(), max);
-        if matches!(arrival, Arrival::Ask) {
-            entry.lease = claim.lease;
-        }
+        entry.lease = entry.lease.max(claim.lease);
+        let arrival = entry.cohort.arrive(claim, wait, Instant::now(), max);
         let overdue = entry.overdue();
         state.remember(overdue);
         arrival
@@ -81,7 +80,7 @@ impl Cohorts {
 
     pub(super) fn queue_up(&self, claim: &Claim) -> Option<Place> {
         self.with(&claim.key, |entry| {
-            let place = entry.cohort.queue_up(claim.owner);
+            let place = entry.cohort.queue_up(claim);
             if !place.drive {
                 entry.news.notify_one();
             }
@@ -162,7 +161,12 @@ impl Cohorts {
         });
     }
 
-    /// The lease that the cohort's claims ask for, and what wakes the one who asks.
+    /// The lease that whoever is served next asks for.
+    pub(super) fn next_lease(&self, key: &LockKey) -> Option<LeaseTime> {
+        self.with(key, |entry| entry.cohort.next_lease())?
+    }
+
+    /// The longest lease that the cohort's claims ask for, and what wakes the one who asks.
     pub(super) fn terms(&self, key: &LockKey) -> Option<(LeaseTime, Arc<Notify>)> {
         self.with(key, |entry| (entry.lease, entry.news.clone()))
     }
@@ -189,22 +193,26 @@ impl Cohorts {
             .unwrap_or(false)
     }
 
+    /// Whether somebody here holds the key under `token`.
+    pub(super) fn holds(&self, key: &LockKey, token: Owner) -> bool {
+        self.with(key, |entry| entry.cohort.holds(token))
+            .unwrap_or(false)
+    }
+
     /// A token that was asked for in place of the one who asks for the line, and its ear.
     pub(super) fn take_waiting(&self, key: &LockKey) -> Option<(Owner, Waiting)> {
         self.with(key, |entry| entry.waiting.take())?
     }
 
-    /// Remembers a release that may not have reached Redis.
+    /// Remembers a release until Redis has answered it.
     pub(super) fn unsettled(&self, claim: &Claim, ended: Ended) {
         self.lock()
             .remember(Some((claim.owner, ended, claim.lease)));
     }
 
     pub(super) fn take_unsettled(&self, claim: &Claim) -> Option<Ended> {
-        self.lock()
-            .unsettled
-            .remove(&claim.owner)
-            .map(|(ended, _)| ended)
+        let (ended, _) = self.lock().unsettled.remove(&claim.owner)?;
+        Some(ended)
     }
 
     /// Does something to a key's entry, and forgets the entry when that was the last.

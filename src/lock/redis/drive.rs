@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::{Duration, Instant, sleep_until};
 
+use crate::lock::backend::Released;
 use crate::lock::cohort::{Step, Turn};
 use crate::lock::error::LockError;
 use crate::lock::holding::until_done;
@@ -58,7 +59,7 @@ impl Stand {
 /// after a reconnect, else every few seconds. A runtime that drops this task drops those who wait
 /// as well; their claims are withdrawn like any others.
 pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
-    let Some((lease, news)) = locks.shared.cohorts.terms(&key) else {
+    let Some((mut longest, news)) = locks.shared.cohorts.terms(&key) else {
         return;
     };
     let mut epochs = locks.handle.epochs();
@@ -71,7 +72,7 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
         match locks.shared.cohorts.step(&key) {
             Step::Over(left_behind) => {
                 if let Some(token) = left_behind {
-                    locks.take_back(&key, token, lease);
+                    locks.take_back(&key, token, longest);
                 }
                 return;
             }
@@ -89,6 +90,8 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                 }
             }
             Step::Ask(token) => {
+                let lease = locks.shared.cohorts.next_lease(&key).unwrap_or(longest);
+                longest = longest.max(lease);
                 let known = stand.take().filter(|stand| stand.token == token);
                 let stand = stand
                     .insert(known.unwrap_or_else(|| Stand::new(token, locks.listen(token), false)));
@@ -107,7 +110,7 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                         }
                         Err(error) => Err(reply::failed(error)),
                     };
-                    match locks.settle(&key, stand, lease, asked) {
+                    match locks.settle(&key, stand, longest, asked) {
                         Next::Wait(left) => left,
                         Next::Step => continue,
                         Next::Pause(until) => {
@@ -129,7 +132,7 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                             if let Some(ran) = locks.shared.cohorts.ran(&key)
                                 && let Some(lease) = grant.lease(ran, Instant::now())
                             {
-                                locks.hand_in(&key, token, lease, grant.others);
+                                locks.hand_in(&key, token, lease, grant.others, longest);
                             }
                             // Else it was read too late and may be another's by now: ask again.
                         }
@@ -173,8 +176,11 @@ impl RedisLocks {
     ) -> Next {
         let token = stand.token;
         match asked {
-            Ok(Answer::Granted { lease, others }) => {
-                self.hand_in(key, token, lease, others);
+            Ok(Answer::Granted {
+                lease: granted,
+                others,
+            }) => {
+                self.hand_in(key, token, granted, others, lease);
                 Next::Step
             }
             Ok(Answer::Busy { ran, left }) => {
@@ -201,27 +207,37 @@ impl RedisLocks {
                 self.shared
                     .cohorts
                     .fail(key, token, || Turn::Failed(failed.clone()));
-                if stand.in_line || error.may_have_happened() {
-                    self.take_back(key, token, lease);
-                }
+                // A claim may have asked under this token before, and not have heard the answer.
+                self.take_back(key, token, lease);
                 Next::Step
             }
         }
     }
 
-    fn hand_in(&self, key: &LockKey, token: Owner, lease: Lease, others: bool) {
+    /// `longest` is what the grant can last for in Redis.
+    fn hand_in(&self, key: &LockKey, token: Owner, lease: Lease, others: bool, longest: LeaseTime) {
         if !self.shared.cohorts.granted(key, token, lease, others) {
-            self.take_back(key, token, LeaseTime::DEFAULT);
+            self.take_back(key, token, longest);
         }
     }
 
     /// Takes a claim back that nobody here wants any more, however long Redis is away, while those
-    /// who come next are served.
-    fn take_back(&self, key: &LockKey, token: Owner, lease: LeaseTime) {
+    /// who come next are served. A shutdown waits for the first attempt.
+    pub(super) fn take_back(&self, key: &LockKey, token: Owner, lease: LeaseTime) {
         let (locks, key) = (self.clone(), key.clone());
+        let mut under_way = Some(self.shared.held.under_way());
         tokio::spawn(until_done(lease.get(), move || {
+            let under_way = under_way.take();
             let (locks, key) = (locks.clone(), key.clone());
-            Box::pin(async move { locks.withdraw_token(&key, token, lease).await })
+            Box::pin(async move {
+                // Granted after all: by the answer to a release, or to the same claim asking again.
+                if locks.shared.cohorts.holds(&key, token) {
+                    return Ok(Released::NotHeld);
+                }
+                let answer = locks.withdraw_token(&key, token, lease).await;
+                drop(under_way);
+                answer
+            })
         }));
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 use crate::lock::backend::{Acquired, Released};
 use crate::lock::cohort::{Ended, Leave, Place, Turn};
 use crate::lock::error::LockError;
-use crate::lock::lease::{Claim, LeaseTime, Owner, end_of};
+use crate::lock::lease::{Claim, Fence, LeaseTime, Owner, end_of};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::RedisLocks;
 use crate::lock::redis::ask::{Asked, Parting};
@@ -100,9 +100,13 @@ impl RedisLocks {
                     // Granted at the last moment: better late than passed on.
                     Ok(turn) => Ok(turn),
                     Err(_) => {
-                        self.let_go(claim, false)
-                            .await
-                            .map_err(LockError::after_others)?;
+                        if self.let_go(claim, false).await.is_err() {
+                            // It knows that the key is held, whatever becomes of its place: that is
+                            // not for a request that may run unguarded where nobody can tell.
+                            let left = self.shared.cohorts.take_unsettled(claim);
+                            let token = left.map_or(claim.owner, |left| left.token);
+                            self.take_back(&claim.key, token, claim.lease);
+                        }
                         return Ok(busy);
                     }
                 }
@@ -123,26 +127,43 @@ impl RedisLocks {
         claim: &Claim,
         thorough: bool,
     ) -> Result<Released, LockError> {
-        match self.shared.cohorts.leave(claim) {
-            Leave::Passed => Ok(Released::HandedOver),
-            Leave::Settled => Ok(Released::NotHeld),
-            Leave::Withdraw(token) => self.take(&claim.key, token, claim.lease, thorough).await,
-            Leave::Release { ended, again } => self.end(claim, ended, again).await,
-            Leave::Unknown => match self.shared.cohorts.take_unsettled(claim) {
-                Some(ended) => self.end(claim, ended, None).await,
-                None => {
-                    self.take(&claim.key, claim.owner, claim.lease, thorough)
-                        .await
-                }
-            },
+        let cohorts = &self.shared.cohorts;
+        let waited = |token| Ended { token, last: None };
+        let (ended, again) = match cohorts.leave(claim) {
+            Leave::Passed => return Ok(Released::HandedOver),
+            Leave::Settled => return Ok(Released::NotHeld),
+            Leave::Withdraw(token) => (waited(token), None),
+            Leave::Release { ended, again } => (ended, again),
+            Leave::Unknown => {
+                let ended = cohorts.take_unsettled(claim);
+                (ended.unwrap_or(waited(claim.owner)), None)
+            }
+        };
+        // Whoever comes again, after an error or in place of one that was dropped, finds its token
+        // here alone; its own name it knows.
+        let foreign = ended.token != claim.owner;
+        if foreign {
+            cohorts.unsettled(claim, ended);
         }
+        let released = match ended.last {
+            Some(last) => self.end(claim, ended.token, last, again).await?,
+            None => {
+                self.take(&claim.key, ended.token, claim.lease, thorough)
+                    .await?
+            }
+        };
+        if foreign {
+            cohorts.take_unsettled(claim);
+        }
+        Ok(released)
     }
 
     /// Ends a tenure, and gets in line again in the same breath where others here wait.
     async fn end(
         &self,
         claim: &Claim,
-        ended: Ended,
+        as_whom: Owner,
+        last: Fence,
         again: Option<Owner>,
     ) -> Result<Released, LockError> {
         let (key, cohorts) = (&claim.key, &self.shared.cohorts);
@@ -153,15 +174,16 @@ impl RedisLocks {
             cohorts.set_waiting(key, token, waiting);
         }
         let parting = Parting {
-            last: Some(ended.last.get()),
+            last: Some(last.get()),
             again: reached,
         };
-        let answered = self.give_back(key, ended.token, claim.lease, parting).await;
+        // Of use only to those who are in line again.
+        let lease_time = cohorts.next_lease(key).unwrap_or(claim.lease);
+        let answered = self.give_back(key, as_whom, lease_time, parting).await;
         match (answered, reached) {
             (Ok(Answered::GrantedAgain(lease)), Some(token)) => {
                 if !cohorts.granted(key, token, lease, false) {
-                    self.give_back(key, token, claim.lease, Parting::default())
-                        .await?;
+                    self.take_back(key, token, lease_time);
                 }
                 Ok(Released::HandedOver)
             }
@@ -174,13 +196,7 @@ impl RedisLocks {
                 if let Some(token) = reached {
                     cohorts.set_waiting(key, token, None);
                 }
-                match answered {
-                    Ok(answered) => Ok(answered.released()),
-                    Err(error) => {
-                        cohorts.unsettled(claim, ended);
-                        Err(error)
-                    }
-                }
+                answered.map(Answered::released)
             }
         }
     }

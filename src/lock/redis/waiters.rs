@@ -3,6 +3,7 @@
 //! Floor 4.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,13 +19,15 @@ pub(super) struct Waiters(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: HashMap<Owner, mpsc::UnboundedSender<Wake>>,
+    /// One owner can have several ears, each of which hears all: who got in line under a token and
+    /// who asks for the line find out only later that the other one listens too.
+    waiting: HashMap<Owner, Vec<mpsc::UnboundedSender<Wake>>>,
     /// Whether a task reads the inbox.
     reading: bool,
 }
 
 /// Why a waiter wakes up.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Wake {
     Granted(Grant),
     /// Others wait for what is held here.
@@ -52,7 +55,7 @@ impl Waiters {
     ) -> Waiting {
         let (wake, wakes) = mpsc::unbounded_channel();
         let mut state = self.lock();
-        state.waiting.insert(owner, wake);
+        state.waiting.entry(owner).or_default().push(wake);
         let first = !mem::replace(&mut state.reading, true);
         // A runtime that is shutting down drops the task at once, and its mark takes this lock.
         drop(state);
@@ -69,13 +72,13 @@ impl Waiters {
 
     fn deliver(&self, owner: Owner, wake: Wake) {
         // Nobody waits for a grant whose waiter gave up: its withdrawal passes the key on.
-        if let Some(waiter) = self.lock().waiting.get(&owner) {
+        for waiter in self.lock().waiting.get(&owner).into_iter().flatten() {
             let _ = waiter.send(wake);
         }
     }
 
     fn wake_all(&self) {
-        for waiter in self.lock().waiting.values() {
+        for waiter in self.lock().waiting.values().flatten() {
             let _ = waiter.send(Wake::LookAgain);
         }
     }
@@ -98,7 +101,13 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.waiters.lock().waiting.remove(&self.owner);
+        self.wakes.close();
+        if let Entry::Occupied(mut ears) = self.waiters.lock().waiting.entry(self.owner) {
+            ears.get_mut().retain(|ear| !ear.is_closed());
+            if ears.get().is_empty() {
+                ears.remove();
+            }
+        }
     }
 }
 
@@ -148,5 +157,27 @@ mod tests {
         assert!(ended.expect("it does not wait for itself"));
         let state = waiters.lock();
         assert!(!state.reading && state.waiting.is_empty());
+    }
+
+    /// A claim that gets in line and the one who asks for the line can have an ear each.
+    #[tokio::test]
+    async fn of_two_ears_for_one_owner_each_hears_whichever_closes() {
+        for closes in [0, 1] {
+            let (waiters, inbox) = (Waiters::default(), broadcast::Sender::new(1));
+            let owner = Owner::random();
+            let mut ears =
+                Vec::from([(); 2].map(|()| waiters.register(owner, || inbox.subscribe())));
+            waiters.deliver(owner, Wake::Wanted);
+            for ear in &mut ears {
+                let wake = ear.wakes.try_recv();
+                assert!(matches!(wake, Ok(Wake::Wanted)), "{wake:?}");
+            }
+            drop(ears.remove(closes));
+            waiters.deliver(owner, Wake::LookAgain);
+            let wake = ears[0].wakes.try_recv();
+            assert!(matches!(wake, Ok(Wake::LookAgain)), "{wake:?}");
+            drop(ears);
+            assert!(waiters.lock().waiting.is_empty());
+        }
     }
 }

@@ -14,6 +14,8 @@ mod key_sources;
 mod keys;
 mod lease;
 mod left_behind;
+mod lost_replies;
+mod mixed_leases;
 mod owned;
 mod policies;
 mod refusals;
