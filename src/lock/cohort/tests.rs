@@ -17,9 +17,8 @@ const LEASE: Duration = Duration::from_secs(1);
 
 fn claim(owner: Owner) -> Claim {
     Claim {
-        key: LockKey::new("a").unwrap(),
         owner,
-        lease: LeaseTime::new(LEASE).unwrap(),
+        ..Claim::new(LockKey::new("a").unwrap(), LeaseTime::new(LEASE).unwrap())
     }
 }
 
