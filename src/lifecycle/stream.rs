@@ -49,6 +49,8 @@ pub struct TrackedStream<Io = TcpStream> {
     connections: Arc<Connections>,
     talk: Talk,
     fresh: Fresh,
+    /// There while the connection is new.
+    intake: Option<Token<()>>,
     /// There while the connection is in a stage that has a name.
     stage: Option<Token<Socket>>,
     /// Set by the connection's first bytes, read by `goodbye`.
@@ -68,7 +70,8 @@ impl<Io> TrackedStream<Io> {
             io,
             peer,
             talk: Talk::new(),
-            fresh: Fresh::new(connections.intake.enter()),
+            fresh: Fresh::Begins,
+            intake: Some(connections.intake.enter()),
             stage: None,
             http2: Arc::default(),
             asks: Asks::Answer,
@@ -97,6 +100,12 @@ impl<Io> TrackedStream<Io> {
         }
     }
 
+    fn leave_intake(&mut self) {
+        if self.fresh == Fresh::Over {
+            self.intake = None;
+        }
+    }
+
     fn enter(&mut self, stage: Stage) {
         self.stage = Some(self.connections.enter(self.peer, stage));
     }
@@ -120,6 +129,7 @@ impl<Io> TrackedStream<Io> {
             self.enter(Stage::Head);
         }
         self.fresh.finds_nothing();
+        self.leave_intake();
         let waker = cx.waker();
         if !self.reader.as_ref().is_some_and(|own| own.will_wake(waker)) {
             self.reader = Some(waker.clone());
@@ -153,6 +163,7 @@ impl<Io> TrackedStream<Io> {
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.fresh.wrote(self.talk);
+            self.leave_intake();
             return written;
         }
         self.waits_for_room(cx)?;
@@ -254,6 +265,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
         // All is written, and the service has been called for what was read whole.
         this.talk.flush();
         this.fresh.flushes(this.talk);
+        this.leave_intake();
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
         if flushed.is_pending() {
             this.waits_for_room(cx)?;
