@@ -78,8 +78,9 @@ pub fn names(data: &[u8]) {
     assert_eq!(check_name(text).is_ok(), named);
     if named {
         let mut stored = Vec::new();
-        fields::push(&mut stored, "other", b"1");
+        // The first counts, should the name be the other's.
         fields::push(&mut stored, text, data);
+        fields::push(&mut stored, "other", b"1");
         let record = sound_record().with(&[], &stored);
         let Ok(record) = SessionRecord::decode(record.as_bytes().clone()) else {
             panic!("it is read again")
