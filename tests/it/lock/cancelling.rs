@@ -14,6 +14,7 @@ use tower_handoff::lock::{LockBackend, LockKey, LockLayer, MemoryLocks, key};
 use tower_handoff::redis::RedisHandle;
 
 use super::rig::{fencing, hanging, is_free, layer, ms, occupy, on_both, request, send, status};
+use crate::support::drop_after::drop_after;
 use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 
@@ -146,18 +147,6 @@ async fn acquiring_and_letting_go_leaves_no_key_in_redis_but_the_fence() {
     .await;
     let ttl: i64 = redis::from_redis_value(server.command(&["TTL", "app:l1:{x-lock:a}"])).unwrap();
     assert!(ttl > 0, "it expires");
-}
-
-async fn drop_after<F: Future>(polls: usize, future: F) {
-    let mut future = Box::pin(future);
-    for _ in 0..polls {
-        let mut context = Context::from_waker(Waker::noop());
-        if future.as_mut().poll(&mut context).is_ready() {
-            return;
-        }
-        // Answers may come in between, so that the next poll gets further.
-        tokio::time::sleep(ms(3)).await;
-    }
 }
 
 /// Far sooner than the lease would end it.

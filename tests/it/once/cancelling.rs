@@ -1,12 +1,10 @@
 //! Wherever a run is dropped, the job comes free.
 
-use std::future::Future;
-use std::task::{Context, Waker};
-
 use tower_handoff::lock::LockBackend;
 use tower_handoff::once::{Job, OnceStore};
 
 use super::rig::{Fleet, comes_free, hang, job, ms, occupy, on_both, run};
+use crate::support::drop_after::drop_after;
 use crate::support::eventually::eventually;
 
 on_both!(
@@ -41,7 +39,7 @@ async fn a_run_dropped_while_its_result_is_kept_is_free_or_done<S: OnceStore + C
 ) {
     for polls in 0..12 {
         let job = Job::new(polls.to_string()).unwrap().with_slot("s").unwrap();
-        drop_after(polls, run(&fleet.a, &job, polls)).await;
+        drop_after(polls as usize, run(&fleet.a, &job, polls)).await;
         eventually("it is free or done", async || {
             let outcome = run(&fleet.b, &job, polls).await.unwrap();
             outcome.into_value() == Some(polls)
@@ -49,18 +47,6 @@ async fn a_run_dropped_while_its_result_is_kept_is_free_or_done<S: OnceStore + C
         .await;
     }
     nothing_is_held(&fleet).await;
-}
-
-async fn drop_after<F: Future>(polls: u64, future: F) {
-    let mut future = Box::pin(future);
-    for _ in 0..polls {
-        let mut context = Context::from_waker(Waker::noop());
-        if future.as_mut().poll(&mut context).is_ready() {
-            return;
-        }
-        // Answers may come in between, so that the next poll gets further.
-        tokio::time::sleep(ms(3)).await;
-    }
 }
 
 async fn nothing_is_held<S: OnceStore + Clone>(fleet: &Fleet<S>) {

@@ -4,6 +4,7 @@ pub(crate) mod bad_line;
 pub(crate) mod balancer;
 #[cfg(feature = "tls-rustls")]
 pub(crate) mod certificates;
+pub(crate) mod drop_after;
 pub(crate) mod eventually;
 pub(crate) mod evidence;
 pub(crate) mod http;
