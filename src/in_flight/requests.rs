@@ -134,6 +134,10 @@ impl fmt::Debug for InFlight {
 }
 
 impl InFlightToken {
+    pub(crate) fn is_listed(&self) -> bool {
+        self.token.is_listed()
+    }
+
     /// The head is out, the body is not.
     pub(crate) fn body_begins(&self) {
         self.token.update(|entry| entry.stage = Stage::Body);
