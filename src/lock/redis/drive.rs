@@ -66,6 +66,8 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
     let mut stand: Option<Stand> = None;
     loop {
         epochs.mark_unchanged();
+        // What is read next knows of all news up to here: told of them again, it would ask twice.
+        pin!(news.notified()).enable();
         if let Some((token, waiting)) = locks.shared.cohorts.take_waiting(&key) {
             stand = Some(Stand::new(token, waiting, true));
         }
