@@ -12,17 +12,19 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
-use crate::lock::lease::{Claim, Fence, Lease, LeaseTime};
+use crate::lock::backend::{LockBackend, Released};
+use crate::lock::contract::tools::{
+    PATIENCE, busy, claim, eventually, get_in_line, granted, key, poll_times, release, renew,
+    within,
+};
+use crate::lock::lease::Fence;
 use crate::lock::lock_key::LockKey;
 
-/// Long enough for a backend to answer on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+mod tools;
 
 /// Checks every rule that can be seen from outside, on keys of its own. Takes some seconds.
 ///
@@ -249,83 +251,5 @@ async fn keys_do_not_meet<B: LockBackend>(backend: &B) {
             "{:?}",
             claim.key
         );
-    }
-}
-
-fn key(case: &str) -> LockKey {
-    let unique: u128 = u128::from_le_bytes(crate::random::bytes());
-    LockKey::new(format!("contract:{case}:{unique:x}")).expect("short")
-}
-
-fn claim(key: &LockKey, lease_ms: u64) -> Claim {
-    let lease = LeaseTime::new(Duration::from_millis(lease_ms)).expect("in range");
-    Claim::new(key.clone(), lease)
-}
-
-#[track_caller]
-fn granted<E: std::fmt::Debug>(acquired: Result<Acquired, E>) -> Lease {
-    match acquired {
-        Ok(Acquired::Granted(lease)) => lease,
-        other => panic!("expected a grant, got {other:?}"),
-    }
-}
-
-#[track_caller]
-fn busy<E: std::fmt::Debug>(acquired: &Result<Acquired, E>) {
-    assert!(
-        matches!(acquired, Ok(Acquired::Busy { .. })),
-        "expected busy, got {acquired:?}"
-    );
-}
-
-async fn release<B: LockBackend>(backend: &B, claim: &Claim) -> Released {
-    within(backend.release(claim))
-        .await
-        .expect("the backend answers")
-}
-
-async fn renew<B: LockBackend>(backend: &B, claim: &Claim) -> Option<Lease> {
-    match within(backend.renew(claim))
-        .await
-        .expect("the backend answers")
-    {
-        Renewed::Renewed(lease) => Some(lease),
-        Renewed::Lost => None,
-    }
-}
-
-async fn eventually<B: LockBackend>(backend: &B, claim: &Claim) -> Lease {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        if let Ok(Acquired::Granted(lease)) = backend.acquire(claim, None).await {
-            return lease;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the key did not come free");
-}
-
-async fn within<F: Future>(future: F) -> F::Output {
-    timeout(PATIENCE, future)
-        .await
-        .expect("the backend does not answer")
-}
-
-/// From outside nobody can see a place in line, so this leaves plenty of time to get one.
-async fn get_in_line<F: Future + Unpin>(wait: &mut F) {
-    let early = timeout(Duration::from_millis(250), wait).await;
-    assert!(early.is_err(), "granted or refused while the key is held");
-}
-
-async fn poll_times<F: Future>(future: &mut Pin<&mut F>, times: usize) {
-    for _ in 0..times {
-        let polled = future
-            .as_mut()
-            .poll(&mut Context::from_waker(std::task::Waker::noop()));
-        if polled.is_ready() {
-            return;
-        }
-        // Lets answers come in between, so that the next poll gets further.
-        sleep(Duration::from_millis(5)).await;
     }
 }

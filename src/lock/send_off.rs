@@ -8,6 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
+use tokio::time::{Duration, sleep};
+
+use crate::lock::backend::Released;
+use crate::lock::erased::BoxFuture;
+use crate::lock::error::LockError;
 
 /// Runs `work` to its end without the caller, who may be a destructor: never blocks or panics.
 ///
@@ -30,5 +35,23 @@ where
     }
     if let Some(runtime) = here.as_ref().or(home) {
         runtime.spawn(work);
+    }
+}
+
+/// Asks `attempt` again while it fails, as long as `lease` may last.
+pub(crate) async fn until_done(
+    lease: Duration,
+    mut attempt: impl FnMut() -> BoxFuture<Result<Released, LockError>>,
+) {
+    let mut pause = Duration::from_millis(50);
+    let mut left = lease;
+    while let Err(error) = attempt().await {
+        let Some(rest) = left.checked_sub(pause).filter(|_| error.may_pass()) else {
+            tracing::warn!(%error, "a lock could not be released; its lease ends it");
+            return;
+        };
+        left = rest;
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
-use crate::lock::cohort::Arrival;
+use crate::lock::cohort::words::Arrival;
 use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
 use crate::lock::lease::{Claim, MAX_WAITERS};

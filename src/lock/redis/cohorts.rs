@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::lock::cohort::{Arrival, Cohort, Ended, Leave, Place, Step, Turn};
+use crate::lock::cohort::Cohort;
+use crate::lock::cohort::words::{Arrival, Ended, Leave, Place, Step, Turn};
 use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::reply::Ran;

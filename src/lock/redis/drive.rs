@@ -9,15 +9,15 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::lock::backend::Released;
-use crate::lock::cohort::{Step, Turn};
+use crate::lock::cohort::words::{Step, Turn};
 use crate::lock::error::LockError;
-use crate::lock::holding::until_done;
 use crate::lock::lease::{Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::RedisLocks;
 use crate::lock::redis::ask::Asked;
 use crate::lock::redis::reply::{self, Answer};
 use crate::lock::redis::waiters::{Waiting, Wake};
+use crate::lock::send_off::until_done;
 use crate::random;
 
 /// How soon the line's task looks at the lock without having been woken, and how rarely at last.

@@ -5,7 +5,7 @@
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::lock::backend::{Acquired, Released};
-use crate::lock::cohort::{Ended, Leave, Place, Turn};
+use crate::lock::cohort::words::{Ended, Leave, Place, Turn};
 use crate::lock::error::LockError;
 use crate::lock::lease::{Claim, Fence, LeaseTime, Owner, end_of};
 use crate::lock::lock_key::LockKey;

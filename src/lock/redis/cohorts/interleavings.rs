@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Cohorts;
-use crate::lock::cohort::Turn;
+use crate::lock::cohort::words::Turn;
 use crate::lock::lease::Lease;
 use crate::lock::lock_key::LockKey;
 use backend::{Answer, By, Command, RIVAL, Redis};

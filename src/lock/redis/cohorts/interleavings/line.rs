@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::backend::{Again, Answer, By, Command};
 use super::{Driver, Stage, World};
-use crate::lock::cohort::{Arrival, Leave, Step, Turn};
+use crate::lock::cohort::words::{Arrival, Leave, Step, Turn};
 use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
 use crate::lock::redis::cohorts::interleavings::backend::LEASE;
 use crate::telemetry::lock_meter::LockMeter;
