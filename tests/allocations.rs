@@ -37,10 +37,16 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     /// That were asked for and not given back.
     static BYTES: Cell<usize> = const { Cell::new(0) };
+    /// The most of them at a time.
+    static PEAK: Cell<usize> = const { Cell::new(0) };
 }
 
 fn taken(bytes: usize) {
-    BYTES.with(|sum| sum.set(sum.get().wrapping_add(bytes)));
+    let now = BYTES.with(|sum| {
+        sum.set(sum.get().wrapping_add(bytes));
+        sum.get()
+    });
+    PEAK.with(|peak| peak.set(peak.get().max(now)));
 }
 
 fn given_back(bytes: usize) {

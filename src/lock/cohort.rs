@@ -27,7 +27,7 @@ pub(crate) struct Cohort {
     /// Whether word of others who wait came before the grant itself.
     wanted: bool,
     /// A tenure that ended by its lease: its holder, who may still let go, and what to say then.
-    overdue: Option<(Owner, Ended)>,
+    overdue: Option<Box<(Owner, Ended)>>,
 }
 
 #[derive(Debug)]
@@ -273,7 +273,8 @@ impl Cohort {
         if let Phase::Held(tenure) = &self.phase
             && now >= tenure.deadline()
         {
-            self.overdue = Some((tenure.holder, Ended::of(self.token, tenure)));
+            let overdue = (tenure.holder, Ended::of(self.token, tenure));
+            self.overdue = Some(Box::new(overdue));
             self.begin_again();
         }
     }
@@ -281,7 +282,7 @@ impl Cohort {
     /// The tenure that the last call found over, if it did: the backend may take it for held
     /// still, where the answer to a renewal was lost.
     pub(crate) fn take_overdue(&mut self) -> Option<(Owner, Ended)> {
-        self.overdue.take()
+        self.overdue.take().map(|overdue| *overdue)
     }
 
     /// Asks under a new token where somebody waits.

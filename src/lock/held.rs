@@ -7,7 +7,8 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use crate::lock::lease::Owner;
@@ -55,7 +56,10 @@ pub(crate) trait Held: Send + Sync {
     /// When the lease wants to be renewed; `None` when it is over.
     fn due(&self) -> Option<Instant>;
     /// Starts a renewal, and puts off the next one until it is known what became of this.
-    fn renew(self: Arc<Self>);
+    /// The place is given up when that is known.
+    fn renew(self: Arc<Self>, place: Option<OwnedSemaphorePermit>);
+    /// The runtime in which it was taken.
+    fn home(&self) -> Option<&Handle>;
     /// Takes the lock away from whoever still works under it, and starts the release.
     fn take_away(self: Arc<Self>);
 }
@@ -203,6 +207,24 @@ impl HeldLocks {
     /// Says that the renewal task ended without having been told to.
     pub(crate) fn renewals_ended(&self) {
         self.lock().next_look = None;
+    }
+
+    /// Claims the renewal task for the caller to start; not where there is one, or nothing to renew.
+    pub(crate) fn begin_renewals(&self) -> bool {
+        let mut state = self.lock();
+        let wanted = state.next_look.is_none() && !state.held.is_empty();
+        if wanted {
+            state.next_look = Some(Instant::now());
+        }
+        wanted
+    }
+
+    /// The runtimes in which the locks held now were taken.
+    pub(crate) fn homes(&self) -> Vec<Handle> {
+        let state = self.lock();
+        let homes = state.held.values().filter_map(|lock| lock.home());
+        let homes: HashMap<Id, &Handle> = homes.map(|home| (home.id(), home)).collect();
+        homes.into_values().cloned().collect()
     }
 
     /// Resolves when a lock was added that is due before the renewal task looks again.

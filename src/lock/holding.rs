@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::lock::backend::{Released, Renewed};
@@ -126,17 +126,26 @@ impl Holding {
         self.ended.notify_waiters();
     }
 
-    /// Lets go. The outcome of the first attempt comes through the receiver; the attempts go on
-    /// without it, as long as the lease may last.
-    pub(crate) fn let_go(&self) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
-        self.end(Phase::Released)
+    /// Lets go, and tries for as long as the lease may last.
+    pub(crate) fn let_go(&self) {
+        self.end(Phase::Released, None);
     }
 
-    fn end(&self, phase: Phase) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
+    /// Lets go; the outcome of the first attempt comes through the receiver.
+    pub(crate) fn release(&self) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
+        let (tell, told) = oneshot::channel();
+        match self.end(Phase::Released, Some(tell)) {
+            true => Ok(told),
+            false => Err(ReleaseOutcome::AlreadyReleased),
+        }
+    }
+
+    /// Whether it had not ended before.
+    fn end(&self, phase: Phase, tell: Option<oneshot::Sender<ReleaseOutcome>>) -> bool {
         let in_use = {
             let mut state = self.state();
             if std::mem::replace(&mut state.let_go, true) {
-                return Err(ReleaseOutcome::AlreadyReleased);
+                return false;
             }
             if state.at(Instant::now()) == Phase::Held {
                 state.end_as(phase);
@@ -153,7 +162,6 @@ impl Holding {
             }
         }
         let under_way = self.held.leave(&self.claim.owner);
-        let (tell, told) = oneshot::channel();
         let (backend, claim) = (self.backend.clone(), self.claim.clone());
         let mut first = Some((tell, under_way));
         send_off(
@@ -161,7 +169,7 @@ impl Holding {
             until_done(self.claim.lease.get(), move || {
                 let first = first.take();
                 let answer = backend.clone().release(claim.clone());
-                Box::pin(async move {
+                async move {
                     let answer = answer.await;
                     if let Some((tell, _under_way)) = first {
                         let (counted, outcome) = match &answer {
@@ -175,14 +183,14 @@ impl Holding {
                             Err(_) => (LockReleases::Unknown, ReleaseOutcome::Unknown),
                         };
                         meter.count(counted);
-                        // Nobody listens where a destructor let go.
-                        let _ = tell.send(outcome);
+                        // Whoever asked may have gone.
+                        let _ = tell.map(|tell| tell.send(outcome));
                     }
                     answer
-                })
+                }
             }),
         );
-        Ok(told)
+        true
     }
 
     fn renewed(&self, answer: Result<Renewed, LockError>) {
@@ -220,7 +228,7 @@ impl Held for Holding {
         self.state().due(Instant::now())
     }
 
-    fn renew(self: Arc<Self>) {
+    fn renew(self: Arc<Self>, place: Option<OwnedSemaphorePermit>) {
         let mut state = self.state();
         if state.at(Instant::now()) == Phase::Lost {
             drop(state);
@@ -233,12 +241,17 @@ impl Held for Holding {
         tokio::spawn(async move {
             let answer = self.backend.clone().renew(self.claim.clone()).await;
             self.renewed(answer);
+            drop(place);
         });
+    }
+
+    fn home(&self) -> Option<&Handle> {
+        self.home.as_ref()
     }
 
     fn take_away(self: Arc<Self>) {
         // To a handler that still runs the lock is lost: it did not let go itself.
-        let _ = self.end(Phase::Lost);
+        self.end(Phase::Lost, None);
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::lock::backend::{Acquired, LockBackend};
 use crate::lock::erased::ErasedBackend;
 use crate::lock::error::{LockError, LockErrorKind};
+use crate::lock::few::Few;
 use crate::lock::guard::LockGuard;
 use crate::lock::held::{HeldLocks, UnderWay};
 use crate::lock::hold::Hold;
@@ -85,7 +86,7 @@ impl Manager {
         outer: Option<LockGuard>,
     ) -> Result<LockGuard, NotHeld> {
         let end = terms.wait.map(end_of);
-        let mut all = Vec::with_capacity(keys.as_slice().len());
+        let mut all = Few::default();
         let mut own = Hold::default();
         for key in keys.as_slice() {
             let found = outer.as_ref().and_then(|o| o.find(&self.held, key));
@@ -183,9 +184,7 @@ impl Manager {
         if first {
             // Without a runtime no timers and no renewals: the lease ends as it was granted.
             match Handle::try_current() {
-                Ok(here) => {
-                    here.spawn(renew_held(self.held.clone(), self.backend.reconnects()));
-                }
+                Ok(here) => renew_held(&here, &self.held, self.backend.reconnects()),
                 Err(_) => self.held.renewals_ended(),
             }
         }
@@ -222,11 +221,11 @@ impl Drop for Attempt<'_> {
             until_done(claim.lease.get(), move || {
                 let under_way = under_way.take();
                 let answer = backend.clone().withdraw(claim.clone());
-                Box::pin(async move {
+                async move {
                     let answer = answer.await;
                     drop(under_way);
                     answer
-                })
+                }
             }),
         );
     }

@@ -49,6 +49,7 @@ pub(crate) mod error;
 pub(crate) mod escape;
 #[cfg(feature = "axum")]
 mod extract;
+mod few;
 mod future;
 pub(crate) mod guard;
 mod held;

@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use tokio::time::{Duration, sleep};
 
 use crate::lock::backend::Released;
-use crate::lock::erased::BoxFuture;
 use crate::lock::error::LockError;
 
 /// Runs `work` to its end without the caller, who may be a destructor: never blocks or panics.
@@ -39,10 +38,10 @@ where
 }
 
 /// Asks `attempt` again while it fails, as long as `lease` may last.
-pub(crate) async fn until_done(
-    lease: Duration,
-    mut attempt: impl FnMut() -> BoxFuture<Result<Released, LockError>>,
-) {
+pub(crate) async fn until_done<F>(lease: Duration, mut attempt: impl FnMut() -> F)
+where
+    F: Future<Output = Result<Released, LockError>>,
+{
     let mut pause = Duration::from_millis(50);
     let mut left = lease;
     while let Err(error) = attempt().await {

@@ -12,7 +12,7 @@ use tower_handoff::lock::{LockBackend, LockKey, LockLayer, Locks, MemoryLocks};
 use tower_handoff::redis::RedisHandle;
 
 use super::redis_server::RedisServer;
-use super::{BYTES, allocations_of};
+use super::{BYTES, PEAK, allocations_of};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -41,7 +41,9 @@ fn a_guarded_request_allocates_within_its_budget() {
         let redis = RedisHandle::connect(&server.url()).expect("the url is well-formed");
         let in_redis = guarded_by(redis.locks()).await;
         let in_memory = guarded_by(MemoryLocks::new()).await;
-        println!("guarded by Redis: {in_redis:+.2}, by memory: {in_memory:+.2}");
+        let report = format!("guarded by Redis: {in_redis:+.2}, by memory: {in_memory:+.2}");
+        println!("{report}");
+        assert!(in_redis <= 32.0 && in_memory <= 10.0, "{report}");
     });
 }
 
@@ -52,7 +54,9 @@ fn ten_thousand_held_locks_cost_at_most_a_kibibyte_each() {
     runtime().block_on(async {
         let redis = RedisHandle::connect(&server.url()).expect("the url is well-formed");
         let hour = Duration::from_secs(3_600);
-        let locks = Locks::new(redis.locks()).with_lease(hour).expect("in range");
+        let locks = Locks::new(redis.locks())
+            .with_lease(hour)
+            .expect("in range");
         let key = |number: usize| LockKey::new(format!("order:{number:06}")).expect("short");
         drop(locks.acquire(key(LOCKS)).await.expect("it is free"));
         let mut held = Vec::with_capacity(LOCKS);
@@ -63,5 +67,22 @@ fn ten_thousand_held_locks_cost_at_most_a_kibibyte_each() {
         let each = (BYTES.with(Cell::get) - before) / LOCKS;
         println!("{each} bytes a held lock");
         assert!(each <= 1024, "{each} bytes a held lock");
+
+        // A new connection renews them all at once.
+        let scripts = || usize::try_from(server.command_counts()["evalsha"]).expect("a count");
+        let expected = scripts() + LOCKS;
+        PEAK.with(|peak| peak.set(0));
+        server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        // The first to use the connection finds it gone.
+        let _ = redis.ping().await;
+        for _ in 0..2_000 {
+            if scripts() >= expected {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let peak = (PEAK.with(Cell::get) - before) / LOCKS;
+        println!("{peak} bytes a lock while all are renewed at once");
+        assert_eq!(scripts(), expected, "each is renewed once");
     });
 }

@@ -8,6 +8,7 @@ use crate::lock::error::LockError;
 use crate::lock::lease::{Claim, HAND_OVER, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::RedisLocks;
+use crate::lock::redis::digits::Digits;
 use crate::lock::redis::names::Names;
 use crate::lock::redis::reply::{self, Answer, Answered};
 use crate::redis::script::{Script, script};
@@ -45,11 +46,8 @@ impl RedisLocks {
     pub(super) async fn ask(&self, asked: Asked<'_>) -> Result<Answer, LockError> {
         let names = Names::new(self.handle.keyspace(), asked.key);
         let inbox = self.handle.inbox();
-        let most = if asked.line {
-            self.max_waiters.to_string()
-        } else {
-            "-1".to_owned()
-        };
+        let max_waiters = Digits::of(self.max_waiters as u64);
+        let most = if asked.line { &*max_waiters } else { b"-1" };
         // Once more where the packet came too late, which can mean that this process's idea of
         // Redis's clock was wrong: the answer has put it right.
         for _ in 0..2 {
@@ -57,12 +55,10 @@ impl RedisLocks {
             let args: [&[u8]; 6] = [
                 &token(asked.token),
                 &keep(asked.lease.get()),
-                &(self.handle.now_ms() + self.late_ms())
-                    .to_string()
-                    .into_bytes(),
+                &Digits::of(self.handle.now_ms() + self.late_ms()),
                 inbox.channel().as_bytes(),
                 &keep(HAND_OVER),
-                most.as_bytes(),
+                most,
             ];
             let reply = self
                 .handle
@@ -108,13 +104,13 @@ impl RedisLocks {
         let names = Names::new(self.handle.keyspace(), key);
         let sent = Instant::now();
         let inbox = self.handle.inbox();
-        let last = parting.last.map(|fence| format!("{fence:016}"));
+        let last = parting.last.map(Digits::of_fence);
         let again = parting.again.map(token);
         let args: [&[u8]; 6] = [
             &token(as_whom),
             inbox.channel().as_bytes(),
             &keep(HAND_OVER),
-            last.as_deref().unwrap_or_default().as_bytes(),
+            last.as_deref().unwrap_or_default(),
             again.as_ref().map_or(&[], |token| &token[..]),
             &keep(lease.get()),
         ];
@@ -141,6 +137,6 @@ pub(super) fn token(owner: Owner) -> [u8; 17] {
 }
 
 /// For how many milliseconds Redis keeps the value of a lock of this lease.
-fn keep(lease: Duration) -> Vec<u8> {
-    (lease + DAY).as_millis().to_string().into_bytes()
+fn keep(lease: Duration) -> Digits {
+    Digits::of((lease + DAY).as_millis())
 }

@@ -32,13 +32,21 @@ struct Entry {
     cohort: Cohort,
     /// The longest of those that its claims ask for.
     lease: LeaseTime,
-    news: Arc<Notify>,
+    /// Made when first asked for: a key that is not contended has nobody to wake.
+    news: Option<Arc<Notify>>,
     /// Where a release got in line again: the ear for the grant, open before the release left.
-    waiting: Option<(Owner, Waiting)>,
+    waiting: Option<Box<(Owner, Waiting)>>,
     ran: Option<Ran>,
 }
 
 impl Entry {
+    /// Wakes the one who asks for the line.
+    fn tell_news(&self) {
+        if let Some(news) = &self.news {
+            news.notify_one();
+        }
+    }
+
     fn overdue(&mut self) -> Option<(Owner, Ended, LeaseTime)> {
         let (holder, ended) = self.cohort.take_overdue()?;
         Some((holder, ended, self.lease))
@@ -68,7 +76,7 @@ impl Cohorts {
             .or_insert_with(|| Entry {
                 cohort: Cohort::new(claim.owner),
                 lease: claim.lease,
-                news: Arc::default(),
+                news: None,
                 waiting: None,
                 ran: None,
             });
@@ -83,7 +91,7 @@ impl Cohorts {
         self.with(&claim.key, |entry| {
             let place = entry.cohort.queue_up(claim);
             if !place.drive {
-                entry.news.notify_one();
+                entry.tell_news();
             }
             place
         })
@@ -92,7 +100,7 @@ impl Cohorts {
     pub(super) fn asked_in_vain(&self, claim: &Claim) {
         self.with(&claim.key, |entry| {
             if entry.cohort.asked_in_vain(claim.owner) {
-                entry.news.notify_one();
+                entry.tell_news();
             }
         });
     }
@@ -103,7 +111,7 @@ impl Cohorts {
             let of_use = entry.cohort.granted(token, lease, limited, Instant::now());
             if of_use {
                 // Whoever rests while a claim asks for itself does not know of this lease's end.
-                entry.news.notify_one();
+                entry.tell_news();
             }
             of_use
         })
@@ -121,7 +129,7 @@ impl Cohorts {
                 Leave::Passed | Leave::Release { .. } | Leave::Unknown => false,
             };
             if over {
-                entry.news.notify_one();
+                entry.tell_news();
             }
             leave
         })
@@ -158,7 +166,7 @@ impl Cohorts {
     pub(super) fn lost(&self, key: &LockKey, token: Owner) {
         self.with(key, |entry| {
             entry.cohort.lost(token);
-            entry.news.notify_one();
+            entry.tell_news();
         });
     }
 
@@ -169,7 +177,9 @@ impl Cohorts {
 
     /// The longest lease that the cohort's claims ask for, and what wakes the one who asks.
     pub(super) fn terms(&self, key: &LockKey) -> Option<(LeaseTime, Arc<Notify>)> {
-        self.with(key, |entry| (entry.lease, entry.news.clone()))
+        self.with(key, |entry| {
+            (entry.lease, entry.news.get_or_insert_default().clone())
+        })
     }
 
     pub(super) fn ran(&self, key: &LockKey) -> Option<Ran> {
@@ -183,8 +193,8 @@ impl Cohorts {
     /// `token` gets in line, or is: the one who asks for the line need not.
     pub(super) fn set_waiting(&self, key: &LockKey, token: Owner, waiting: Option<Waiting>) {
         self.with(key, |entry| {
-            entry.waiting = waiting.map(|waiting| (token, waiting));
-            entry.news.notify_one();
+            entry.waiting = waiting.map(|waiting| Box::new((token, waiting)));
+            entry.tell_news();
         });
     }
 
@@ -203,6 +213,7 @@ impl Cohorts {
     /// A token that was asked for in place of the one who asks for the line, and its ear.
     pub(super) fn take_waiting(&self, key: &LockKey) -> Option<(Owner, Waiting)> {
         self.with(key, |entry| entry.waiting.take())?
+            .map(|waiting| *waiting)
     }
 
     /// Remembers a release until Redis has answered it.

@@ -229,7 +229,7 @@ impl RedisLocks {
         tokio::spawn(until_done(lease.get(), move || {
             let under_way = under_way.take();
             let (locks, key) = (locks.clone(), key.clone());
-            Box::pin(async move {
+            async move {
                 // Granted after all: by the answer to a release, or to the same claim asking again.
                 if locks.shared.cohorts.holds(&key, token) {
                     return Ok(Released::NotHeld);
@@ -237,7 +237,7 @@ impl RedisLocks {
                 let answer = locks.withdraw_token(&key, token, lease).await;
                 drop(under_way);
                 answer
-            })
+            }
         }));
     }
 }
