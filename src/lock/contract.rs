@@ -18,11 +18,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::lock::backend::{LockBackend, Released};
 use crate::lock::contract::tools::{
-    PATIENCE, busy, claim, eventually, get_in_line, granted, key, poll_times, release, renew,
+    PATIENCE, busy, claim, eventually, get_in_line, granted, held, key, poll_times, release, renew,
     within,
 };
 use crate::lock::lease::Fence;
 use crate::lock::lock_key::LockKey;
+use crate::lock::note::Note;
 
 mod tools;
 
@@ -43,6 +44,7 @@ pub async fn check<B: LockBackend>(backend: &B) {
     an_expired_lease_goes_to_the_waiter(backend).await;
     a_dropped_acquire_can_be_withdrawn(backend).await;
     keys_do_not_meet(backend).await;
+    who_holds_a_key_is_known_to_operators(backend).await;
 }
 
 async fn a_free_key_is_granted_for_the_lease<B: LockBackend>(backend: &B) {
@@ -252,4 +254,34 @@ async fn keys_do_not_meet<B: LockBackend>(backend: &B) {
             claim.key
         );
     }
+}
+
+async fn who_holds_a_key_is_known_to_operators<B: LockBackend>(backend: &B) {
+    let key = key("inspect");
+    let (mut holder, other) = (claim(&key, 10_000), claim(&key, 10_000));
+    holder.note = Note::new(Some("contract"), Some("/orders/{id}"), None);
+    // A backend that does not tell never does.
+    let Ok(nobody) = within(backend.inspect(&key)).await else {
+        return;
+    };
+    assert_eq!(nobody, None, "nobody holds a key that is free");
+    let lease = granted(backend.acquire(&holder, None).await);
+    let seen = held(backend, &key).await;
+    assert_eq!((seen.fence, &seen.note), (lease.fence(), &holder.note));
+    assert_eq!(seen.waiting, 0);
+    assert!(seen.remaining <= Duration::from_secs(10), "{seen:?}");
+    {
+        let mut wait = pin!(backend.acquire(&other, Some(PATIENCE)));
+        get_in_line(&mut wait).await;
+        // Who waits in the holder's own process need not be known to the store.
+        assert!(held(backend, &key).await.waiting <= 1, "one waits");
+    }
+    within(backend.withdraw(&other)).await.expect("withdraws");
+    let again = renew(backend, &holder)
+        .await
+        .expect("it was only looked at");
+    assert_eq!(again.fence(), held(backend, &key).await.fence);
+    assert_eq!(release(backend, &holder).await, Released::Freed);
+    let nobody = within(backend.inspect(&key)).await.expect("it told before");
+    assert_eq!(nobody, None, "it is let go");
 }

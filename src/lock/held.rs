@@ -14,6 +14,10 @@ use tokio::time::Instant;
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
 
+/// How many renewals, and in a shutdown releases, are under way at a time: so that those who hold
+/// thousands take no memory for all of them, nor ask more at once than the backend answers in time.
+pub(crate) const AT_ONCE: usize = 512;
+
 /// The locks held through one backend in this process: what an operator wants to see, and what
 /// a shutdown has to let go of. Clones share the list.
 ///
@@ -34,7 +38,7 @@ pub struct HeldLocks(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// The list was closed, or became empty while closed.
+    /// The list was closed, or something of a closed one is no longer under way.
     closing: Notify,
     /// The renewal task has to look again.
     renewals: Notify,
@@ -96,18 +100,22 @@ impl HeldLocks {
     /// Dropping the future stops the waiting, not the releases.
     pub async fn release_all(&self) {
         self.close();
-        let held: Vec<_> = self.lock().held.values().cloned().collect();
-        for lock in held {
+        let mut left = ToTakeAway(self.lock().held.values().cloned().collect());
+        while let Some(lock) = left.0.pop() {
             lock.take_away();
+            self.comes_to(|state| state.under_way < AT_ONCE).await;
         }
+        self.comes_to(|state| state.under_way == 0 && state.held.is_empty())
+            .await;
+    }
+
+    /// Resolves when the closed list has come to this.
+    async fn comes_to(&self, this: impl Fn(&State) -> bool) {
         loop {
             let mut changed = pin!(self.0.closing.notified());
             changed.as_mut().enable();
-            {
-                let state = self.lock();
-                if state.under_way == 0 && state.held.is_empty() {
-                    return;
-                }
+            if this(&self.lock()) {
+                return;
             }
             changed.await;
         }
@@ -257,6 +265,17 @@ pub(crate) enum Renewals {
     At(Instant),
 }
 
+/// Dropped, it takes away at once what there was no turn for yet.
+struct ToTakeAway(Vec<Arc<dyn Held>>);
+
+impl Drop for ToTakeAway {
+    fn drop(&mut self) {
+        for lock in self.0.drain(..) {
+            lock.take_away();
+        }
+    }
+}
+
 /// Something that the shutdown waits for, until this is dropped.
 pub(crate) struct UnderWay(HeldLocks);
 
@@ -264,7 +283,7 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.under_way -= 1;
-        if state.under_way == 0 && state.closed {
+        if state.closed {
             self.0.0.closing.notify_waiters();
         }
     }

@@ -17,8 +17,10 @@ use crate::lock::guard::LockGuard;
 use crate::lock::held::{HeldLocks, UnderWay};
 use crate::lock::hold::Hold;
 use crate::lock::hold_time::HoldTime;
+use crate::lock::holder::Holder;
 use crate::lock::holding::Holding;
 use crate::lock::lease::{Claim, Owner, end_of};
+use crate::lock::lock_key::LockKey;
 use crate::lock::lock_keys::LockKeys;
 use crate::lock::renew::renew_held;
 use crate::lock::send_off::{send_off, until_done};
@@ -69,6 +71,11 @@ impl Manager {
         self.held.is_closed()
     }
 
+    /// Who holds a key.
+    pub(crate) async fn inspect(&self, key: &LockKey) -> Result<Option<Holder>, LockError> {
+        self.backend.clone().inspect(key.clone()).await
+    }
+
     /// When to come back to a key whose holder's lease lasts for `left`.
     pub(crate) fn come_back(&self, left: Duration) -> Duration {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,6 +107,7 @@ impl Manager {
                 key: key.clone(),
                 owner: Owner::random(),
                 lease: terms.lease,
+                note: terms.note.clone(),
                 meter: terms.meter,
             };
             let asked = Stopwatch::start();

@@ -9,14 +9,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::lock::held::{HeldLocks, Renewals};
+use crate::lock::held::{AT_ONCE, HeldLocks, Renewals};
 
 /// Leases due within this time are renewed together, so that their commands leave together.
 const TOGETHER: Duration = Duration::from_millis(10);
-
-/// How many renewals are under way at a time, so that those who hold thousands neither take memory
-/// for all of them nor keep requests waiting behind them.
-const AT_ONCE: usize = 512;
 
 type Reconnects = Option<watch::Receiver<u64>>;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
+use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, Lease, LeaseTime};
 use crate::lock::lock_key::LockKey;
 
@@ -56,6 +57,11 @@ pub(super) async fn renew<B: LockBackend>(backend: &B, claim: &Claim) -> Option<
         Renewed::Renewed(lease) => Some(lease),
         Renewed::Lost => None,
     }
+}
+
+pub(super) async fn held<B: LockBackend>(backend: &B, key: &LockKey) -> Holder {
+    let told = within(backend.inspect(key)).await;
+    told.expect("it told before").expect("it is held")
 }
 
 pub(super) async fn eventually<B: LockBackend>(backend: &B, claim: &Claim) -> Lease {

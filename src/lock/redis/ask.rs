@@ -20,7 +20,7 @@ static RENEW: Script = script!("renew.lua");
 
 /// How long Redis keeps a lock's value after its lease, for the sake of the fence. The scripts
 /// know it too: it is part of the format.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A question for a key, asked under a token.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,8 @@ pub(super) struct Asked<'a> {
     pub(super) key: &'a LockKey,
     pub(super) token: Owner,
     pub(super) lease: LeaseTime,
+    /// What operators are told.
+    pub(super) note: &'a str,
     /// Whether to get in line where the key is busy.
     pub(super) line: bool,
 }
@@ -52,13 +54,14 @@ impl RedisLocks {
         // Redis's clock was wrong: the answer has put it right.
         for _ in 0..2 {
             let sent = Instant::now();
-            let args: [&[u8]; 6] = [
+            let args: [&[u8]; 7] = [
                 &token(asked.token),
                 &keep(asked.lease.get()),
                 &Digits::of(self.handle.now_ms() + self.late_ms()),
                 inbox.channel().as_bytes(),
                 &keep(HAND_OVER),
                 most,
+                asked.note.as_bytes(),
             ];
             let reply = self
                 .handle
@@ -71,7 +74,8 @@ impl RedisLocks {
                 return Ok(answer);
             }
         }
-        Err(LockError::refused(
+        // Not for good: its clock, or a connection, is a moment behind.
+        Err(LockError::refused_for_now(
             "the request reached Redis after its time, twice",
         ))
     }
@@ -85,9 +89,16 @@ impl RedisLocks {
         let names = Names::new(self.handle.keyspace(), &claim.key);
         let sent = Instant::now();
         let lease = claim.lease.get();
+        let inbox = self.handle.inbox();
+        let args: [&[u8]; 4] = [
+            &token(as_whom),
+            &keep(lease),
+            inbox.channel().as_bytes(),
+            claim.note.as_str().as_bytes(),
+        ];
         let reply = self
             .handle
-            .run(&RENEW, &names.all(), &[&token(as_whom), &keep(lease)])
+            .run(&RENEW, &names.all(), &args)
             .await
             .map_err(reply::failed)?;
         reply::renewed(&reply, sent, lease)

@@ -104,6 +104,8 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                                 key: &key,
                                 token,
                                 lease,
+                                // Whoever is served will be told of at its renewal.
+                                note: "",
                                 line: true,
                             };
                             locks.ask(asked).await

@@ -9,6 +9,7 @@ mod drive;
 #[cfg(feature = "testing")]
 pub mod fuzz;
 mod grant;
+mod inspect;
 mod names;
 mod reply;
 mod turn;

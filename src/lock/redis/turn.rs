@@ -47,6 +47,7 @@ impl RedisLocks {
             key,
             token,
             lease: claim.lease,
+            note: claim.note.as_str(),
             line,
         };
         let left = match self.ask(asked).await? {

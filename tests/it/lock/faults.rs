@@ -216,7 +216,7 @@ fn a_packet_that_comes_too_late_changes_nothing() {
     );
     let ask = |not_after: &str| {
         let command = ["EVAL", script, "2", LOCK, "q", "1sixteen-bytes-ok"];
-        let rest = ["86410000", not_after, "channel", "86401000", "8"];
+        let rest = ["86410000", not_after, "channel", "86401000", "8", ""];
         server.command(&[&command[..], &rest].concat())
     };
     let (what, now, _): (i64, u64, u64) = redis::from_redis_value(ask("1")).unwrap();

@@ -10,6 +10,7 @@ use super::backend::{Again, Answer, By, Command};
 use super::{Driver, Stage, World};
 use crate::lock::cohort::words::{Arrival, Leave, Step, Turn};
 use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
+use crate::lock::note::Note;
 use crate::lock::redis::cohorts::interleavings::backend::LEASE;
 use crate::telemetry::lock_meter::LockMeter;
 
@@ -27,6 +28,7 @@ impl World {
             key: self.key.clone(),
             owner: owner(u8::try_from(at).unwrap()),
             lease: LeaseTime::new(LEASE).unwrap(),
+            note: Note::default(),
             meter: LockMeter::named(LockMeter::UNNAMED),
         }
     }
