@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
@@ -17,6 +17,9 @@ use crate::lock::lock_key::LockKey;
 /// How many renewals, and in a shutdown releases, are under way at a time: so that those who hold
 /// thousands take no memory for all of them, nor ask more at once than the backend answers in time.
 pub(crate) const AT_ONCE: usize = 512;
+
+/// How long a shutdown puts up with a backend that fails.
+const BLIP: Duration = Duration::from_secs(1);
 
 /// The locks held through one backend in this process: what an operator wants to see, and what
 /// a shutdown has to let go of. Clones share the list.
@@ -47,7 +50,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     held: HashMap<Owner, Arc<dyn Held>>,
-    closed: bool,
+    closed: Option<Instant>,
     /// Acquires, and releases of locks that are no longer in `held`, under way.
     under_way: usize,
     /// When the renewal task looks again; `None` while there is no such task.
@@ -81,18 +84,19 @@ impl HeldLocks {
     ///
     /// There is no way back: this is for the end of the process.
     pub fn close(&self) {
-        self.lock().closed = true;
+        self.lock().closed.get_or_insert_with(Instant::now);
         self.0.closing.notify_waiters();
     }
 
     /// Whether [`close`](Self::close) or [`release_all`](Self::release_all) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().closed.is_some()
     }
 
     /// Closes the list, lets go of everything that is held, and waits until the backend has
-    /// answered or failed once for each lock, and for all that was already under way.
+    /// answered for each lock, and for all that was already under way; not for more than a second
+    /// and one last attempt where the backend fails.
     ///
     /// A handler that still runs sees its lock as lost.
     ///
@@ -138,7 +142,7 @@ impl HeldLocks {
     /// Begins an acquire, which a shutdown waits for; none once the list is closed.
     pub(crate) fn begin(&self) -> Option<UnderWay> {
         let mut state = self.lock();
-        if state.closed {
+        if state.closed.is_some() {
             return None;
         }
         state.under_way += 1;
@@ -156,7 +160,7 @@ impl HeldLocks {
     pub(crate) fn add(&self, owner: Owner, lock: Arc<dyn Held>) -> Result<bool, ()> {
         let due = lock.due();
         let mut state = self.lock();
-        if state.closed {
+        if state.closed.is_some() {
             return Err(());
         }
         state.held.insert(owner, lock);
@@ -250,7 +254,7 @@ impl fmt::Debug for HeldLocks {
         let state = self.lock();
         f.debug_struct("HeldLocks")
             .field("held", &state.held.len())
-            .field("closed", &state.closed)
+            .field("closed", &state.closed.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -279,11 +283,19 @@ impl Drop for ToTakeAway {
 /// Something that the shutdown waits for, until this is dropped.
 pub(crate) struct UnderWay(HeldLocks);
 
+impl UnderWay {
+    /// Whether a shutdown has waited for it for as long as a connection takes to be replaced.
+    pub(crate) fn has_kept_waiting(&self) -> bool {
+        let closed = self.0.lock().closed;
+        closed.is_some_and(|closed| closed.elapsed() > BLIP)
+    }
+}
+
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.under_way -= 1;
-        if state.closed {
+        if state.closed.is_some() {
             self.0.0.closing.notify_waiters();
         }
     }

@@ -163,15 +163,15 @@ impl Holding {
         }
         let under_way = self.held.leave(&self.claim.owner);
         let (backend, claim) = (self.backend.clone(), self.claim.clone());
-        let mut first = Some((tell, under_way));
+        let mut first = Some(tell);
         send_off(
             self.home.as_ref(),
-            until_done(self.claim.lease.get(), move || {
+            until_done(self.claim.lease.get(), under_way, move || {
                 let first = first.take();
                 let answer = backend.clone().release(claim.clone());
                 async move {
                     let answer = answer.await;
-                    if let Some((tell, _under_way)) = first {
+                    if let Some(tell) = first {
                         let (counted, outcome) = match &answer {
                             Ok(Released::Freed) => (LockReleases::Freed, ReleaseOutcome::Freed),
                             Ok(Released::HandedOver) => {

@@ -222,18 +222,14 @@ impl Drop for Attempt<'_> {
         let Some(claim) = self.claim.take() else {
             return;
         };
+        let Some(under_way) = self.under_way.take() else {
+            return;
+        };
         let backend = self.manager.backend.clone();
-        let mut under_way = self.under_way.take();
         send_off(
             self.home.as_ref(),
-            until_done(claim.lease.get(), move || {
-                let under_way = under_way.take();
-                let answer = backend.clone().withdraw(claim.clone());
-                async move {
-                    let answer = answer.await;
-                    drop(under_way);
-                    answer
-                }
+            until_done(claim.lease.get(), under_way, move || {
+                backend.clone().withdraw(claim.clone())
             }),
         );
     }

@@ -224,21 +224,18 @@ impl RedisLocks {
     }
 
     /// Takes a claim back that nobody here wants any more, however long Redis is away, while those
-    /// who come next are served. A shutdown waits for the first attempt.
+    /// who come next are served.
     pub(super) fn take_back(&self, key: &LockKey, token: Owner, lease: LeaseTime) {
         let (locks, key) = (self.clone(), key.clone());
-        let mut under_way = Some(self.shared.held.under_way());
-        tokio::spawn(until_done(lease.get(), move || {
-            let under_way = under_way.take();
+        let under_way = self.shared.held.under_way();
+        tokio::spawn(until_done(lease.get(), under_way, move || {
             let (locks, key) = (locks.clone(), key.clone());
             async move {
                 // Granted after all: by the answer to a release, or to the same claim asking again.
                 if locks.shared.cohorts.holds(&key, token) {
                     return Ok(Released::NotHeld);
                 }
-                let answer = locks.withdraw_token(&key, token, lease).await;
-                drop(under_way);
-                answer
+                locks.withdraw_token(&key, token, lease).await
             }
         }));
     }

@@ -204,3 +204,29 @@ async fn telling_operators_costs_no_command() {
     locks.inspect(&order()).await.unwrap();
     assert_eq!(server.command_counts()["evalsha"], 3);
 }
+
+/// The holder's process hears of the first who waits, whatever operators are told beside its channel.
+#[tokio::test]
+async fn what_operators_are_told_is_no_part_of_the_channel() {
+    let server = RedisServer::start();
+    let [here, rival] = [(); 2].map(|()| RedisHandle::connect(&server.url()).unwrap().locks());
+    let named = Locks::new(here.clone()).with_name("pay");
+    let lock = named.acquire(order()).await.unwrap();
+    let told = server.command(&["GETRANGE", "app:l1:{order:7}", "34", "-1"]);
+    let told: String = redis::from_redis_value(told).unwrap();
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut ear = client.get_connection().unwrap();
+    let mut ear = ear.as_pubsub();
+    ear.subscribe(told.split(' ').next().unwrap()).unwrap();
+    let waits = tokio::spawn(async move { Locks::new(rival).acquire(order()).await.unwrap() });
+    eventually("it waits", async || {
+        holder(&here, &order()).await.unwrap().waiting == 1
+    })
+    .await;
+    // It was published before it could be seen in line.
+    ear.set_read_timeout(Some(ms(20_000))).unwrap();
+    let word: Vec<u8> = ear.get_message().unwrap().get_payload().unwrap();
+    assert!(word.starts_with(b"w1") && word.len() == 18, "{word:?}");
+    drop(lock);
+    assert!(waits.await.unwrap().check().is_ok());
+}
