@@ -208,6 +208,16 @@ impl Cohort {
         }
     }
 
+    /// Whoever asked for the line is gone without having been told to.
+    pub(crate) fn orphaned(&mut self) {
+        self.driven = false;
+    }
+
+    /// Whether the caller is to ask for the line from now on, as nobody does.
+    pub(crate) fn adopt(&mut self) -> bool {
+        !self.line.is_empty() && !std::mem::replace(&mut self.driven, true)
+    }
+
     /// Whether `token` is what the line waits under.
     pub(crate) fn asks(&self, token: Owner) -> bool {
         self.token == token && matches!(self.phase, Phase::Asking { asker: None })

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use crate::lock::cohort::Cohort;
@@ -17,7 +18,11 @@ use crate::lock::redis::waiters::Waiting;
 
 /// One [`Cohort`] for each key that somebody here holds or wants; a free key has none.
 #[derive(Debug, Default)]
-pub(super) struct Cohorts(Mutex<State>);
+pub(super) struct Cohorts {
+    state: Mutex<State>,
+    /// One of those who asked for a line is gone with its runtime.
+    orphaned: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -170,6 +175,23 @@ impl Cohorts {
         });
     }
 
+    /// Whoever asked for the line is gone: those who wait are to find somebody else.
+    pub(super) fn orphan(&self, key: &LockKey) {
+        self.with(key, |entry| entry.cohort.orphaned());
+        self.orphaned.notify_waiters();
+    }
+
+    /// Resolves when that has befallen a line, from when it is enabled on.
+    pub(super) fn orphaned(&self) -> Notified<'_> {
+        self.orphaned.notified()
+    }
+
+    /// Whether the caller is to ask for the line from now on, as nobody does.
+    pub(super) fn adopt(&self, key: &LockKey) -> bool {
+        self.with(key, |entry| entry.cohort.adopt())
+            .unwrap_or(false)
+    }
+
     /// The lease that whoever is served next asks for.
     pub(super) fn next_lease(&self, key: &LockKey) -> Option<LeaseTime> {
         self.with(key, |entry| entry.cohort.next_lease())?
@@ -246,7 +268,7 @@ impl Cohorts {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -56,9 +56,38 @@ impl Stand {
 ///
 /// Woken by the grant itself, so that it costs no further round trip. What can go wrong with a
 /// message is made good by asking again, which is harmless, as an acquire is idempotent: at once
-/// after a reconnect, else every few seconds. A runtime that drops this task drops those who wait
-/// as well; their claims are withdrawn like any others.
-pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
+/// after a reconnect, else every few seconds. Where a runtime drops this task, and with it those who
+/// wait there, somebody who waits in another one takes over; their claims are withdrawn like any others.
+pub(super) fn drive(locks: RedisLocks, key: LockKey) -> impl Future<Output = ()> + Send {
+    let mark = Mark {
+        locks: locks.clone(),
+        key: key.clone(),
+        over: false,
+    };
+    async move {
+        // All of it, also where this is dropped before it begins.
+        let mut mark = mark;
+        ask_for_the_line(&locks, key).await;
+        mark.over = true;
+    }
+}
+
+/// The task's mark, which a runtime that has ended drops with the task.
+struct Mark {
+    locks: RedisLocks,
+    key: LockKey,
+    over: bool,
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if !self.over {
+            self.locks.shared.cohorts.orphan(&self.key);
+        }
+    }
+}
+
+async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
     let Some((mut longest, news)) = locks.shared.cohorts.terms(&key) else {
         return;
     };

@@ -3,7 +3,11 @@
 use tokio::runtime::{Builder, Runtime};
 use tower_handoff::lock::{LockBackend, LockErrorKind, LockKey, Locks, OwnedLock};
 
+use tower_handoff::redis::RedisHandle;
+
 use super::rig::{ms, on_both};
+use crate::support::eventually::eventually;
+use crate::support::redis_server::RedisServer;
 
 on_both!(
     leases_are_renewed_though_the_runtime_ends_that_did_so,
@@ -60,5 +64,40 @@ async fn a_runtime_that_has_ended_takes_no_lock_along_with_it(backend: impl Lock
     tokio::time::sleep(ms(3_000)).await;
     assert!(orphan.check().is_ok() && is_busy(&locks, "orphan").await);
     drop(orphan);
+    second.shutdown_background();
+}
+
+/// The one who came first asked Redis for both.
+#[tokio::test]
+async fn who_waits_is_served_though_the_runtime_ends_that_asked_on_its_behalf() {
+    let server = RedisServer::start();
+    let [here, rival] = [(); 2].map(|()| {
+        let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+        Locks::new(locks).with_wait(ms(60_000)).unwrap()
+    });
+    let [first, second] = runtimes();
+    let key = || LockKey::new("a").unwrap();
+    let held = rival.acquire(key()).await.unwrap();
+    let wait = |runtime: &Runtime| {
+        let here = here.clone();
+        runtime.spawn(async move { here.acquire(key()).await.map(|_| ()) })
+    };
+    let gone = wait(&first);
+    eventually("the first is in Redis's line", async || {
+        server.command(&["LLEN", "app:l1:{a}:q"]) == redis::Value::Int(1)
+    })
+    .await;
+    let served = wait(&second);
+    tokio::time::sleep(ms(100)).await;
+    first.shutdown_background();
+    assert!(gone.await.is_err(), "its runtime is gone");
+    drop(held);
+    served.await.unwrap().expect("it is served");
+    // Nothing is left that would keep those who come later.
+    let again = rival.acquire(key()).await.unwrap();
+    let later = wait(&second);
+    tokio::time::sleep(ms(100)).await;
+    drop(again);
+    later.await.unwrap().expect("it is served");
     second.shutdown_background();
 }
