@@ -144,10 +144,10 @@ impl Locks {
     /// Who holds the key, for operators; `None` where it is free. What a client may know is that it
     /// is busy.
     ///
-    /// With Redis it is one read-only script, and says what Redis knows: always the instance, and of
-    /// it the claim to which the key was granted. To one that waited, or to which its process passed
-    /// the key on, the note is that of the one before or empty until its first renewal, after a third
-    /// of its lease.
+    /// With Redis it is one read-only script, one round trip, and says what Redis knows. The process is
+    /// always the right one. The note is that of the claim to which the key was granted at once. Where
+    /// it was waited for, or passed on within the process, the note is empty or that of the one before,
+    /// until the first renewal after a third of the lease tells.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -221,7 +221,12 @@ async fn coming_too_late_twice_is_no_refusal_for_good() {
     let thousands = since.as_secs() / 1_000_000;
     let [now, before] = [thousands, thousands - 1].map(|it| &*it.to_string().leak());
     let port = retelling(server.port(), now, before).await;
-    let locks = locks(&format!("redis://127.0.0.1:{port}"));
+    let redis = RedisHandle::connect(&format!("redis://127.0.0.1:{port}")).unwrap();
+    redis
+        .ping()
+        .await
+        .expect("from now on it knows Redis's time");
+    let locks = redis.locks();
     let open = layer(&locks).with_on_unavailable(OnUnavailable::Pass);
     let service = open.layer(service_fn(async |_: Request<()>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
