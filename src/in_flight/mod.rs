@@ -41,15 +41,14 @@ mod body;
 mod future;
 pub(crate) mod layer;
 pub(crate) mod requests;
-mod route;
 mod service;
 mod slab;
 mod sync;
 pub(crate) mod tracker;
 
+pub use crate::route::RouteName;
 pub use body::InFlightBody;
 pub use future::InFlightFuture;
 pub use layer::InFlightLayer;
 pub use requests::{InFlight, InFlightToken};
-pub use route::RouteName;
 pub use service::InFlightService;

@@ -8,9 +8,9 @@ use std::future::Future;
 use http::{Method, Request, uri::PathAndQuery};
 use tokio::time::Instant;
 
-use crate::in_flight::route::Route;
 use crate::in_flight::tracker::{Token, Tracker};
 use crate::lifecycle::unfinished::{Stage, Unfinished};
+use crate::route::Route;
 
 /// The requests that have not ended: how many, and which.
 ///

@@ -21,6 +21,7 @@ use super::supervisor::Supervisor;
 use super::tls::TlsOptions;
 use super::url;
 use crate::config::ConfigError;
+use crate::instance::checked_id;
 
 /// Settings of a [`RedisHandle`]; begins with [`RedisHandle::builder`].
 ///
@@ -45,6 +46,7 @@ pub struct RedisBuilder {
     command_timeout: Duration,
     connect_timeout: Duration,
     queue_bound: usize,
+    instance: Option<String>,
     #[cfg(feature = "tls-rustls")]
     tls: TlsOptions,
 }
@@ -77,6 +79,7 @@ impl RedisHandle {
             command_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(1),
             queue_bound: 65_536,
+            instance: None,
             #[cfg(feature = "tls-rustls")]
             tls: TlsOptions::default(),
         }
@@ -112,6 +115,15 @@ impl RedisBuilder {
     /// Default 65 536.
     pub fn queue_bound(mut self, commands: usize) -> Self {
         self.queue_bound = commands;
+        self
+    }
+
+    /// What operators are told that this instance is called, where they ask who
+    /// [holds a lock](crate::lock::Holder): 1 to 64 visible ASCII characters. Give it the name that
+    /// [`LifecycleBuilder::instance_id`](crate::lifecycle::LifecycleBuilder::instance_id) has.
+    /// Default: twelve random digits, for each handle.
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance = Some(id.into());
         self
     }
 
@@ -189,10 +201,11 @@ impl RedisBuilder {
             ConfigError::new("runtime", "none", "a call from within a tokio runtime")
         })?;
 
+        let instance = self.instance.map(checked_id).transpose()?;
         let shared = Arc::new(Shared {
             breaker: Breaker::new(),
             clock: Clock::new(self.command_timeout),
-            mailbox: Arc::new(Mailbox::new(&keyspace)),
+            mailbox: Arc::new(Mailbox::new(&keyspace, instance.as_deref())),
             epochs: watch::Sender::new(0),
             full: Notify::new(),
         });
@@ -242,6 +255,7 @@ impl fmt::Debug for RedisBuilder {
             queue_bound,
             #[cfg(feature = "tls-rustls")]
             tls,
+            instance,
         } = self;
         let mut shown = f.debug_struct("RedisBuilder");
         shown
@@ -249,7 +263,8 @@ impl fmt::Debug for RedisBuilder {
             .field("prefix", prefix)
             .field("command_timeout", command_timeout)
             .field("connect_timeout", connect_timeout)
-            .field("queue_bound", queue_bound);
+            .field("queue_bound", queue_bound)
+            .field("instance", instance);
         #[cfg(feature = "tls-rustls")]
         shown.field("tls", tls);
         shown.finish()
