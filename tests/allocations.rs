@@ -1,6 +1,8 @@
 //! What requests cost in allocations: those that no layer has anything to do for, and those that use
-//! a session in Redis; and what an idle connection costs in bytes.
+//! a session in Redis; what an idle connection costs in bytes, and what requests leave behind that fail.
 
+#[path = "allocations/outage.rs"]
+mod outage;
 #[allow(
     dead_code,
     unreachable_pub,

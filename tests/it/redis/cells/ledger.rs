@@ -113,37 +113,31 @@ impl Ledger {
     pub(super) fn told(&mut self, site: &Site, asked: Asked, answer: &Answer) {
         let is_ok = answer.status == OK;
         assert!(is_ok || answer.status == AWAY, "{asked:?}: {answer:?}");
-        match asked.ask {
-            Ask::Untouched | Ask::Wait => {}
-            Ask::Read if is_ok => self.reads(&answer.body),
-            Ask::Read => {}
-            Ask::Write if is_ok => self.values = vec![asked.number],
-            Ask::Write => {}
-            Ask::Rotate if is_ok => {
+        match (asked.ask, is_ok) {
+            (Ask::Read, true) => self.reads(&answer.body),
+            (Ask::Write, true) => self.values = vec![asked.number],
+            (Ask::Rotate, true) => {
                 let cookie = answer.cookie.clone();
                 let old = std::mem::replace(&mut self.rotating, cookie.expect("another cookie"));
                 assert_ne!(old, self.rotating);
                 self.ended.push(old);
             }
-            Ask::Rotate => {}
-            Ask::Logout if is_ok => self.ended.push(asked.cookie),
-            Ask::Logout => self.unsure.push(asked.cookie),
-            Ask::Lock if is_ok => {
+            (Ask::Logout, true) => self.ended.push(asked.cookie),
+            (Ask::Logout, false) => self.unsure.push(asked.cookie),
+            (Ask::Lock, true) => {
                 let fence = answer.body.parse().expect("a fence");
                 assert!(fence > self.fence, "{fence} after {}", self.fence);
                 self.fence = fence;
             }
-            Ask::Lock => {}
-            Ask::Once => {
-                let runs = u64::from(is_ok);
-                assert_eq!(site.runs(asked.number), runs, "{asked:?}: {answer:?}");
-                let jobs = if is_ok {
-                    &mut self.done
-                } else {
-                    &mut self.refused
-                };
-                jobs.push(asked.number);
+            (Ask::Once, true) => {
+                assert_eq!(site.runs(asked.number), 1, "{asked:?}");
+                self.done.push(asked.number);
             }
+            (Ask::Once, false) => {
+                assert_eq!(site.runs(asked.number), 0, "{asked:?}");
+                self.refused.push(asked.number);
+            }
+            _ => {}
         }
     }
 

@@ -129,12 +129,12 @@ impl Row {
         }
         let is_served = self.answers.ends_with('+');
         if !is_served {
-            assert_eq!(in_line.gives_up().await, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(in_line.refusal().await, StatusCode::SERVICE_UNAVAILABLE);
         }
         world.end().await;
         eventually("Redis is found", async || site.redis.ping().await.is_ok()).await;
         if is_served {
-            assert_eq!(in_line.is_served().await, StatusCode::OK);
+            assert_eq!(in_line.service().await, StatusCode::OK);
         } else {
             drop(in_line);
         }

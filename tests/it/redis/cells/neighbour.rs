@@ -80,12 +80,12 @@ pub(super) struct InLine {
 
 impl InLine {
     /// Its answer while the neighbour holds on.
-    pub(super) async fn gives_up(&mut self) -> StatusCode {
+    pub(super) async fn refusal(&mut self) -> StatusCode {
         (&mut self.answer).await.expect("no panic")
     }
 
     /// Its answer when the neighbour has let go.
-    pub(super) async fn is_served(self) -> StatusCode {
+    pub(super) async fn service(self) -> StatusCode {
         drop(self.hold);
         self.answer.await.expect("no panic")
     }
