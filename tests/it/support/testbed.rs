@@ -43,7 +43,7 @@ pub(crate) struct Testbed {
     probes: Option<String>,
     lines: Lines<BufReader<ChildStdout>>,
     /// Read all the time: a full pipe would hold up whoever logs.
-    stderr: JoinHandle<String>,
+    stderr: Option<JoinHandle<String>>,
     shell: Child,
     _pipe: Option<ChildStdin>,
 }
@@ -131,7 +131,7 @@ impl Testbed {
             addr: addr.expect("set above"),
             probes,
             lines,
-            stderr: read_stderr(&mut shell),
+            stderr: Some(read_stderr(&mut shell)),
             shell,
             _pipe: pipe,
         }
@@ -143,7 +143,7 @@ impl Testbed {
         let _pipe = shell.stdin.take();
         let lines = BufReader::new(shell.stdout.take().expect("stdout is piped")).lines();
         let stderr = read_stderr(&mut shell);
-        read_exit(lines, stderr).await
+        read_exit(lines, Some(stderr)).await
     }
 
     /// The process id.
@@ -171,8 +171,10 @@ impl Testbed {
 
     /// From now on nobody reads what the process writes to stderr.
     pub(crate) async fn close_stderr(&mut self) {
-        self.stderr.abort();
-        let _ = (&mut self.stderr).await;
+        if let Some(stderr) = self.stderr.take() {
+            stderr.abort();
+            let _ = stderr.await;
+        }
     }
 
     /// Waits until `GET path` answers `status`.
@@ -207,7 +209,10 @@ fn read_stderr(shell: &mut Child) -> JoinHandle<String> {
     })
 }
 
-async fn read_exit(mut lines: Lines<BufReader<ChildStdout>>, stderr: JoinHandle<String>) -> Exit {
+async fn read_exit(
+    mut lines: Lines<BufReader<ChildStdout>>,
+    stderr: Option<JoinHandle<String>>,
+) -> Exit {
     let read = async {
         let mut stdout = Vec::new();
         let mut code = None;
@@ -218,8 +223,10 @@ async fn read_exit(mut lines: Lines<BufReader<ChildStdout>>, stderr: JoinHandle<
                 None => stdout.push(line),
             }
         }
-        // Nothing where it was closed.
-        let log = stderr.await.unwrap_or_default();
+        let log = match stderr {
+            Some(stderr) => stderr.await.expect("text"),
+            None => String::new(),
+        };
         evidence::said(stdout.join("\n").as_bytes());
         evidence::said(log.as_bytes());
         Exit {
