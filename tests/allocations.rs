@@ -1,6 +1,9 @@
 //! What requests cost in allocations: those that no layer has anything to do for, and those that use
-//! a session or a lock in Redis; and what an idle connection and a held lock cost in bytes.
+//! a session or a lock in Redis; what an idle connection and a held lock cost in bytes, and what requests
+//! leave behind that fail.
 
+#[path = "allocations/outage.rs"]
+mod outage;
 #[allow(
     dead_code,
     unreachable_pub,
