@@ -3,22 +3,18 @@
 //! Floor 3.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
 
-use super::clock::Clock;
 use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
-use super::mailbox::Mailbox;
 #[cfg(feature = "sentinel")]
 use super::sentinel::survey::Credentials;
-use super::shared::{Settings, Shared};
+use super::shared::Settings;
+use super::start::start;
 use super::status::Breaker;
-use super::supervisor::Supervisor;
 #[cfg(feature = "tls-rustls")]
 use super::tls::TlsOptions;
 use super::url::{self, Place};
@@ -231,29 +227,13 @@ impl RedisBuilder {
             ConfigError::new("runtime", "none", "a call from within a tokio runtime")
         })?;
 
-        let shared = Arc::new(Shared {
-            breaker: Breaker::new(),
-            clock: Clock::new(self.command_timeout),
-            mailbox: Arc::new(Mailbox::new(&keyspace)),
-            epochs: watch::Sender::new(0),
-            full: Notify::new(),
-        });
         let settings = Settings {
             whereabouts,
             command_timeout: self.command_timeout,
             connect_timeout: self.connect_timeout,
             queue_bound: self.queue_bound,
         };
-        let address = settings.address();
-        let (queue, items) = mpsc::channel(self.queue_bound);
-        runtime.spawn(Supervisor::new(settings, Arc::clone(&shared), items).run());
-        Ok(RedisHandle::new(
-            queue,
-            shared,
-            keyspace,
-            address,
-            self.command_timeout,
-        ))
+        Ok(start(&runtime, settings, keyspace, Breaker::new()))
     }
 
     fn whereabouts(&self, place: Place) -> Result<Whereabouts, ConfigError> {

@@ -93,11 +93,13 @@ mod mailbox;
 mod managed;
 mod probe;
 mod queue;
+pub(crate) mod replicas;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 mod shared;
 mod slots;
+mod start;
 pub(crate) mod status;
 mod supervisor;
 #[cfg(feature = "tls-rustls")]

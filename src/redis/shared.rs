@@ -17,7 +17,7 @@ use super::whereabouts::Whereabouts;
 pub(crate) const PIPELINE: usize = 8;
 
 /// What is set at construction.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) whereabouts: Whereabouts,
     pub(crate) command_timeout: Duration,

@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, PushInfo, PushKind, Value, from_redis_value};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::super::away::AwayCause;
 use super::super::dial::{Driver, Target, dial};
@@ -30,8 +30,8 @@ const NEWS: [&str; 2] = ["+promoted-slave", "+switch-master"];
 /// One of those that are asked.
 pub(crate) struct Sentinel {
     target: Target,
-    /// Rung where there may be another master.
-    news: Arc<Notify>,
+    /// Changes where there may be another master.
+    news: watch::Sender<()>,
     /// Left by whoever asked last, so that a question costs one round trip.
     kept: Mutex<Option<Link>>,
 }
@@ -42,7 +42,7 @@ struct Link {
 }
 
 impl Sentinel {
-    pub(crate) fn new(target: Target, news: Arc<Notify>) -> Self {
+    pub(crate) fn new(target: Target, news: watch::Sender<()>) -> Self {
         Self {
             target,
             news,
@@ -72,11 +72,11 @@ impl Sentinel {
     }
 
     async fn ask_anew(&self, name: &str) -> Result<(Link, Result<Master, Failure>), Failure> {
-        let news = Arc::clone(&self.news);
+        let news = self.news.clone();
         let config = AsyncConnectionConfig::new()
             .set_push_sender(move |push: PushInfo| {
                 if push.kind == PushKind::Message {
-                    news.notify_one();
+                    news.send_replace(());
                 }
                 Ok::<(), ()>(())
             })

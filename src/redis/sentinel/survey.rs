@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{ConnectionAddr, ProtocolVersion, RedisConnectionInfo};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -31,8 +31,8 @@ pub(crate) struct Credentials {
 pub(crate) struct Sentinels {
     name: String,
     all: Vec<Arc<Sentinel>>,
-    /// Rung by any of them.
-    news: Arc<Notify>,
+    /// Changed by any of them.
+    news: watch::Sender<()>,
     /// Shared by the asking and by what comes after it.
     timeout: Duration,
 }
@@ -46,7 +46,7 @@ impl Sentinels {
         credentials: Option<&Credentials>,
         timeout: Duration,
     ) -> Self {
-        let news = Arc::new(Notify::new());
+        let news = watch::Sender::new(());
         let mut settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
         if let Some(Credentials { user, password }) = credentials {
             settings = settings.set_username(user).set_password(password);
@@ -55,7 +55,7 @@ impl Sentinels {
             let mut target = server.clone();
             target.info = target.info.set_addr(address);
             target.info = target.info.set_redis_settings(settings.clone());
-            Arc::new(Sentinel::new(target, Arc::clone(&news)))
+            Arc::new(Sentinel::new(target, news.clone()))
         };
         let all = addresses.into_iter().map(sentinel).collect();
         Self {
@@ -129,6 +129,7 @@ impl Sentinels {
     /// An old master takes writes until sentinels get to demote it, and all of them are lost: so it
     /// is left when they name another, not when it breaks.
     pub(crate) async fn moved(self: Arc<Self>, from: Master) -> Failure {
+        let mut news = self.news.subscribe();
         let mut turns = interval(WATCH);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first one is at once, and the master was asked for just now.
@@ -136,7 +137,8 @@ impl Sentinels {
         loop {
             tokio::select! {
                 _ = turns.tick() => {}
-                () = self.news.notified() => {}
+                // The sender lives in `self`, so an error cannot come.
+                _ = news.changed() => {}
             }
             if let Ok(master) = self.survey().await
                 && master.epoch > from.epoch

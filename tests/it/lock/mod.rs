@@ -19,6 +19,7 @@ mod mixed_leases;
 mod owned;
 mod policies;
 mod refusals;
+mod replicas;
 mod rig;
 mod shutdown;
 mod standalone;

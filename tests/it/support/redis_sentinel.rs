@@ -97,17 +97,8 @@ impl Watched {
     /// With further lines in the sentinels' configuration. Every server has the users `sentinel` and
     /// `app`, with the password `pw`, beside the default one.
     pub(crate) async fn start_with(lines: &[&str]) -> Self {
-        let user = |name| format!("--user {name} on >pw ~* &* +@all");
-        let users = [user("sentinel"), user("app")].join(" ");
-        // Replicas need not wait for one another before they are sent the data.
-        let at_once = "--repl-diskless-sync-delay 0";
-        let server = |more: String| {
-            let words = format!("{users} {at_once} {more}");
-            let words: Vec<_> = words.split_whitespace().collect();
-            RedisServer::start_on(free_port(), &words)
-        };
-        let master = server(String::new());
-        let replica = || server(format!("--replicaof 127.0.0.1 {}", master.port()));
+        let master = server("");
+        let replica = || server(&format!("--replicaof 127.0.0.1 {}", master.port()));
         let servers = vec![replica(), replica()];
         let servers: Vec<_> = std::iter::once(master).chain(servers).collect();
         let port = servers[0].port();
@@ -133,6 +124,14 @@ impl Watched {
         replicas.matches("state=online").count() == 2 && self.sentinels.iter().all(known)
     }
 
+    /// Starts a server that was killed, without its data, as a replica of the present master.
+    pub(crate) fn restart_as_replica(&mut self, port: u16) {
+        let master = self.master();
+        let more = format!("--replicaof 127.0.0.1 {master}");
+        let old = self.servers.iter().position(|each| each.port() == port);
+        self.servers[old.expect("one of these servers")] = server_on(port, &more);
+    }
+
     pub(crate) fn server(&self, port: u16) -> &RedisServer {
         let found = self.servers.iter().find(|server| server.port() == port);
         found.expect("one of these servers")
@@ -150,6 +149,19 @@ impl Watched {
         ports.sort_unstable();
         ports[ports.len() / 2]
     }
+}
+
+fn server(more: &str) -> RedisServer {
+    server_on(free_port(), more)
+}
+
+fn server_on(port: u16, more: &str) -> RedisServer {
+    let user = |name| format!("--user {name} on >pw ~* &* +@all");
+    let users = [user("sentinel"), user("app")].join(" ");
+    // Replicas need not wait for one another before they are sent the data.
+    let words = format!("{users} --repl-diskless-sync-delay 0 {more}");
+    let words: Vec<_> = words.split_whitespace().collect();
+    RedisServer::start_on(port, &words)
 }
 
 /// Sentinels on these ports of this machine.
