@@ -3,23 +3,22 @@
 //! Floor 3.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
 
-use super::clock::Clock;
 use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
-use super::mailbox::Mailbox;
-use super::shared::{Settings, Shared};
+#[cfg(feature = "sentinel")]
+use super::sentinel::survey::Credentials;
+use super::shared::Settings;
+use super::start::start;
 use super::status::Breaker;
-use super::supervisor::Supervisor;
 #[cfg(feature = "tls-rustls")]
 use super::tls::TlsOptions;
-use super::url;
+use super::url::{self, Place};
+use super::whereabouts::Whereabouts;
 use crate::config::ConfigError;
 use crate::instance::checked_id;
 
@@ -49,6 +48,8 @@ pub struct RedisBuilder {
     instance: Option<String>,
     #[cfg(feature = "tls-rustls")]
     tls: TlsOptions,
+    #[cfg(feature = "sentinel")]
+    sentinel_credentials: Option<Credentials>,
 }
 
 impl RedisHandle {
@@ -59,6 +60,12 @@ impl RedisHandle {
     /// `rediss://…` for TLS (with the feature `tls-rustls`), and
     /// `unix:///path[?db=n&user=…&pass=…]`, also spelled `redis+unix://`. Special characters in
     /// names and passwords are percent-encoded.
+    ///
+    /// With the feature `sentinel` also `redis-sentinel://[[user]:password@]host[:port],…/name[/db]`
+    /// and `rediss-sentinel://…`: the hosts are sentinels (port 26379), the name is the master's, user,
+    /// password and database are the servers'. Both are spoken to over TLS or neither is, with the same
+    /// roots; a server's certificate must be for the address that the sentinels give, an IP address
+    /// unless they are set to `resolve-hostnames` and `announce-hostnames`.
     ///
     /// With TLS, Redis's certificate must be for the URL's host, and one of the system's roots must
     /// vouch for it, unless [`tls_roots`](RedisBuilder::tls_roots) names others. The system's are
@@ -82,6 +89,8 @@ impl RedisHandle {
             instance: None,
             #[cfg(feature = "tls-rustls")]
             tls: TlsOptions::default(),
+            #[cfg(feature = "sentinel")]
+            sentinel_credentials: None,
         }
     }
 }
@@ -166,6 +175,36 @@ impl RedisBuilder {
         self
     }
 
+    /// Who this process is to the sentinels. Default nobody: what the URL says is for the servers.
+    /// Only with `redis-sentinel://` and `rediss-sentinel://`.
+    ///
+    /// The user is `default` where the sentinels have a `requirepass` and no users. A restricted user
+    /// needs `HELLO` and, of `SENTINEL`, `GET-MASTER-ADDR-BY-NAME` and `MASTER`.
+    ///
+    /// ```
+    /// use tower_handoff::redis::RedisHandle;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_handoff::ConfigError> {
+    /// let redis = RedisHandle::builder("redis-sentinel://:for-redis@a.internal,b.internal/main")
+    ///     .sentinel_credentials("default", "for-sentinels")
+    ///     .connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "sentinel")]
+    pub fn sentinel_credentials(
+        mut self,
+        user: impl Into<String>,
+        password: impl Into<String>,
+    ) -> Self {
+        self.sentinel_credentials = Some(Credentials {
+            user: user.into(),
+            password: password.into(),
+        });
+        self
+    }
+
     /// Starts the supervisor on the tokio runtime of the moment and returns at once.
     ///
     /// Commands sent before the first attempt to connect has ended wait for it, no longer than
@@ -175,8 +214,7 @@ impl RedisBuilder {
     /// A setting outside of what its method states, or a call outside of a tokio runtime.
     pub fn connect(self) -> Result<RedisHandle, ConfigError> {
         let place = url::parse(&self.url)?;
-        #[cfg(feature = "tls-rustls")]
-        let tls = self.tls.build(place.tls, place.info.addr())?;
+        let whereabouts = self.whereabouts(place)?;
         let keyspace = Keyspace::checked(&self.prefix)?;
         within(
             "command_timeout",
@@ -202,33 +240,33 @@ impl RedisBuilder {
         })?;
 
         let instance = self.instance.map(checked_id).transpose()?;
-        let shared = Arc::new(Shared {
-            breaker: Breaker::new(),
-            clock: Clock::new(self.command_timeout),
-            mailbox: Arc::new(Mailbox::new(&keyspace, instance.as_deref())),
-            epochs: watch::Sender::new(0),
-            full: Notify::new(),
-        });
         let settings = Settings {
-            target: Target {
-                info: place.info,
-                #[cfg(feature = "tls-rustls")]
-                tls,
-            },
+            whereabouts,
             command_timeout: self.command_timeout,
             connect_timeout: self.connect_timeout,
             queue_bound: self.queue_bound,
+            instance: instance.map(Into::into),
         };
-        let address = settings.address();
-        let (queue, items) = mpsc::channel(self.queue_bound);
-        runtime.spawn(Supervisor::new(settings, Arc::clone(&shared), items).run());
-        Ok(RedisHandle::new(
-            queue,
-            shared,
-            keyspace,
-            address,
-            self.command_timeout,
-        ))
+        Ok(start(&runtime, settings, keyspace, Breaker::new()))
+    }
+
+    fn whereabouts(&self, place: Place) -> Result<Whereabouts, ConfigError> {
+        #[cfg(feature = "tls-rustls")]
+        let tls = self.tls.build(place.tls, &place.addresses())?;
+        let target = Target {
+            info: place.info,
+            #[cfg(feature = "tls-rustls")]
+            tls,
+        };
+        #[cfg(feature = "sentinel")]
+        return Whereabouts::new(
+            target,
+            place.sentinels,
+            self.sentinel_credentials.as_ref(),
+            self.connect_timeout,
+        );
+        #[cfg(not(feature = "sentinel"))]
+        Ok(Whereabouts::Fixed(target))
     }
 }
 
@@ -256,6 +294,8 @@ impl fmt::Debug for RedisBuilder {
             #[cfg(feature = "tls-rustls")]
             tls,
             instance,
+            #[cfg(feature = "sentinel")]
+            sentinel_credentials,
         } = self;
         let mut shown = f.debug_struct("RedisBuilder");
         shown
@@ -267,6 +307,8 @@ impl fmt::Debug for RedisBuilder {
             .field("instance", instance);
         #[cfg(feature = "tls-rustls")]
         shown.field("tls", tls);
+        #[cfg(feature = "sentinel")]
+        shown.field("sentinel_credentials", &sentinel_credentials.is_some());
         shown.finish()
     }
 }

@@ -1,4 +1,4 @@
-//! Opens a connection to Redis and logs in.
+//! Opens a connection to one server and logs in.
 //!
 //! Floor 3.
 
@@ -10,13 +10,20 @@ use super::failure::Failure;
 #[cfg(feature = "tls-rustls")]
 use super::tls::Tls;
 
-/// Where Redis is and how it is spoken to.
+/// Where a server is and how it is spoken to.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) info: ConnectionInfo,
-    /// For `rediss://`.
+    /// For `rediss://` and `rediss-sentinel://`.
     #[cfg(feature = "tls-rustls")]
     pub(crate) tls: Option<Tls>,
+}
+
+impl Target {
+    /// Host and port, or path: without user and password.
+    pub(crate) fn address(&self) -> String {
+        self.info.addr().to_string()
+    }
 }
 
 /// The task that reads and writes, where redis-rs does not keep it itself. It ends with this value.

@@ -3,7 +3,7 @@
 //! Floor 3.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -14,7 +14,7 @@ use super::error::{RedisError, RedisErrorKind};
 use super::keyspace::Keyspace;
 use super::queue::{Caller, Item, Queued, Reply};
 use super::script::Script;
-use super::shared::{PIPELINE, Shared};
+use super::shared::{PIPELINE, Settings, Shared};
 use super::slots::Slots;
 use super::status::{RedisStatus, closed};
 use crate::telemetry::names::RedisCommands;
@@ -31,9 +31,9 @@ struct Inner {
     queue: mpsc::Sender<Item>,
     shared: Arc<Shared>,
     keyspace: Keyspace,
-    address: String,
-    command_timeout: Duration,
+    settings: Settings,
     slots: Slots,
+    beside: OnceLock<RedisHandle>,
 }
 
 impl RedisHandle {
@@ -41,16 +41,15 @@ impl RedisHandle {
         queue: mpsc::Sender<Item>,
         shared: Arc<Shared>,
         keyspace: Keyspace,
-        address: String,
-        command_timeout: Duration,
+        settings: Settings,
     ) -> Self {
         Self(Arc::new(Inner {
             queue,
             shared,
             keyspace,
-            address,
-            command_timeout,
+            settings,
             slots: Slots::default(),
+            beside: OnceLock::new(),
         }))
     }
 
@@ -88,8 +87,11 @@ impl RedisHandle {
             self.0.shared.breaker.closed().await;
         };
         // A safety net for a supervisor whose runtime is blocked.
-        let bound = 2 * self.0.command_timeout + Duration::from_secs(1);
+        let bound = 2 * self.command_timeout() + Duration::from_secs(1);
         let _ = tokio::time::timeout(bound, closed).await;
+        if let Some(beside) = self.0.beside.get() {
+            Box::pin(beside.close()).await;
+        }
     }
 }
 
@@ -117,8 +119,22 @@ impl RedisHandle {
         self.0.shared.epochs.subscribe()
     }
 
+    /// Which connection it is: 0 before the first.
+    pub(crate) fn epoch(&self) -> u64 {
+        *self.0.shared.epochs.borrow()
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
     pub(crate) fn command_timeout(&self) -> Duration {
-        self.0.command_timeout
+        self.0.settings.command_timeout
+    }
+
+    /// Where the second connection is kept, if one was ever wanted.
+    pub(crate) fn beside_cell(&self) -> &OnceLock<RedisHandle> {
+        &self.0.beside
     }
 
     /// The value of this type that all clones of this handle share; made when first asked for.
@@ -218,12 +234,12 @@ impl fmt::Debug for RedisHandle {
             queue: _,
             shared: _,
             keyspace,
-            address,
-            command_timeout: _,
+            settings,
             slots: _,
+            beside: _,
         } = &*self.0;
         f.debug_struct("RedisHandle")
-            .field("address", address)
+            .field("address", &settings.address())
             .field("prefix", &keyspace.prefix())
             .field("status", &self.status())
             .finish()

@@ -8,27 +8,29 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
-use super::dial::Target;
 use super::mailbox::Mailbox;
 use super::status::Breaker;
+use super::whereabouts::Whereabouts;
 
 /// The most commands in one pipeline. Its replies come all at once, when Redis has carried out the
 /// last of them: with short ones, callers go on while Redis works on the next.
 pub(crate) const PIPELINE: usize = 8;
 
 /// What is set at construction.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) target: Target,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) command_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) queue_bound: usize,
+    /// The process's name, for operators.
+    pub(crate) instance: Option<Arc<str>>,
 }
 
 impl Settings {
-    /// Host and port, or path: without user and password.
+    /// For logs: without user and password.
     pub(crate) fn address(&self) -> String {
-        self.target.info.addr().to_string()
+        self.whereabouts.address()
     }
 }
 

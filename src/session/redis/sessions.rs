@@ -1,9 +1,14 @@
 //! Sessions in Redis: one string each, read by GET, written by scripts.
 //! Floor 4.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use ::redis::{Cmd, Value};
 
+use crate::config::ConfigError;
 use crate::redis::handle::RedisHandle;
+use crate::redis::replicas::Replicas;
 use crate::redis::script::{Script, push_pieces, script};
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
@@ -44,26 +49,86 @@ const FIRST_TIME: i64 = 8;
 /// `SETRANGE`, `EXISTS`, `PEXPIRE` and `DEL` on these keys; with users also `ZADD`, `ZREM`,
 /// `ZRANGE`, `ZREMRANGEBYSCORE` and `PEXPIREAT`.
 #[derive(Debug, Clone)]
-pub struct RedisSessions(RedisHandle);
+pub struct RedisSessions {
+    handle: RedisHandle,
+    replicas: Option<Arc<Replicas>>,
+}
 
 impl RedisHandle {
     /// Sessions over this connection.
     #[must_use]
     pub fn sessions(&self) -> RedisSessions {
-        RedisSessions(self.clone())
+        RedisSessions {
+            handle: self.clone(),
+            replicas: None,
+        }
     }
 }
 
 impl RedisSessions {
+    /// Has every write wait until `replicas` replicas have it, 1 or more, for `within` at most, from 1 ms
+    /// to the command time-out: what is acknowledged is lost with the master only if they are lost
+    /// too, or not chosen to follow it. What that promises is in the [module](crate::redis#durability).
+    ///
+    /// Where fewer acknowledge in time, the write is done on the master all the same, and the operation
+    /// fails with [`OutcomeUnknown`](crate::session::StoreErrorKind::OutcomeUnknown): the answer is 503.
+    /// So do not ask for replicas that are not there.
+    ///
+    /// It costs a write one round trip and what the replicas take, twice `within` at most, and this
+    /// process a second connection, which waits for all writes together. Reads and renewals wait for
+    /// nobody. The Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_handoff::redis::RedisHandle;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_handoff::ConfigError> {
+    /// let redis = RedisHandle::connect("redis://127.0.0.1:6379")?;
+    /// let sessions = redis.sessions().replicas(1, Duration::from_millis(200))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A number or a time out of range.
+    pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
+        let replicas = Replicas::new(&self.handle, replicas, within)?;
+        Ok(Self {
+            replicas: Some(Arc::new(replicas)),
+            ..self
+        })
+    }
+
+    /// Carries out a write and, where it changed something, waits for the replicas.
+    async fn written<T>(
+        &self,
+        changed: impl FnOnce(&T) -> bool,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let Some(replicas) = &self.replicas else {
+            return write.await;
+        };
+        let mark = replicas.mark();
+        let done = write.await?;
+        if changed(&done) {
+            replicas.have(mark).await.map_err(store_error)?;
+        }
+        Ok(done)
+    }
+
     /// A command on a session's key, begun with room for so many arguments of so many bytes.
     fn on_session(&self, script: &Script, id: &SessionId, args: usize, bytes: usize) -> Cmd {
         let mut text = [0; SessionId::TEXT];
-        let key = self.0.keyspace().key_pieces("s1", id.text(&mut text), "");
+        let key = self
+            .handle
+            .keyspace()
+            .key_pieces("s1", id.text(&mut text), "");
         script.on_key(&key, args, bytes)
     }
 
     async fn run(&self, script: &Script, command: Cmd) -> Result<Value, StoreError> {
-        (self.0.run_built(script, command).await).map_err(store_error)
+        (self.handle.run_built(script, command).await).map_err(store_error)
     }
 
     /// Runs a script that replies one number: done, absent, or Redis's time where it did something.
@@ -80,7 +145,7 @@ impl RedisSessions {
             Value::Int(ABSENT) => Ok(false),
             Value::Int(code) if code < FIRST_TIME => Err(refused(code)),
             Value::Int(now) => {
-                self.0.observe_time(now.unsigned_abs());
+                self.handle.observe_time(now.unsigned_abs());
                 Ok(true)
             }
             _ => Err(surprise()),
@@ -90,17 +155,20 @@ impl RedisSessions {
 
 impl SessionStore for RedisSessions {
     fn now_ms(&self) -> u64 {
-        self.0.now_ms()
+        self.handle.now_ms()
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
         let mut text = [0; SessionId::TEXT];
-        let key = self.0.keyspace().key_pieces("s1", id.text(&mut text), "");
+        let key = self
+            .handle
+            .keyspace()
+            .key_pieces("s1", id.text(&mut text), "");
         let bytes = key.iter().map(|piece| piece.len()).sum::<usize>();
         let mut get = Cmd::with_capacity(2, "GET".len() + bytes);
         get.arg("GET");
         push_pieces(&mut get, key);
-        match self.0.send(get).await.map_err(store_error)? {
+        match self.handle.send(get).await.map_err(store_error)? {
             Value::Nil => Ok(None),
             Value::BulkString(bytes) => SessionRecord::decode(bytes).map(Some),
             _ => Err(surprise()),
@@ -119,10 +187,10 @@ impl SessionStore for RedisSessions {
             .arg(new.expiry.idle_ms())
             .arg(new.expiry.absolute_ms())
             .arg(user);
-        match self.run(&CREATE, command).await? {
+        match self.written(|_| true, self.run(&CREATE, command)).await? {
             Value::Int(0) => Ok(false),
             Value::Int(now) if now >= FIRST_TIME => {
-                self.0.observe_time(now.unsigned_abs());
+                self.handle.observe_time(now.unsigned_abs());
                 Ok(true)
             }
             _ => Err(surprise()),
@@ -135,10 +203,15 @@ impl SessionStore for RedisSessions {
             false => &SAVE_AND_LIST,
         };
         let begin = |args, bytes| self.on_session(script, id, args, bytes);
-        let command = save_command(begin, save, self.0.now_ms());
-        match save_reply(self.run(script, command).await?, save, self.0.now_ms())? {
+        let command = save_command(begin, save, self.handle.now_ms());
+        let saved = async {
+            let reply = self.run(script, command).await?;
+            save_reply(reply, save, self.handle.now_ms())
+        };
+        let changed = |(saved, _): &(SaveOutcome, _)| matches!(saved, SaveOutcome::Saved(_));
+        match self.written(changed, saved).await? {
             (outcome, Some(now)) => {
-                self.0.observe_time(now);
+                self.handle.observe_time(now);
                 Ok(outcome)
             }
             (outcome, None) => Ok(outcome),
@@ -150,14 +223,19 @@ impl SessionStore for RedisSessions {
     }
 
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.run_on_owned(&DESTROY, id, verifier).await
+        let destroyed = self.run_on_owned(&DESTROY, id, verifier);
+        self.written(|done| *done, destroyed).await
     }
 
     async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
-        walk(&self.0, user, None).await.map(|walked| walked.found)
+        walk(&self.handle, user, None)
+            .await
+            .map(|walked| walked.found)
     }
 
     async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
-        (walk(&self.0, user, Some(which)).await).map(|walked| walked.ended)
+        let walked = walk(&self.handle, user, Some(which));
+        let walked = self.written(|walked| walked.ended > 0, walked).await?;
+        Ok(walked.ended)
     }
 }

@@ -50,6 +50,12 @@ mod logging;
 mod login;
 mod outage;
 mod scripts;
+#[cfg(feature = "sentinel")]
+mod sentinel;
+#[cfg(feature = "sentinel")]
+mod sentinel_fail_over;
+#[cfg(feature = "sentinel")]
+mod sentinel_settings;
 mod setup;
 #[cfg(feature = "tls-rustls")]
 mod tls;

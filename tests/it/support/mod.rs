@@ -11,6 +11,8 @@ pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod proxy;
 pub(crate) mod random;
+#[cfg(feature = "sentinel")]
+pub(crate) mod redis_sentinel;
 pub(crate) mod redis_server;
 pub(crate) mod retelling;
 pub(crate) mod testbed;
