@@ -12,7 +12,7 @@ use crate::support::redis_sentinel::Watched;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn through_fail_overs_no_write_of_the_past_is_accepted() {
-    let mut all = Watched::start().await;
+    let all = Watched::start().await;
     let (seed, resource) = (seeds(1)[0], Resource::start(true));
     let watch = resource.clone();
     let watched = tokio::spawn(async move {
@@ -32,7 +32,7 @@ async fn through_fail_overs_no_write_of_the_past_is_accepted() {
     };
     let numbers = [0, 1, 2];
     let processes = numbers.map(start);
-    for kill in [true, false] {
+    for kill in [false, true] {
         let before = resource.count();
         eventually("it is used", async || resource.count() > before + 200).await;
         let (old, from) = (all.master(), now_us());
@@ -46,11 +46,10 @@ async fn through_fail_overs_no_write_of_the_past_is_accepted() {
         eventually("it is used again", async || resource.count() > before + 200).await;
         resource.disturbed(Whom::Data, from);
         resource.disturbed(Whom::Everybody, from);
-        if kill {
-            all.restart_as_replica(old);
+        // Who was killed does not come back: so it comes last.
+        if !kill {
+            all.settles().await;
         }
-        let master = all.master();
-        eventually("all is well again", async || all.is_whole(master)).await;
     }
     resource.stop();
     let reports = || numbers.iter().filter_map(|number| resource.report(*number));
