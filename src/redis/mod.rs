@@ -69,6 +69,30 @@
 //! takes is bounded by its `min-replicas-to-write` alone, and what it grants by the fences that the
 //! resource checks.
 //!
+//! # Durability
+//! What Redis has acknowledged is in the master's memory. What else it survives is Redis's setting and
+//! a choice at the call site: [`RedisSessions::replicas`](crate::session::RedisSessions::replicas) for
+//! session writes, [`RedisLocks::replicas`](crate::lock::RedisLocks::replicas) for grants.
+//!
+//! | | the master crashes and comes back | it is lost, a replica follows |
+//! | --- | --- | --- |
+//! | one node, `appendonly no` | what was written since the last snapshot is lost | |
+//! | one node, `appendfsync everysec` | up to two seconds of writes are lost | |
+//! | one node, `appendfsync always` | nothing is lost | |
+//! | Sentinel | as for one node, if it comes back before `down-after-milliseconds` | what was on its way to the replica, and what an old master takes until it is left |
+//! | Sentinel, waiting for n replicas | the same | nothing acknowledged, if one of those n follows; Sentinel takes the one that has read most |
+//!
+//! A master that comes back without its data, before the sentinels notice, empties its replicas: no
+//! number of replicas helps against that, `appendonly yes` does.
+//!
+//! In a planned fail-over (`SENTINEL FAILOVER`) the replica that is to follow stops listening while the
+//! old master still takes writes, and the other replicas still acknowledge them. Wait for all replicas
+//! where that matters: then these writes fail instead.
+//!
+//! Waiting makes a loss unlikely, not impossible: replication stays asynchronous, replicas acknowledge
+//! what is in their memory, and an operator can promote any of them. A write that too few acknowledge
+//! in time is not taken back.
+//!
 //! # What it needs
 //! RESP3, so Redis 6.2 or later, or Valkey; a master, and no Cluster. A user with restricted rights
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With

@@ -238,6 +238,7 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.shared.breaker.close();
+        self.settings.whereabouts.forget();
         self.intake.finish(&closed());
     }
 }

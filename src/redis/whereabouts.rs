@@ -63,6 +63,15 @@ impl Whereabouts {
         }
     }
 
+    /// Closes what is kept for the next attempt: there will be none.
+    pub(crate) fn forget(&self) {
+        match self {
+            Self::Fixed(_) => {}
+            #[cfg(feature = "sentinel")]
+            Self::Named(_, sentinels) => sentinels.forget(),
+        }
+    }
+
     /// The server of the moment; asked anew for every attempt.
     pub(crate) async fn find(self) -> Result<(Target, Option<Moved>), Failure> {
         match self {

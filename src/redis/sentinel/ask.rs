@@ -71,6 +71,11 @@ impl Sentinel {
         answer
     }
 
+    /// Closes the connection, if one is kept.
+    pub(crate) fn forget(&self) {
+        drop(self.kept().take());
+    }
+
     async fn ask_anew(&self, name: &str) -> Result<(Link, Result<Master, Failure>), Failure> {
         let news = self.news.clone();
         let config = AsyncConnectionConfig::new()

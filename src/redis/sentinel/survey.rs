@@ -72,6 +72,11 @@ impl Sentinels {
         format!("{} of {}", self.name, all.join(","))
     }
 
+    /// Closes the connections to them.
+    pub(crate) fn forget(&self) {
+        self.all.iter().for_each(|sentinel| sentinel.forget());
+    }
+
     /// Asks all of them, half the time-out long, and from the first answer on an eighth: a sentinel
     /// that was cut off with the old master still names it, and only the others know better.
     ///

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use redis::Value;
 use tokio::time::Instant;
 use tower_handoff::redis::{AwayCause, RedisErrorKind, RedisHandle, RedisStatus};
 
@@ -170,4 +171,56 @@ async fn what_the_watch_costs_and_that_it_ends_with_the_handle() {
         metrics.num_alive_tasks() == before
     })
     .await;
+}
+
+#[tokio::test]
+async fn of_two_sentinels_the_one_that_knows_of_the_latest_fail_over_is_believed() {
+    let (stale, of_stale) = one_master(1, &[]);
+    let (current, of_current) = one_master(1, &["sentinel config-epoch main 5"]);
+    let ports = [of_stale[0].port(), of_current[0].port()];
+    for ports in [ports, [ports[1], ports[0]]] {
+        let handle = patient(&url(&ports));
+        let mut mark = redis::cmd("INCR");
+        mark.arg("here");
+        handle.wire().send(mark).await.expect("it is up");
+    }
+    let marks = [&stale, &current].map(|server| server.command(&["GET", "here"]));
+    assert_eq!(marks, [Value::Nil, Value::BulkString(b"2".to_vec())]);
+}
+
+#[cfg(feature = "tls-rustls")]
+#[tokio::test]
+async fn sentinels_and_servers_are_spoken_to_over_tls_with_the_same_roots() {
+    use crate::support::certificates::Authority;
+
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (_server, port) = authority.redis("127.0.0.1", &[]);
+    let signed = authority.sign("127.0.0.1");
+    let tls = free_port();
+    let lines = [
+        format!("tls-port {tls}"),
+        format!(
+            "tls-ca-cert-file {}",
+            authority.file("ca.pem", &authority.pem())
+        ),
+        format!("tls-cert-file {}", authority.file("s.pem", &signed.chain)),
+        format!("tls-key-file {}", authority.file("s.key", &signed.key)),
+        "tls-auth-clients no".to_owned(),
+        "tls-replication yes".to_owned(),
+    ];
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    let sentinel = Sentinel::start(port, 1, &lines);
+    let connect = |port, authority: &Authority| {
+        let url = url(&[port]).replace("redis-", "rediss-");
+        let builder = RedisHandle::builder(url).command_timeout(Duration::from_secs(5));
+        let builder = builder.tls_roots(authority.pem());
+        builder.connect().expect("good settings")
+    };
+    connect(tls, &authority).ping().await.expect("it is up");
+    let (cause, reason) = failure(&connect(tls, &other)).await;
+    assert_eq!(cause, AwayCause::Tls, "{reason}");
+    assert!(reason.contains("sentinel 127.0.0.1"), "{reason}");
+    // Nothing is ever said in the clear.
+    let plain = connect(sentinel.port(), &authority);
+    plain.ping().await.expect_err("it speaks no TLS there");
 }

@@ -118,11 +118,6 @@ impl Load {
     }
 }
 
-/// Sentinels and replicas have settled after a fail-over, so that there may be another one.
-async fn settles(all: &Watched, master: u16) {
-    eventually("all is well again", async || all.is_whole(master)).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planned_fail_overs_are_followed_under_load() {
     let all = Watched::start().await;
@@ -134,7 +129,7 @@ async fn planned_fail_overs_are_followed_under_load() {
         eventually("steps are made", async || load.acknowledged() > before + 50).await;
         all.sentinels[0].command(&["SENTINEL", "FAILOVER", "main"]);
         old = moves_on(&all, &handle, old, "planned").await;
-        settles(&all, old).await;
+        all.settles().await;
     }
     println!(
         "planned fail-overs: {} acknowledged steps lost",

@@ -1,10 +1,11 @@
 //! A master, its replicas and the sentinels that watch over them: real processes of the test's own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use redis::Value;
 
-use super::eventually::eventually;
+use super::eventually::{PATIENCE, eventually};
 use super::redis_server::{Process, RedisServer, free_port, scratch_dir, watched};
 
 /// The master's name.
@@ -113,7 +114,7 @@ impl Watched {
 
     /// Whether every sentinel names this master, and knows two replicas that follow it and two
     /// other sentinels.
-    pub(crate) fn is_whole(&self, master: u16) -> bool {
+    fn is_whole(&self, master: u16) -> bool {
         let known = |sentinel: &Sentinel| {
             sentinel.master() == master
                 && sentinel.field("num-slaves") == "2"
@@ -124,12 +125,16 @@ impl Watched {
         replicas.matches("state=online").count() == 2 && self.sentinels.iter().all(known)
     }
 
-    /// Starts a server that was killed, without its data, as a replica of the present master.
-    pub(crate) fn restart_as_replica(&mut self, port: u16) {
-        let master = self.master();
-        let more = format!("--replicaof 127.0.0.1 {master}");
-        let old = self.servers.iter().position(|each| each.port() == port);
-        self.servers[old.expect("one of these servers")] = server_on(port, &more);
+    /// Waits until there may be another fail-over. Sentinels look at replicas every ten seconds, and
+    /// on a busy machine they may think a master dead that is not.
+    pub(crate) async fn settles(&self) {
+        let whole = async {
+            while !self.is_whole(self.master()) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let settled = tokio::time::timeout(4 * PATIENCE, whole).await;
+        settled.expect("replicas and sentinels know one another again");
     }
 
     pub(crate) fn server(&self, port: u16) -> &RedisServer {
@@ -152,16 +157,12 @@ impl Watched {
 }
 
 fn server(more: &str) -> RedisServer {
-    server_on(free_port(), more)
-}
-
-fn server_on(port: u16, more: &str) -> RedisServer {
     let user = |name| format!("--user {name} on >pw ~* &* +@all");
     let users = [user("sentinel"), user("app")].join(" ");
     // Replicas need not wait for one another before they are sent the data.
     let words = format!("{users} --repl-diskless-sync-delay 0 {more}");
     let words: Vec<_> = words.split_whitespace().collect();
-    RedisServer::start_on(port, &words)
+    RedisServer::start_on(free_port(), &words)
 }
 
 /// Sentinels on these ports of this machine.

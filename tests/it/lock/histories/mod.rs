@@ -20,6 +20,8 @@ use resource::Resource;
 use worker::Errand;
 
 mod clock;
+#[cfg(feature = "sentinel")]
+mod fail_over;
 mod faults;
 mod judge;
 mod processes;
