@@ -13,7 +13,7 @@ use crate::redis_server::Server;
 const REPETITIONS: usize = 3;
 
 /// How long processes get to start and to connect.
-const START: Duration = Duration::from_millis(500);
+const START: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
 struct Case {
