@@ -109,3 +109,6 @@ impl Drop for Mark {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
