@@ -140,18 +140,20 @@ async fn a_grant_is_heard_though_the_runtime_ends_that_read_the_messages() {
     let key = |name| LockKey::new(name).unwrap();
     let _a = rival.acquire(key("a")).await.unwrap();
     let b = rival.acquire(key("b")).await.unwrap();
-    let wait = async |runtime: &Runtime, name: &'static str| {
+    let wait = |runtime: &Runtime, name: &'static str| {
         let here = here.clone();
-        let task = runtime.spawn(async move { here.acquire(key(name)).await });
+        runtime.spawn(async move { here.acquire(key(name)).await })
+    };
+    let in_line = async |line: &str| {
         eventually("it is in Redis's line", async || {
-            let line = format!("app:l1:{{{name}}}:q");
-            server.command(&["LLEN", &line]) == redis::Value::Int(1)
+            server.command(&["LLEN", line]) == redis::Value::Int(1)
         })
         .await;
-        task
     };
-    let gone = wait(&first, "a").await;
-    let served = wait(&second, "b").await;
+    let gone = wait(&first, "a");
+    in_line("app:l1:{a}:q").await;
+    let served = wait(&second, "b");
+    in_line("app:l1:{b}:q").await;
     first.shutdown_background();
     assert!(gone.await.is_err(), "its runtime is gone");
     server.command(&["CONFIG", "RESETSTAT"]);
