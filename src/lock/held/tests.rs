@@ -1,3 +1,7 @@
+//! What a shutdown waits for, on a clock of its own.
+//!
+//! Floor 2.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::{advance, sleep};

@@ -1,3 +1,7 @@
+//! What is said of a lock whose turn to be renewed comes too late.
+//!
+//! Floor 4.
+
 use std::io::Write;
 
 use tokio::time::advance;

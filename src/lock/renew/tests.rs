@@ -1,3 +1,7 @@
+//! Where renewals begin.
+//!
+//! Floor 4.
+
 use tokio::runtime::{Builder, Handle};
 use tokio::time::sleep;
 
