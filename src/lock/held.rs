@@ -7,9 +7,9 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
@@ -50,7 +50,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     held: HashMap<Owner, Arc<dyn Held>>,
-    closed: Option<Instant>,
+    closed: bool,
+    /// Since when a shutdown waits for what is under way.
+    ending: Option<Instant>,
     /// Acquires, and releases of locks that are no longer in `held`, under way.
     under_way: usize,
     /// When the renewal task looks again; `None` while there is no such task.
@@ -84,14 +86,14 @@ impl HeldLocks {
     ///
     /// There is no way back: this is for the end of the process.
     pub fn close(&self) {
-        self.lock().closed.get_or_insert_with(Instant::now);
+        self.lock().closed = true;
         self.0.closing.notify_waiters();
     }
 
     /// Whether [`close`](Self::close) or [`release_all`](Self::release_all) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.lock().closed.is_some()
+        self.lock().closed
     }
 
     /// Closes the list, lets go of everything that is held, and waits until the backend has
@@ -104,10 +106,20 @@ impl HeldLocks {
     /// Dropping the future stops the waiting, not the releases.
     pub async fn release_all(&self) {
         self.close();
-        let mut left = ToTakeAway(self.lock().held.values().cloned().collect());
+        let (patience, held) = {
+            let mut state = self.lock();
+            let since = *state.ending.get_or_insert_with(Instant::now);
+            (since + BLIP, state.held.values().cloned().collect())
+        };
+        let mut left = ToTakeAway(held);
         while let Some(lock) = left.0.pop() {
             lock.take_away();
-            self.comes_to(|state| state.under_way < AT_ONCE).await;
+            // No timer where there is room, so that nothing but a backend in trouble needs a runtime.
+            if self.lock().under_way >= AT_ONCE {
+                let room = self.comes_to(|state| state.under_way < AT_ONCE);
+                // A backend that is silent makes no room: what is left has its one attempt now.
+                let _ = timeout_at(patience, room).await;
+            }
         }
         self.comes_to(|state| state.under_way == 0 && state.held.is_empty())
             .await;
@@ -142,7 +154,7 @@ impl HeldLocks {
     /// Begins an acquire, which a shutdown waits for; none once the list is closed.
     pub(crate) fn begin(&self) -> Option<UnderWay> {
         let mut state = self.lock();
-        if state.closed.is_some() {
+        if state.closed {
             return None;
         }
         state.under_way += 1;
@@ -160,18 +172,15 @@ impl HeldLocks {
     pub(crate) fn add(&self, owner: Owner, lock: Arc<dyn Held>) -> Result<bool, ()> {
         let due = lock.due();
         let mut state = self.lock();
-        if state.closed.is_some() {
+        if state.closed {
             return Err(());
         }
         state.held.insert(owner, lock);
-        let Some(next_look) = state.next_look else {
-            state.next_look = due;
-            return Ok(due.is_some());
-        };
-        if due.is_some_and(|due| due < next_look) {
+        let next_look = state.next_look;
+        if due.zip(next_look).is_some_and(|(due, next)| due < next) {
             self.0.renewals.notify_one();
         }
-        Ok(false)
+        Ok(next_look.is_none())
     }
 
     /// A listed lock is due at `due`, which may be sooner than the renewal task knows of.
@@ -221,22 +230,20 @@ impl HeldLocks {
         self.lock().next_look = None;
     }
 
-    /// Claims the renewal task for the caller to start; not where there is one, or nothing to renew.
-    pub(crate) fn begin_renewals(&self) -> bool {
+    /// Claims the renewal task for the caller to start, in a runtime where something held was taken
+    /// and which was not tried; none where there is such a task, or no such runtime.
+    pub(crate) fn begin_renewals(&self, tried: &[Id]) -> Option<Handle> {
         let mut state = self.lock();
-        let wanted = state.next_look.is_none() && !state.held.is_empty();
-        if wanted {
-            state.next_look = Some(Instant::now());
+        if state.next_look.is_some() {
+            return None;
         }
-        wanted
-    }
-
-    /// The runtimes in which the locks held now were taken.
-    pub(crate) fn homes(&self) -> Vec<Handle> {
-        let state = self.lock();
         let homes = state.held.values().filter_map(|lock| lock.home());
-        let homes: HashMap<Id, &Handle> = homes.map(|home| (home.id(), home)).collect();
-        homes.into_values().cloned().collect()
+        let home = homes
+            .filter(|home| !tried.contains(&home.id()))
+            .max_by_key(|home| home.runtime_flavor() != RuntimeFlavor::CurrentThread)?
+            .clone();
+        state.next_look = Some(Instant::now());
+        Some(home)
     }
 
     /// Resolves when a lock was added that is due before the renewal task looks again.
@@ -254,7 +261,7 @@ impl fmt::Debug for HeldLocks {
         let state = self.lock();
         f.debug_struct("HeldLocks")
             .field("held", &state.held.len())
-            .field("closed", &state.closed.is_some())
+            .field("closed", &state.closed)
             .finish_non_exhaustive()
     }
 }
@@ -286,8 +293,8 @@ pub(crate) struct UnderWay(HeldLocks);
 impl UnderWay {
     /// Whether a shutdown has waited for it for as long as a connection takes to be replaced.
     pub(crate) fn has_kept_waiting(&self) -> bool {
-        let closed = self.0.lock().closed;
-        closed.is_some_and(|closed| closed.elapsed() > BLIP)
+        let ending = self.0.lock().ending;
+        ending.is_some_and(|ending| ending.elapsed() > BLIP)
     }
 }
 
@@ -295,8 +302,11 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.under_way -= 1;
-        if state.closed.is_some() {
+        if state.closed {
             self.0.0.closing.notify_waiters();
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

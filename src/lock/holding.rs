@@ -230,13 +230,24 @@ impl Held for Holding {
 
     fn renew(self: Arc<Self>, place: Option<OwnedSemaphorePermit>) {
         let mut state = self.state();
-        if state.at(Instant::now()) == Phase::Lost {
+        let now = Instant::now();
+        if state.let_go {
+            // While it waited for its turn.
+            return;
+        }
+        if state.at(now) == Phase::Lost {
+            let too_long = state.is_held_too_long(now);
             drop(state);
-            tracing::warn!(key = %self.claim.key, "a lock was held for as long as it may be");
+            if too_long {
+                tracing::warn!(key = %self.claim.key, "a lock was held for as long as it may be");
+            } else {
+                // The lease ran out while it waited.
+                tracing::error!(key = %self.claim.key, fence = %self.fence, "a lock was lost");
+            }
             return self.take_away();
         }
         let again = (self.claim.lease.get() / 10).min(Duration::from_secs(1));
-        state.due = Instant::now() + again;
+        state.due = now + again;
         drop(state);
         tokio::spawn(async move {
             let answer = self.backend.clone().renew(self.claim.clone()).await;
@@ -264,3 +275,6 @@ impl fmt::Debug for Holding {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

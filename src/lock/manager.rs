@@ -191,10 +191,7 @@ impl Manager {
         attempt.claim = None;
         if first {
             // Without a runtime no timers and no renewals: the lease ends as it was granted.
-            match Handle::try_current() {
-                Ok(here) => renew_held(&here, &self.held, self.backend.reconnects()),
-                Err(_) => self.held.renewals_ended(),
-            }
+            renew_held(&self.held, &self.backend.reconnects());
         }
         Ok(holding)
     }

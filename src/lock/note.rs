@@ -15,6 +15,9 @@ const NOTHING: &str = "-";
 /// ASCII character is a `_`, and each word has a bound of 64 bytes, the route of 128. Nothing but
 /// the first letters of what is longer is kept.
 ///
+/// It goes with the lock. Of a holder that died without letting go, the request's id stays in Redis, as
+/// the rest does, until somebody else takes the key or a day has passed since its lease ended.
+///
 /// ```
 /// use tower_handoff::lock::Note;
 ///

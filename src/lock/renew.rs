@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -20,21 +19,29 @@ type Reconnects = Option<watch::Receiver<u64>>;
 /// held.
 ///
 /// The task runs where the first of them was taken. Should that runtime end before the others, it
-/// moves on to one of theirs. Where there is none, leases run out, and their holders are told.
+/// moves on to one of theirs, to one that runs by itself if there is any: what is spawned on a
+/// runtime of one thread waits until somebody enters that. Where there is none, leases run out, and
+/// their holders are told.
 ///
 /// A lock that is let go before it is due costs this task nothing: no timer of its own, at most
 /// a look at the list when the first lock it knew of would have been due.
-pub(crate) fn renew_held(home: &Handle, held: &HeldLocks, reconnects: Reconnects) {
-    let started = Arc::new(AtomicBool::new(false));
-    let mark = Mark {
-        held: held.clone(),
-        reconnects: reconnects.clone(),
-        started: started.clone(),
-        over: false,
-    };
-    // A runtime that has ended drops the task here, and its mark says that there is none.
-    home.spawn(renew(held.clone(), reconnects, mark));
-    started.store(true, Ordering::Release);
+/// Without effect where there is such a task.
+pub(crate) fn renew_held(held: &HeldLocks, reconnects: &Reconnects) {
+    let mut tried = Vec::new();
+    // Until it has begun: a runtime that has ended drops the task here, and its mark says that there
+    // is none. Whoever took a lock meanwhile was told that there is one, and left it to that.
+    while let Some(home) = held.begin_renewals(&tried) {
+        tried.push(home.id());
+        let started = Arc::new(AtomicBool::new(false));
+        let mark = Mark {
+            held: held.clone(),
+            reconnects: reconnects.clone(),
+            started: started.clone(),
+            over: false,
+        };
+        home.spawn(renew(held.clone(), reconnects.clone(), mark));
+        started.store(true, Ordering::Release);
+    }
 }
 
 async fn renew(held: HeldLocks, mut reconnects: Reconnects, mut mark: Mark) {
@@ -96,14 +103,12 @@ impl Drop for Mark {
             return;
         }
         self.held.renewals_ended();
-        if !self.started.load(Ordering::Acquire) {
-            return;
-        }
-        for home in self.held.homes() {
-            if !self.held.begin_renewals() {
-                return;
-            }
-            renew_held(&home, &self.held, self.reconnects.clone());
+        // Else who started it sees to the next one.
+        if self.started.load(Ordering::Acquire) {
+            renew_held(&self.held, &self.reconnects);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,12 +56,15 @@ impl State {
     pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
         match (self.at(now), self.most) {
             // Held for too long: to be let go.
-            (Phase::Lost, Some(most)) if now >= most && now < self.deadline && !self.let_go => {
-                Some(most)
-            }
+            (Phase::Lost, Some(most)) if self.is_held_too_long(now) && !self.let_go => Some(most),
             (Phase::Held, most) => Some(most.map_or(self.due, |most| most.min(self.due))),
             _ => None,
         }
+    }
+
+    /// Whether it is over because it was held for as long as it may be, and its lease is not.
+    pub(super) fn is_held_too_long(&self, now: Instant) -> bool {
+        self.most.is_some_and(|most| now >= most) && now < self.deadline
     }
 
     /// The phase at `now`: the deadline ends the lease whether or not anybody was looking.

@@ -20,7 +20,7 @@ if not left then
       -- Who holds does not wait, also when it stood behind a place that this version cannot read.
       redis.call('LREM', KEYS[2], 1, token .. channel)
     end
-    return { grant(token, channel .. ' ' .. ARGV[7], fence, ARGV[2]) and 3 or 1, now, fence }
+    return { grant(token, channel .. (ARGV[7] ~= '' and ' ' .. ARGV[7] or ''), fence, ARGV[2]) and 3 or 1, now, fence }
   end
   left = ARGV[5] - 86400000
   value = redis.call('GET', KEYS[1])

@@ -6,8 +6,10 @@
 --         -2 held in a format of a newer version.
 --
 -- The lock's value: '1', 16 bytes of owner, 16 digits of fence, '-' or 'w' where others wait, the
--- channel of the holder's process, and after a space what operators are told. Let go, it becomes '0' and 16 digits of fence, the floor of the
--- next one, and 'w' where somebody stands in line all the same.
+-- channel of the holder's process, and where operators are told anything a space and that. Let go, it
+-- becomes '0' and 16 digits of fence, the floor of the next one, and 'w' where somebody stands in line
+-- all the same. A version that knows of nothing behind the channel publishes to all of it: where there
+-- is something, the holder learns that others wait from the 'w', at its renewal: a third of a lease late.
 --
 -- A value stays for a day after its lease, and the lease is what its time to live exceeds a day
 -- by. So one key is the lock and the fence's floor at once: a free key is taken with one GET and
@@ -40,6 +42,6 @@ else
 end
 if free then
   local fence = now_us > floor and now_us or floor + 1
-  redis.call('SET', KEYS[1], ARGV[1] .. string.format('%016d-', fence) .. ARGV[4] .. ' ' .. ARGV[7], 'PX', ARGV[2])
+  redis.call('SET', KEYS[1], ARGV[1] .. string.format('%016d-', fence) .. ARGV[4] .. (ARGV[7] ~= '' and ' ' .. ARGV[7] or ''), 'PX', ARGV[2])
   return fence == now_us and fence or { 1, now, fence }
 end

@@ -97,6 +97,10 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
         epochs.mark_unchanged();
         // What is read next knows of all news up to here: told of them again, it would ask twice.
         pin!(news.notified()).enable();
+        if stand.is_some() {
+            // Before it asks: whoever read the inbox may be gone with its runtime.
+            locks.hear();
+        }
         if let Some((token, waiting)) = locks.shared.cohorts.take_waiting(&key) {
             stand = Some(Stand::new(token, waiting, true));
         }
@@ -197,6 +201,11 @@ impl RedisLocks {
     pub(super) fn listen(&self, token: Owner) -> Waiting {
         let inbox = self.handle.inbox();
         self.shared.waiters.register(token, || inbox.messages())
+    }
+
+    fn hear(&self) {
+        let inbox = self.handle.inbox();
+        self.shared.waiters.read_on(|| inbox.messages());
     }
 
     /// Puts an answer to use, or back where nobody is left to use it.

@@ -3,9 +3,12 @@
 -- 0 where it is free, or -2 where a newer version holds it.
 
 local value = redis.call('GET', KEYS[1])
-local format = value and string.byte(value) or 48
+local format = value and string.byte(value)
+if value and format ~= 48 and format ~= 49 then
+  return -2
+end
 local kept = redis.call('PTTL', KEYS[1])
-if format == 48 or (kept >= 0 and kept <= 86400000) then
+if format ~= 49 or (kept >= 0 and kept <= 86400000) then
   return 0
 end
-return format == 49 and { string.sub(value, 18), kept, redis.call('LLEN', KEYS[2]) } or -2
+return { string.sub(value, 18), kept, redis.call('LLEN', KEYS[2]) }

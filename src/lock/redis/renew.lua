@@ -6,13 +6,14 @@
 local value = redis.call('GET', KEYS[1])
 local kept = value and string.sub(value, 1, 17) == ARGV[1] and redis.call('PTTL', KEYS[1]) or 0
 if kept > 86400000 then
-  local told = ARGV[3] .. ' ' .. ARGV[4]
-  if string.sub(value, 35) ~= told then
-    redis.call('SET', KEYS[1], string.sub(value, 1, 34) .. told, 'KEEPTTL')
-  end
   -- Never for less: one token serves claims with different leases, and others may go by the longer.
   if kept < tonumber(ARGV[2]) then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  end
+  local told = ARGV[3] .. (ARGV[4] ~= '' and ' ' .. ARGV[4] or '')
+  if string.sub(value, 35) ~= told then
+    -- Refused where memory is short, which is no reason to lose the lease.
+    redis.pcall('SET', KEYS[1], string.sub(value, 1, 34) .. told, 'KEEPTTL')
   end
   local fence = tonumber(string.sub(value, 18, 33))
   -- Whoever waited may have gone since.

@@ -2,10 +2,10 @@
 //!
 //! Floor 4.
 
-use std::mem;
 use std::pin::pin;
 
 use tokio::sync::oneshot::error::RecvError;
+use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::lock::backend::{Acquired, Released};
@@ -92,6 +92,11 @@ impl RedisLocks {
         left: Duration,
     ) -> Result<Acquired, LockError> {
         claim.meter.count(LockWaits::All);
+        if place.drive {
+            // Before any await: with its budget used up, a task is sent away from there, and the request
+            // may be dropped then, while the others in line take it that they have a driver.
+            tokio::spawn(drive(self.clone(), claim.key.clone()));
+        }
         let busy = Acquired::Busy { retry_after: left };
         let turn = tokio::select! {
             biased;
@@ -129,13 +134,15 @@ impl RedisLocks {
         loop {
             let mut orphaned = pin!(cohorts.orphaned());
             orphaned.as_mut().enable();
-            if mem::take(&mut place.drive) || cohorts.adopt(&claim.key) {
+            if cohorts.adopt(&claim.key) {
                 tokio::spawn(drive(self.clone(), claim.key.clone()));
             }
             tokio::select! {
                 biased;
                 turn = &mut place.turn => return turn,
-                () = orphaned => {}
+                // Not at once: what an ended runtime spawns is gone before it begins, and whoever
+                // waits there would adopt the line for ever, and never look at the time.
+                () = orphaned => yield_now().await,
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) enum Wake {
     Granted(Grant),
     /// Others wait for what is held here.
     Wanted,
-    /// Messages were missed: look at the lock.
+    /// Messages were missed, or nobody reads them any more: look at the lock.
     LookAgain,
 }
 
@@ -46,28 +46,30 @@ pub(super) struct Waiting {
 
 impl Waiters {
     /// Registers a waiter, before it gets in line, so that no message can come too early.
-    ///
-    /// The first one starts the task that reads the inbox; it ends with the connection's handle.
     pub(super) fn register(
         &self,
         owner: Owner,
         messages: impl FnOnce() -> broadcast::Receiver<Bytes>,
     ) -> Waiting {
         let (wake, wakes) = mpsc::unbounded_channel();
-        let mut state = self.lock();
-        state.waiting.entry(owner).or_default().push(wake);
-        let first = !mem::replace(&mut state.reading, true);
-        // A runtime that is shutting down drops the task at once, and its mark takes this lock.
-        drop(state);
+        self.lock().waiting.entry(owner).or_default().push(wake);
         let waiting = Waiting {
             waiters: self.clone(),
             owner,
             wakes,
         };
-        if first {
+        self.read_on(messages);
+        waiting
+    }
+
+    /// Starts the task that reads the inbox where there is none. It ends with the connection's
+    /// handle, or with the runtime it was started in: whoever has an ear is woken then, to call this.
+    pub(super) fn read_on(&self, messages: impl FnOnce() -> broadcast::Receiver<Bytes>) {
+        // A runtime that is shutting down drops the task at once, and its mark takes the lock.
+        let reading = mem::replace(&mut self.lock().reading, true);
+        if !reading {
             tokio::spawn(read(Reading(self.clone()), messages()));
         }
-        waiting
     }
 
     fn deliver(&self, owner: Owner, wake: Wake) {
@@ -128,12 +130,13 @@ async fn read(reading: Reading, mut messages: broadcast::Receiver<Bytes>) {
     }
 }
 
-/// The task's mark; a runtime that drops the task takes it away, so that the next one starts anew.
+/// The task's mark; a runtime that drops the task takes it away, so that those who wait elsewhere start anew.
 struct Reading(Waiters);
 
 impl Drop for Reading {
     fn drop(&mut self) {
         self.0.lock().reading = false;
+        self.0.wake_all();
     }
 }
 

@@ -1,16 +1,18 @@
 //! Whatever becomes of a request, its key comes free.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tower::{Service as _, ServiceExt};
-use tower_handoff::lock::{LockBackend, LockKey, LockLayer, MemoryLocks, key};
+use tower_handoff::lock::{
+    Acquired, Claim, LeaseTime, LockBackend, LockKey, LockLayer, MemoryLocks, key,
+};
 use tower_handoff::redis::RedisHandle;
 
 use super::rig::{fencing, hanging, is_free, layer, ms, occupy, on_both, request, send, status};
@@ -160,4 +162,35 @@ async fn free_again(locks: &(impl LockBackend + Clone), key: &str) {
         .expect("sooner than the lease of 10 s ends");
     let held = locks.held();
     eventually("nothing is held", async || held.names().is_empty()).await;
+}
+
+/// A task whose budget is used up is sent away from the first await of its wait.
+#[tokio::test]
+async fn who_is_dropped_before_its_wait_began_leaves_no_line_that_nobody_asks_for() {
+    let server = RedisServer::start();
+    let [here, rival] = [(); 2].map(|()| RedisHandle::connect(&server.url()).unwrap().locks());
+    let lease = LeaseTime::new(ms(60_000)).unwrap();
+    let claim = || Claim::new(LockKey::new("a").unwrap(), lease);
+    let (first, dropped, rivals, next) = (claim(), claim(), claim(), claim());
+    let granted = |acquired| matches!(acquired, Ok(Acquired::Granted(_)));
+    assert!(granted(here.acquire(&first, None).await));
+    {
+        let mut waits = pin!(here.acquire(&dropped, Some(ms(60_000))));
+        poll_fn(|cx| {
+            while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
+            assert!(waits.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+    }
+    here.withdraw(&dropped).await.unwrap();
+    here.release(&first).await.unwrap();
+    assert!(granted(rival.acquire(&rivals, None).await));
+    let waits = tokio::spawn(async move { here.acquire(&next, Some(ms(20_000))).await });
+    eventually("it is in Redis's line", async || {
+        server.command(&["LLEN", "app:l1:{a}:q"]) == redis::Value::Int(1)
+    })
+    .await;
+    rival.release(&rivals).await.unwrap();
+    assert!(granted(waits.await.unwrap()));
 }

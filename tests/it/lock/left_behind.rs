@@ -1,7 +1,7 @@
 //! What a fault leaves behind: no lock and no place in line that nobody stands for.
 
 use http::StatusCode;
-use tower_handoff::lock::RedisLocks;
+use tower_handoff::lock::{LockKey, Locks, RedisLocks};
 use tower_handoff::redis::RedisHandle;
 
 use super::rig::{fencing, hanging, layer, ms, occupy, send, status};
@@ -74,4 +74,28 @@ async fn where_nobody_may_publish_the_next_in_line_finds_out_by_itself() {
     server.command(&["ACL", "SETUSER", "default", "-publish"]);
     holder.abort();
     assert_eq!(waiter.await.unwrap(), StatusCode::OK);
+}
+
+/// Who had the key from another process is told of at its first renewal, which takes memory.
+#[tokio::test]
+async fn a_lease_is_renewed_though_redis_is_out_of_memory() {
+    let server = RedisServer::start();
+    let [first, second] = [(); 2].map(|()| {
+        let locks = Locks::new(locks(&server.url())).with_name("pay");
+        locks.with_lease(ms(60_000)).unwrap()
+    });
+    let key = || LockKey::new("x-lock:a").unwrap();
+    let held = first.acquire(key()).await.unwrap();
+    let waits = tokio::spawn(async move { second.acquire(key()).await.unwrap() });
+    eventually("it is in line", async || line(&server) == 1).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    held.release().await;
+    let kept = waits.await.unwrap();
+    eventually("its lease is renewed", async || {
+        let seen = first.inspect(&key()).await.unwrap();
+        seen.is_some_and(|seen| seen.remaining > ms(30_000))
+    })
+    .await;
+    assert!(kept.check().is_ok());
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
 }

@@ -6,12 +6,13 @@ use tower_handoff::lock::{LockBackend, LockErrorKind, LockKey, Locks, OwnedLock}
 use tower_handoff::redis::RedisHandle;
 
 use super::rig::{ms, on_both};
-use crate::support::eventually::eventually;
+use crate::support::eventually::{PATIENCE, eventually};
 use crate::support::redis_server::RedisServer;
 
 on_both!(
     leases_are_renewed_though_the_runtime_ends_that_did_so,
     a_runtime_that_has_ended_takes_no_lock_along_with_it,
+    renewals_move_on_to_a_runtime_that_runs_and_not_to_one_that_nobody_enters,
 );
 
 fn runtimes() -> [Runtime; 2] {
@@ -64,6 +65,110 @@ async fn a_runtime_that_has_ended_takes_no_lock_along_with_it(backend: impl Lock
     tokio::time::sleep(ms(3_000)).await;
     assert!(orphan.check().is_ok() && is_busy(&locks, "orphan").await);
     drop(orphan);
+    second.shutdown_background();
+}
+
+/// A runtime of one thread runs its tasks while somebody is inside, and at no other time.
+async fn renewals_move_on_to_a_runtime_that_runs_and_not_to_one_that_nobody_enters(
+    backend: impl LockBackend + Clone,
+) {
+    let locks = Locks::new(backend).with_lease(ms(1_500)).unwrap();
+    let [first, second] = runtimes();
+    let _first = taken_in(&first, &locks, "first").await;
+    let mut idle = Vec::new();
+    for number in 0..8 {
+        let locks = locks.clone();
+        let enter = move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            let key = LockKey::new(format!("idle {number}")).unwrap();
+            let lock = runtime.block_on(locks.acquire(key)).unwrap();
+            (runtime, lock)
+        };
+        idle.push(tokio::task::spawn_blocking(enter).await.unwrap());
+    }
+    let kept = taken_in(&second, &locks, "second").await;
+    first.shutdown_background();
+    tokio::time::sleep(ms(4_500)).await;
+    assert!(kept.check().is_ok() && is_busy(&locks, "second").await);
+    for (runtime, lock) in idle {
+        assert!(lock.check().is_ok(), "{} was lost", lock.key());
+        runtime.shutdown_background();
+    }
+    second.shutdown_background();
+}
+
+/// Whoever waits there on a thread of its own, as inside of `spawn_blocking`, is waited for.
+#[tokio::test]
+async fn a_runtime_can_end_though_somebody_waits_in_it_for_a_key() {
+    let server = RedisServer::start();
+    let [here, rival] = [(); 2].map(|()| {
+        let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+        Locks::new(locks).with_wait(ms(600_000)).unwrap()
+    });
+    let key = || LockKey::new("a").unwrap();
+    let held = rival.acquire(key()).await.unwrap();
+    let [runtime, other] = runtimes();
+    let (inside, waits) = (runtime.handle().clone(), here.clone());
+    runtime.spawn_blocking(move || inside.block_on(waits.acquire(key())).map(drop));
+    eventually("it is in Redis's line", async || {
+        server.command(&["LLEN", "app:l1:{a}:q"]) == redis::Value::Int(1)
+    })
+    .await;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        drop(runtime);
+        let _ = tell.send(());
+    });
+    let ended = tokio::time::timeout(PATIENCE, told).await;
+    assert!(ended.is_ok(), "it waits for a wait that has no end");
+    drop(held);
+    let later = other.spawn(async move { here.acquire(key()).await.map(drop) });
+    later.await.unwrap().expect("it is served");
+    other.shutdown_background();
+}
+
+/// Each has a line of its own, and the one who came first reads the messages for both.
+#[tokio::test]
+async fn a_grant_is_heard_though_the_runtime_ends_that_read_the_messages() {
+    let server = RedisServer::start();
+    let [here, rival] = [(); 2].map(|()| {
+        let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+        let locks = Locks::new(locks).with_wait(ms(60_000)).unwrap();
+        locks.with_lease(ms(60_000)).unwrap()
+    });
+    let [first, second] = runtimes();
+    let key = |name| LockKey::new(name).unwrap();
+    let _a = rival.acquire(key("a")).await.unwrap();
+    let b = rival.acquire(key("b")).await.unwrap();
+    let wait = |runtime: &Runtime, name: &'static str| {
+        let here = here.clone();
+        runtime.spawn(async move { here.acquire(key(name)).await })
+    };
+    let in_line = async |line: &str| {
+        eventually("it is in Redis's line", async || {
+            server.command(&["LLEN", line]) == redis::Value::Int(1)
+        })
+        .await;
+    };
+    let gone = wait(&first, "a");
+    in_line("app:l1:{a}:q").await;
+    let served = wait(&second, "b");
+    in_line("app:l1:{b}:q").await;
+    first.shutdown_background();
+    assert!(gone.await.is_err(), "its runtime is gone");
+    server.command(&["CONFIG", "RESETSTAT"]);
+    eventually("it looks less often than a hand-over lasts", async || {
+        let counts = server.command_counts();
+        counts.get("evalsha").is_some_and(|looks| *looks >= 3)
+    })
+    .await;
+    b.release().await;
+    let fence = server.command(&["GETRANGE", "app:l1:{b}", "17", "32"]);
+    let fence: String = redis::from_redis_value(fence).unwrap();
+    let lock = served.await.unwrap().unwrap();
+    // Too late for that, it would have asked again and been given another one.
+    assert_eq!(lock.fence().to_string(), fence);
+    drop(lock);
     second.shutdown_background();
 }
 

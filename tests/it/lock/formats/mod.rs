@@ -97,13 +97,64 @@ async fn an_older_instance_waits_for_what_a_newer_one_holds_and_gets_it() {
     assert!(newer.inspect(&holder.key).await.unwrap().is_none());
 }
 
+/// It publishes to all that stands where it expects a channel and nothing else.
+#[tokio::test]
+async fn a_newer_holder_that_tells_operators_nothing_hears_of_an_older_one_that_waits() {
+    let server = RedisServer::start();
+    let newer = RedisHandle::connect(&server.url()).unwrap().locks();
+    let plain = || {
+        let lease = LeaseTime::new(ms(60_000)).unwrap();
+        Claim::new(LockKey::new("a").unwrap(), lease)
+    };
+    let channel = || -> String {
+        redis::from_redis_value(server.command(&["GETRANGE", LOCK, "34", "-1"])).unwrap()
+    };
+    let (first, next) = (plain(), plain());
+    let granted = newer.acquire(&first, None).await.unwrap();
+    assert!(matches!(granted, Acquired::Granted(_)));
+    let own = channel();
+    assert!(
+        own.starts_with("app:inbox1:") && !own.contains(' '),
+        "{own:?}"
+    );
+    newer.renew(&first).await.unwrap();
+    assert_eq!(channel(), own, "after a renewal");
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut ear = client.get_connection().unwrap();
+    let mut ear = ear.as_pubsub();
+    ear.subscribe(&own).unwrap();
+    ear.set_read_timeout(Some(ms(20_000))).unwrap();
+    let older = Older {
+        server: &server,
+        token: "1the-older-one-16",
+        channel: "older",
+    };
+    older.acquire(true);
+    let word: Vec<u8> = ear.get_message().unwrap().get_payload().unwrap();
+    assert!(word.starts_with(b"w1") && word.len() == 18, "{word:?}");
+    // Nobody listens to the older one any more: granted past a line, it is the same.
+    newer.release(&first).await.unwrap();
+    server.command(&["RPUSH", LINE, "1of-nobody-at-all"]);
+    server.command(&["DEL", LOCK]);
+    let granted = newer.acquire(&next, None).await.unwrap();
+    assert!(matches!(granted, Acquired::Granted(_)));
+    assert_eq!(channel(), own, "past a line");
+}
+
 #[tokio::test]
 async fn what_a_version_to_come_holds_is_neither_read_nor_touched() {
     let server = RedisServer::start();
     let locks = RedisHandle::connect(&server.url()).unwrap().locks();
-    server.command(&["SET", LOCK, "2of which nobody knows"]);
-    assert!(locks.inspect(&claim().key).await.is_err());
-    assert!(locks.acquire(&claim(), None).await.is_err());
-    let kept: String = redis::from_redis_value(server.command(&["GET", LOCK])).unwrap();
-    assert_eq!(kept, "2of which nobody knows");
+    for held in [
+        &["SET", LOCK, "2of which nobody knows"][..],
+        // It need not keep values for a day after their lease.
+        &["SET", LOCK, "2of which nobody knows", "PX", "60000"],
+        &["SET", LOCK, ""],
+    ] {
+        server.command(held);
+        assert!(locks.inspect(&claim().key).await.is_err(), "{held:?}");
+        assert!(locks.acquire(&claim(), None).await.is_err(), "{held:?}");
+        let kept: String = redis::from_redis_value(server.command(&["GET", LOCK])).unwrap();
+        assert_eq!(kept, held[2]);
+    }
 }

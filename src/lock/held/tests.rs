@@ -1,0 +1,97 @@
+//! What a shutdown waits for, on a clock of its own.
+//!
+//! Floor 2.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::time::{advance, sleep};
+
+use super::*;
+
+/// A lock whose release is answered, or fails for good, after a time.
+struct Slow {
+    key: LockKey,
+    owner: Owner,
+    held: HeldLocks,
+    answer: Duration,
+    /// The most releases that were under way at a time.
+    most: Arc<AtomicUsize>,
+}
+
+impl Held for Slow {
+    fn key(&self) -> &LockKey {
+        &self.key
+    }
+
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    fn renew(self: Arc<Self>, _: Option<OwnedSemaphorePermit>) {}
+
+    fn home(&self) -> Option<&Handle> {
+        None
+    }
+
+    fn take_away(self: Arc<Self>) {
+        let under_way = self.held.leave(&self.owner);
+        let now = self.held.lock().under_way;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        tokio::spawn(async move {
+            sleep(self.answer).await;
+            drop(under_way);
+        });
+    }
+}
+
+/// How long it takes to let go of so many, on the test's clock, and how many are under way at most.
+async fn the_end_of(count: usize, answer: Duration) -> (Duration, usize) {
+    let (held, most) = (HeldLocks::default(), Arc::default());
+    for _ in 0..count {
+        let owner = Owner::random();
+        let lock = Slow {
+            key: LockKey::new("a").expect("a key"),
+            owner,
+            held: held.clone(),
+            answer,
+            most: Arc::clone(&most),
+        };
+        let listed = held.add(owner, Arc::new(lock));
+        assert_eq!(listed, Ok(true));
+    }
+    let begun = Instant::now();
+    held.release_all().await;
+    assert!(held.names().is_empty());
+    (begun.elapsed(), most.load(Ordering::Relaxed))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_takes_turns_where_the_backend_answers() {
+    let (took, most) = the_end_of(3 * AT_ONCE, Duration::from_millis(100)).await;
+    assert_eq!(most, AT_ONCE);
+    assert!(took < Duration::from_millis(400), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_silent_backend_the_end_awaits_one_attempt_and_not_one_a_turn() {
+    let time_out = Duration::from_secs(5);
+    let (took, _) = the_end_of(10 * AT_ONCE, time_out).await;
+    assert!(took < BLIP + time_out + BLIP / 10, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_has_its_second_however_long_ago_the_list_was_closed() {
+    let held = HeldLocks::default();
+    let under_way = held.begin().expect("it is open");
+    held.close();
+    advance(Duration::from_secs(3_600)).await;
+    assert!(!under_way.has_kept_waiting(), "nobody waits for it");
+    let end = held.clone();
+    let end = tokio::spawn(async move { end.release_all().await });
+    tokio::task::yield_now().await;
+    assert!(!under_way.has_kept_waiting(), "a second is not over");
+    advance(BLIP + Duration::from_millis(1)).await;
+    assert!(under_way.has_kept_waiting());
+    drop(under_way);
+    end.await.expect("it ends");
+}

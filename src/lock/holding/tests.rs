@@ -1,0 +1,66 @@
+//! What is said of a lock whose turn to be renewed comes too late.
+//!
+//! Floor 4.
+
+use std::io::Write;
+
+use tokio::time::advance;
+
+use super::*;
+use crate::lock::backend::{Acquired, LockBackend};
+use crate::lock::lease::LeaseTime;
+use crate::lock::memory::MemoryLocks;
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged of a lock with a lease of ten seconds whose turn to be renewed comes so late.
+async fn logged_after(late: Duration, max_hold: Option<Duration>) -> String {
+    let log = Log::default();
+    let mine = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || mine.clone())
+        .finish();
+    let logging = tracing::subscriber::set_default(subscriber);
+    let backend = MemoryLocks::new();
+    let lease = LeaseTime::new(Duration::from_secs(10)).expect("a lease");
+    let claim = Claim::new(LockKey::new("a").expect("a key"), lease);
+    let Ok(Acquired::Granted(lease)) = backend.acquire(&claim, None).await else {
+        panic!("it is free");
+    };
+    let held = backend.held();
+    let holding = Holding::new(claim, lease, Arc::new(backend), held, Arc::default(), None);
+    let holding = Arc::new(holding);
+    if let Some(most) = max_hold {
+        holding.hold_at_most(most);
+    }
+    advance(late).await;
+    holding.clone().renew(None);
+    assert!(holding.check().is_err());
+    drop(logging);
+    let log = log.0.lock().expect("no panic");
+    String::from_utf8_lossy(&log).into_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_a_lease_that_ran_out_from_a_lock_that_was_held_for_too_long() {
+    let secs = Duration::from_secs;
+    for (late, most, word) in [
+        (secs(11), None, "a lock was lost"),
+        (secs(11), Some(secs(60)), "a lock was lost"),
+        (secs(6), Some(secs(5)), "held for as long as it may be"),
+    ] {
+        let log = logged_after(late, most).await;
+        assert!(log.contains(word) && log.lines().count() == 1, "{log}");
+    }
+}
