@@ -71,6 +71,7 @@ mod error;
 mod instance;
 mod random;
 mod reason;
+mod route;
 
 pub mod drain_gate;
 pub mod health;

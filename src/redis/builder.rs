@@ -20,6 +20,7 @@ use super::tls::TlsOptions;
 use super::url::{self, Place};
 use super::whereabouts::Whereabouts;
 use crate::config::ConfigError;
+use crate::instance::checked_id;
 
 /// Settings of a [`RedisHandle`]; begins with [`RedisHandle::builder`].
 ///
@@ -44,6 +45,7 @@ pub struct RedisBuilder {
     command_timeout: Duration,
     connect_timeout: Duration,
     queue_bound: usize,
+    instance: Option<String>,
     #[cfg(feature = "tls-rustls")]
     tls: TlsOptions,
     #[cfg(feature = "sentinel")]
@@ -84,6 +86,7 @@ impl RedisHandle {
             command_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(1),
             queue_bound: 65_536,
+            instance: None,
             #[cfg(feature = "tls-rustls")]
             tls: TlsOptions::default(),
             #[cfg(feature = "sentinel")]
@@ -121,6 +124,15 @@ impl RedisBuilder {
     /// Default 65 536.
     pub fn queue_bound(mut self, commands: usize) -> Self {
         self.queue_bound = commands;
+        self
+    }
+
+    /// What operators are told that this instance is called, where they ask who
+    /// [holds a lock](crate::lock::Holder): 1 to 64 visible ASCII characters. Give it the name that
+    /// [`LifecycleBuilder::instance_id`](crate::lifecycle::LifecycleBuilder::instance_id) has.
+    /// Default: twelve random digits, for each handle.
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance = Some(id.into());
         self
     }
 
@@ -227,11 +239,13 @@ impl RedisBuilder {
             ConfigError::new("runtime", "none", "a call from within a tokio runtime")
         })?;
 
+        let instance = self.instance.map(checked_id).transpose()?;
         let settings = Settings {
             whereabouts,
             command_timeout: self.command_timeout,
             connect_timeout: self.connect_timeout,
             queue_bound: self.queue_bound,
+            instance: instance.map(Into::into),
         };
         Ok(start(&runtime, settings, keyspace, Breaker::new()))
     }
@@ -279,6 +293,7 @@ impl fmt::Debug for RedisBuilder {
             queue_bound,
             #[cfg(feature = "tls-rustls")]
             tls,
+            instance,
             #[cfg(feature = "sentinel")]
             sentinel_credentials,
         } = self;
@@ -288,7 +303,8 @@ impl fmt::Debug for RedisBuilder {
             .field("prefix", prefix)
             .field("command_timeout", command_timeout)
             .field("connect_timeout", connect_timeout)
-            .field("queue_bound", queue_bound);
+            .field("queue_bound", queue_bound)
+            .field("instance", instance);
         #[cfg(feature = "tls-rustls")]
         shown.field("tls", tls);
         #[cfg(feature = "sentinel")]

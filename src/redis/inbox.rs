@@ -26,7 +26,7 @@ impl RedisHandle {
 }
 
 impl Inbox {
-    /// What others publish to: `{prefix}:inbox1:{random}`.
+    /// What others publish to: `{prefix}:inbox1:{random}[/{instance}]@{host}:{pid}`.
     pub(crate) fn channel(&self) -> &str {
         self.handle.shared().mailbox.channel()
     }

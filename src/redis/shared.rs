@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) command_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) queue_bound: usize,
+    /// The process's name, for operators.
+    pub(crate) instance: Option<Arc<str>>,
 }
 
 impl Settings {

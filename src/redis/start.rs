@@ -25,7 +25,7 @@ pub(crate) fn start(
     let shared = Arc::new(Shared {
         breaker,
         clock: Clock::new(settings.command_timeout),
-        mailbox: Arc::new(Mailbox::new(&keyspace)),
+        mailbox: Arc::new(Mailbox::new(&keyspace, settings.instance.as_deref())),
         epochs: watch::Sender::new(0),
         full: Notify::new(),
     });

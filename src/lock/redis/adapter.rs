@@ -11,10 +11,12 @@ use tokio::time::Instant;
 
 use crate::config::ConfigError;
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
-use crate::lock::cohort::Arrival;
+use crate::lock::cohort::words::Arrival;
 use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
+use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, MAX_WAITERS};
+use crate::lock::lock_key::LockKey;
 use crate::lock::redis::cohorts::Cohorts;
 use crate::lock::redis::reply;
 use crate::lock::redis::waiters::Waiters;
@@ -37,6 +39,16 @@ use crate::redis::replicas::Replicas;
 /// `{prefix}:l1:{name}`, and with `:q` its line. The first stays for a day after the lock was let
 /// go or its lease ended, as the floor of the next fence; a value that begins with `0`, or whose
 /// time to live is a day or less, is no lock.
+///
+/// Operators read who holds a lock, and for what, where [`Locks::inspect`](crate::lock::Locks::inspect)
+/// does (what the bytes before it name lets anybody release the lock):
+///
+/// ```text
+/// redis-cli GETRANGE 'app:l1:{order:7}' 34 -1   # {prefix}:inbox1:{id}@{host}:{pid} {name} {route} {request id}
+/// redis-cli GETRANGE 'app:l1:{order:7}' 17 32   # the fence: in microseconds of Redis's clock, since when
+/// redis-cli PTTL 'app:l1:{order:7}'             # in ms; what it exceeds 86400000 by is left of the lease
+/// redis-cli LLEN 'app:l1:{order:7}:q'           # how many processes wait
+/// ```
 ///
 /// While Redis is away every operation fails at once. Waiting needs `SUBSCRIBE` and `PUBLISH`:
 /// where an ACL forbids the first, a request that would have to wait is refused instead; where it
@@ -189,6 +201,10 @@ impl LockBackend for RedisLocks {
     /// replaced the acquire's. One more, when Redis refuses the acquire for its age, settles it.
     async fn withdraw(&self, claim: &Claim) -> Result<Released, LockError> {
         self.let_go(claim, true).await
+    }
+
+    async fn inspect(&self, key: &LockKey) -> Result<Option<Holder>, LockError> {
+        self.holder_of(key).await
     }
 
     fn held(&self) -> HeldLocks {

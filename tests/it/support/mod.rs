@@ -10,6 +10,7 @@ pub(crate) mod evidence;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod proxy;
+pub(crate) mod random;
 #[cfg(feature = "sentinel")]
 pub(crate) mod redis_sentinel;
 pub(crate) mod redis_server;

@@ -50,6 +50,14 @@ impl RedisServer {
         Self::start_watched(port, arguments, evidence.as_deref())
     }
 
+    /// Starts a server that writes all it is told to a file in `dir`, synced as `appendfsync` says, and
+    /// begins with what it finds there.
+    pub(crate) fn start_durable(port: u16, dir: &Path, appendfsync: &str) -> Self {
+        let dir = dir.to_str().expect("UTF-8");
+        let durable = ["--appendonly", "yes", "--appendfsync", appendfsync];
+        Self::start_on(port, &[&durable[..], &["--dir", dir]].concat())
+    }
+
     /// As [`start_on`](Self::start_on), and leaves behind in `evidence` what the server held and
     /// was sent: `evidence.rs`.
     pub(crate) fn start_watched(port: u16, arguments: &[&str], evidence: Option<&Path>) -> Self {
@@ -106,6 +114,18 @@ impl RedisServer {
         command
             .query(&mut connection)
             .expect("the command is accepted")
+    }
+
+    /// The keys of locks that somebody holds or waits for, under a prefix.
+    pub(crate) fn locks(&self, prefix: &str) -> Vec<String> {
+        let keys = self.command(&["KEYS", &format!("{prefix}:l1:*")]);
+        let mut keys: Vec<String> = redis::from_redis_value(keys).expect("keys");
+        // What is free begins with 0; a line is there as long as somebody is in it.
+        keys.retain(|key| {
+            let value = || redis::from_redis_value::<Vec<u8>>(self.command(&["GET", key]));
+            key.ends_with(":q") || !value().is_ok_and(|value| value.starts_with(b"0"))
+        });
+        keys
     }
 
     /// How often Redis ran each command since `CONFIG RESETSTAT`, from its own count.
