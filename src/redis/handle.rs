@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::error::{RedisError, RedisErrorKind};
 use super::keyspace::Keyspace;
@@ -32,6 +33,7 @@ struct Inner {
     shared: Arc<Shared>,
     keyspace: Keyspace,
     settings: Settings,
+    runtime: Handle,
     slots: Slots,
     beside: OnceLock<RedisHandle>,
 }
@@ -42,12 +44,14 @@ impl RedisHandle {
         shared: Arc<Shared>,
         keyspace: Keyspace,
         settings: Settings,
+        runtime: Handle,
     ) -> Self {
         Self(Arc::new(Inner {
             queue,
             shared,
             keyspace,
             settings,
+            runtime,
             slots: Slots::default(),
             beside: OnceLock::new(),
         }))
@@ -72,8 +76,8 @@ impl RedisHandle {
     }
 
     /// Sends what is queued, waits for its replies, no longer than the command time-out, and
-    /// closes the connection. For every clone: commands fail with
-    /// [`Away`](RedisErrorKind::Away) from then on.
+    /// closes the connection; at the same time that on which writes wait for replicas. For every
+    /// clone: commands fail with [`Away`](RedisErrorKind::Away) from then on.
     ///
     /// To be called last: sessions and locks that still have something to save or to release
     /// come before it. Calling it again is harmless.
@@ -81,17 +85,16 @@ impl RedisHandle {
     /// # Cancel safety
     /// Once polled, the closing goes on without the future.
     pub async fn close(&self) {
-        let closed = async {
-            // An error means that it is closing already.
-            let _ = self.0.queue.send(Item::Close).await;
-            self.0.shared.breaker.closed().await;
-        };
+        let one = self.command_timeout();
         // A safety net for a supervisor whose runtime is blocked.
-        let bound = 2 * self.command_timeout() + Duration::from_secs(1);
-        let _ = tokio::time::timeout(bound, closed).await;
-        if let Some(beside) = self.0.beside.get() {
-            Box::pin(beside.close()).await;
-        }
+        let bound = 2 * one + Duration::from_secs(1);
+        let beside = async {
+            if let Some(beside) = self.0.beside.get() {
+                // Its commands may take longer than those of this connection.
+                let _ = timeout(one, beside.end()).await;
+            }
+        };
+        let _ = tokio::join!(timeout(bound, self.end()), beside);
     }
 }
 
@@ -142,6 +145,23 @@ impl RedisHandle {
     /// It must not hold a handle itself, or neither is ever dropped.
     pub(crate) fn slot<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         self.0.slots.get()
+    }
+
+    /// The runtime that the connection was begun on, and lasts as long as.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    /// Has the connection of this epoch, if it still is the one of the moment, give way to another.
+    pub(crate) fn replace(&self, epoch: u64) {
+        // An error means that it has ended.
+        let _ = self.enqueue(Item::Replace(epoch));
+    }
+
+    async fn end(&self) {
+        // An error means that it is closing already.
+        let _ = self.0.queue.send(Item::Close).await;
+        self.0.shared.breaker.closed().await;
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -235,6 +255,7 @@ impl fmt::Debug for RedisHandle {
             shared: _,
             keyspace,
             settings,
+            runtime: _,
             slots: _,
             beside: _,
         } = &*self.0;

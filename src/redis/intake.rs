@@ -26,6 +26,8 @@ pub(crate) struct Intake {
     pub(crate) subscribe: bool,
     /// Somebody has ever asked for the inbox: every new connection subscribes.
     pub(crate) inbox_wanted: bool,
+    /// The connection that somebody has found to lead to the wrong server.
+    pub(crate) wrong: Option<u64>,
     /// Nothing more is to be expected: end when all that is left is answered.
     pub(crate) closing: bool,
     /// Every handle is gone: the queue gives nothing any more.
@@ -41,6 +43,7 @@ impl Intake {
             ready: VecDeque::new(),
             subscribe: false,
             inbox_wanted: false,
+            wrong: None,
             closing: false,
             abandoned: false,
         }
@@ -97,6 +100,7 @@ impl Intake {
                     self.subscribe = true;
                     self.inbox_wanted = true;
                 }
+                Item::Replace(epoch) => self.wrong = Some(epoch),
                 // What is queued already is still taken.
                 Item::Close => {
                     self.closing = true;

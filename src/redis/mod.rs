@@ -56,14 +56,21 @@
 //! # Sentinel
 //! With the feature `sentinel` and a URL `redis-sentinel://…` (see [`RedisHandle::connect`]) every
 //! attempt to connect first asks the sentinels where the master is: all of them at once, half the
-//! connect time-out long, and an eighth from the first answer on. Of several answers the one of the
-//! latest fail-over counts; who hangs or is dead is passed over.
+//! connect time-out long, and an eighth from the first answer on that is as new as what was known. Of
+//! several answers the one of the latest fail-over counts; who hangs or is dead is passed over.
 //!
 //! While connected, all of them are asked once a second and listened to, and the master is left as
 //! soon as one of them names a newer one: an old master may live on, cut off from the sentinels, and
-//! take writes that are lost when it comes back. It costs one connection, and two short commands a
-//! second, at every sentinel for each process. Sentinels that are away change nothing while the
-//! master lives, but a connection that is lost meanwhile is not made anew.
+//! take writes that are lost when it comes back. It is left, too, where most of the sentinels of the
+//! URL name another one three times in a row: their count of fail-overs begins anew where a master is
+//! entered anew (`SENTINEL REMOVE`, then `MONITOR`). Enter it at all of them: one that was left out is
+//! believed before all others, as its count is the highest.
+//!
+//! That costs one connection, and two short commands a second, at every sentinel for each process;
+//! four commands where writes wait for replicas, as each of the two connections is watched. A sentinel
+//! that takes longer than the connect time-out to be connected to is not heard. Sentinels that are
+//! away change nothing while the master lives, but a connection that is lost meanwhile is not made
+//! anew.
 //!
 //! Who is cut off from the sentinels together with the old master cannot know. What such a master
 //! takes is bounded by its `min-replicas-to-write` alone, and what it grants by the fences that the
@@ -80,7 +87,7 @@
 //! | one node, `appendfsync everysec` | up to two seconds of writes are lost | |
 //! | one node, `appendfsync always` | nothing is lost | |
 //! | Sentinel | as for one node, if it comes back before `down-after-milliseconds` | what was on its way to the replica, and what an old master takes until it is left |
-//! | Sentinel, waiting for n replicas | the same | nothing acknowledged, if one of those n follows; Sentinel takes the one that has read most |
+//! | Sentinel, waiting for n replicas | the same | nothing acknowledged, if one of those n follows: Sentinel goes by `replica-priority` first, then takes the one that has read most |
 //!
 //! A master that comes back without its data, before the sentinels notice, empties its replicas: no
 //! number of replicas helps against that, `appendonly yes` does.
@@ -90,8 +97,8 @@
 //! where that matters: then these writes fail instead.
 //!
 //! Waiting makes a loss unlikely, not impossible: replication stays asynchronous, replicas acknowledge
-//! what is in their memory, and an operator can promote any of them. A write that too few acknowledge
-//! in time is not taken back.
+//! what is in their memory, and an operator can promote any of them, as can a `replica-priority` that
+//! prefers one that lags. A write that too few acknowledge in time is not taken back.
 //!
 //! # What it needs
 //! RESP3, so Redis 6.2 or later, or Valkey; a master, and no Cluster. A user with restricted rights

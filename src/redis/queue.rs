@@ -17,6 +17,8 @@ pub(crate) enum Item {
     Command(Queued),
     /// Somebody wants the inbox: subscribe, now and after every reconnection.
     Subscribe,
+    /// The connection of this epoch leads to the wrong server: make another one.
+    Replace(u64),
     /// Send what is queued, wait for its replies, then end.
     Close,
 }

@@ -7,26 +7,39 @@
 //!
 //! Floor 3.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Value, cmd, from_redis_value};
-use tokio::sync::Mutex;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 
 use super::error::{RedisError, RedisErrorKind};
 use super::handle::RedisHandle;
 use crate::config::ConfigError;
 
 /// How many replicas are waited for, and how long.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Replicas {
     handle: RedisHandle,
     least: u8,
     within: Duration,
-    /// How many rounds have begun.
-    begun: AtomicU64,
-    last: Mutex<Round>,
+    rounds: Arc<Rounds>,
 }
+
+/// Of all of one handle who wait for as many replicas, and as long.
+#[derive(Debug, Default)]
+struct Rounds {
+    /// How many have begun.
+    begun: AtomicU64,
+    last: Arc<tokio::sync::Mutex<Round>>,
+}
+
+/// One for each number and time that somebody of the handle waits for.
+#[derive(Debug, Default)]
+struct All(Mutex<HashMap<(u8, Duration), Arc<Rounds>>>);
 
 /// On which connection something is written: that of the moment.
 #[derive(Debug, Clone, Copy)]
@@ -69,12 +82,13 @@ impl Replicas {
                 format!("1 ms to the command time-out, {most:?}"),
             ));
         }
+        let all = handle.slot::<All>();
+        let mut all = all.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Self {
             handle: handle.clone(),
             least,
             within,
-            begun: AtomicU64::new(0),
-            last: Mutex::default(),
+            rounds: all.entry((least, within)).or_default().clone(),
         })
     }
 
@@ -91,15 +105,22 @@ impl Replicas {
     /// Always [`RedisErrorKind::Unknown`]: it was written, and may be lost with its master.
     ///
     /// # Cancel safety
-    /// Dropping the future takes nothing back; others who wait begin a round of their own.
+    /// Dropping the future takes nothing back: the round goes on, for those who come after it.
     pub(crate) async fn have(&self, mark: Mark) -> Result<(), RedisError> {
-        let begun = self.begun.load(Ordering::SeqCst);
-        let mut last = self.last.lock().await;
+        // The round that is under way, and the one after it.
+        let most = 2 * self.within + self.handle.command_timeout();
+        let had = timeout(most, self.have_in_turn(mark)).await;
+        had.unwrap_or_else(|_| Err(unknown("the connection that waits for replicas is silent")))
+    }
+
+    async fn have_in_turn(&self, mark: Mark) -> Result<(), RedisError> {
+        let begun = self.rounds.begun.load(Ordering::SeqCst);
+        let mut last = Arc::clone(&self.rounds.last).lock_owned().await;
         if last.number <= begun {
-            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            let outcome = self.round(&mut last.same).await;
-            last.number = number;
-            last.outcome = Some(outcome);
+            let round = self.clone().next_round(last);
+            // In a task: a WAIT that nobody listened to would hold up the next one all the same.
+            let round = self.handle.runtime().spawn(round).await;
+            last = round.map_err(|_| unknown("the runtime of the Redis handle has ended"))?;
         }
         match &last.outcome {
             Some(Ok(heard)) if heard.mark != mark.0 => {
@@ -115,6 +136,12 @@ impl Replicas {
         }
     }
 
+    async fn next_round(self, mut last: OwnedMutexGuard<Round>) -> OwnedMutexGuard<Round> {
+        last.number = self.rounds.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        last.outcome = Some(self.round(&mut last.same).await);
+        last
+    }
+
     async fn round(&self, same: &mut Option<Epochs>) -> Result<Heard, RedisError> {
         let beside = self.handle.beside();
         let epochs = self.one_server(same).await?;
@@ -123,6 +150,13 @@ impl Replicas {
         // Polled in this order, they leave in it.
         let (said, waited) = tokio::join!(beside.send(self.message()), beside.send(wait));
         said?;
+        if waited
+            .as_ref()
+            .is_err_and(|error| error.code() == Some("ERR"))
+        {
+            // It is a replica, and nothing else would ever tell this connection.
+            beside.replace(epochs.1);
+        }
         let replicas = from_redis_value(waited?).map_err(|_| surprise())?;
         // On two connections the second command would have waited for nothing.
         if self.epochs() != epochs {
@@ -150,6 +184,7 @@ impl Replicas {
                 continue;
             }
             if here != there {
+                self.handle.beside().replace(epochs.1);
                 break;
             }
             *same = Some(epochs);

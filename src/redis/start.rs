@@ -31,12 +31,12 @@ pub(crate) fn start(
     });
     let (queue, items) = mpsc::channel(settings.queue_bound);
     runtime.spawn(Supervisor::new(settings.clone(), Arc::clone(&shared), items).run());
-    RedisHandle::new(queue, shared, keyspace, settings)
+    RedisHandle::new(queue, shared, keyspace, settings, runtime.clone())
 }
 
 impl RedisHandle {
     /// A second connection to the same Redis, for commands that block; made when first asked for, on
-    /// the runtime of that moment, and closed with this one.
+    /// the runtime of this one, and closed with it.
     ///
     /// Each of two such commands may take as long as a command may on this one.
     pub(crate) fn beside(&self) -> &RedisHandle {
@@ -44,7 +44,7 @@ impl RedisHandle {
             let mut settings = self.settings().clone();
             settings.command_timeout *= 3;
             let keyspace = self.keyspace().clone();
-            start(&Handle::current(), settings, keyspace, Breaker::silent())
+            start(self.runtime(), settings, keyspace, Breaker::silent())
         })
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::away::AwayCause;
 use super::backoff::Backoff;
 use super::batch::Batch;
 use super::connect::{Line, attempt};
@@ -159,6 +160,11 @@ impl Supervisor {
         let mut again = Vec::new();
         self.intake.subscribe = self.intake.inbox_wanted;
         loop {
+            // Said of an earlier one, it is settled.
+            if self.intake.wrong.take() == Some(*self.shared.epochs.borrow()) {
+                let reason = "it is not the server that is written to";
+                return End::Unfit(Failure::new(AwayCause::ReadOnly, reason));
+            }
             self.send(flight).await;
             if self.intake.closing && self.intake.is_drained() && flight.is_empty() {
                 return End::Closed;

@@ -87,7 +87,7 @@ impl TlsOptions {
         Some(ConfigError::new(
             option,
             "set for a URL without TLS",
-            "only with a rediss:// URL",
+            "only with a rediss:// or rediss-sentinel:// URL",
         ))
     }
 

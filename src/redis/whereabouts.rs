@@ -78,7 +78,7 @@ impl Whereabouts {
             Self::Fixed(target) => Ok((target, None)),
             #[cfg(feature = "sentinel")]
             Self::Named(mut target, sentinels) => {
-                let master = sentinels.survey().await?;
+                let master = sentinels.find().await?;
                 let address = ConnectionAddr::Tcp(master.host.clone(), master.port);
                 target.info = target.info.set_addr(address);
                 Ok((target, Some(Box::pin(sentinels.moved(master)))))

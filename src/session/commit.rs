@@ -90,7 +90,13 @@ impl Core {
         }
         match self.commit_in_turn().await {
             // Nobody else will ever tell the browser which of its tokens is good.
-            Err(_) if self.state().unanswered.is_some() => self.commit_in_turn().await,
+            Err(_) if self.state().unanswered.is_some() => {
+                let again = self.commit_in_turn().await;
+                if self.state().unanswered.is_some() {
+                    let _ = self.load_in_turn().await;
+                }
+                again
+            }
             result => result,
         }
     }
@@ -130,13 +136,14 @@ impl Core {
         let version = Version::next();
         let save = self.save(&terms, &token, &changes, version, plan, next.as_ref());
         let outcome = match next {
-            Some(next) => self.rotating(token, next, save).await?,
+            Some(next) => self.rotating(token, next, &terms, save).await?,
             None => save.await?,
         };
         match outcome {
             SaveOutcome::Saved(saved) => {
                 let mut state = self.state();
                 state.pending.settle(&changes);
+                state.unacknowledged = false;
                 let tells = terms.change_cookie() && self.options.transport.tells_lifetime();
                 if next.is_some() || tells {
                     let token = next.unwrap_or(token);

@@ -15,7 +15,7 @@ use crate::session::expiry::{renewal_is_due, renewal_window_ms};
 use crate::session::options::Options;
 use crate::session::policy::Undecodable;
 use crate::session::record::{SessionRecord, Verdict};
-use crate::session::state::{Announce, Known, RawCookies, State, Stored};
+use crate::session::state::{Announce, Known, RawCookies, Rotation, State, Stored};
 use crate::session::store::DynStore;
 use crate::session::token::Token;
 use crate::telemetry::names::{SessionLoads, Sessions};
@@ -111,9 +111,10 @@ impl Core {
             let now_ms = store.now_ms();
             self.renew_if_due(&token, &record, now_ms);
             let mut state = self.state();
-            let rotated = state.unanswered.map(|sent| sent.after.hash());
-            if rotated == Some(token.hash()) {
-                state.unanswered = None;
+            let done = |sent: &mut Rotation| sent.after.hash() == token.hash();
+            if let Some(sent) = state.unanswered.take_if(done) {
+                // Rotated once more, it would be under a token that no answer may ever announce.
+                state.rotated(&sent);
                 let lifetime_ms = record.deadline_ms().saturating_sub(now_ms);
                 state.announce = Announce::Token(token, lifetime_ms, record.persistent());
             }

@@ -6,6 +6,7 @@ use crate::session::core::Core;
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::session::save::SaveOutcome;
 use crate::session::state::{Known, Rotation};
+use crate::session::terms::Terms;
 use crate::session::token::Token;
 use crate::telemetry::names::Sessions;
 use crate::telemetry::record::count;
@@ -14,7 +15,7 @@ impl Core {
     /// The token to rotate to: the same one again where that was not answered, so that it does not
     /// matter which of the two commands the store carries out.
     pub(crate) fn next(&self, token: &Token) -> Token {
-        match self.state().unanswered {
+        match &self.state().unanswered {
             Some(sent) if sent.before.hash() == token.hash() => sent.after,
             _ => token.rotated(),
         }
@@ -28,6 +29,7 @@ impl Core {
         &self,
         before: Token,
         after: Token,
+        terms: &Terms,
         save: impl Future<Output = Result<SaveOutcome, SessionError>>,
     ) -> Result<SaveOutcome, SessionError> {
         let (known, unanswered) = {
@@ -35,6 +37,7 @@ impl Core {
             let sent = Rotation {
                 before,
                 after,
+                terms: terms.clone(),
                 was_live: matches!(state.known, Known::Live(..)),
             };
             let known = std::mem::replace(&mut state.known, Known::Rotating);

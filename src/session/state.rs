@@ -29,14 +29,19 @@ pub(crate) struct State {
     pub(crate) required: bool,
     /// Kept until a rotation is answered: a command that was sent may come late.
     pub(crate) unanswered: Option<Rotation>,
+    /// A rotation that was not answered turned out to be done: the store is to acknowledge it with
+    /// the next write, or nobody ever does.
+    pub(crate) unacknowledged: bool,
     pub(crate) announce: Announce,
 }
 
 /// A rotation that was sent.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Rotation {
     pub(crate) before: Token,
     pub(crate) after: Token,
+    /// What was sent with it.
+    pub(crate) terms: Terms,
     /// The session was there when we looked.
     pub(crate) was_live: bool,
 }
@@ -92,6 +97,7 @@ impl State {
             detached: false,
             required: false,
             unanswered: None,
+            unacknowledged: false,
             announce: Announce::Nothing,
         }
     }
@@ -136,7 +142,7 @@ impl State {
 
     /// Whether a commit would have anything to do.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.rotate || !self.pending.is_empty() || !self.terms.is_empty()
+        self.rotate || self.unacknowledged || !self.pending.is_empty() || !self.terms.is_empty()
     }
 
     /// Whether something was sent whose answer the response has to wait for.
@@ -144,10 +150,18 @@ impl State {
         self.writing > 0 || self.unanswered.is_some()
     }
 
+    /// The rotation that was sent turns out to be done, and what went with it.
+    pub(crate) fn rotated(&mut self, sent: &Rotation) {
+        self.unacknowledged = true;
+        self.rotate = false;
+        self.terms.settle(&sent.terms);
+    }
+
     /// Forgets what is not written yet.
     pub(crate) fn discard(&mut self) {
         self.pending.clear();
         self.rotate = false;
+        self.unacknowledged = false;
         self.terms = Terms::default();
         self.required = false;
     }

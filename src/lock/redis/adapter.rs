@@ -92,17 +92,20 @@ impl RedisLocks {
     }
 
     /// Has every grant wait until `replicas` replicas have it, 1 or more, for `within` at most, from
-    /// 1 ms to the command time-out: a fail-over then finds the lock held. It stays an efficiency lock;
+    /// 1 ms to the command time-out: a fail-over then finds the lock held, at least for as long as the
+    /// lease was when it was granted, as renewals wait for nobody. It stays an efficiency lock;
     /// correctness comes from the fence that the resource checks. What it promises is in the
     /// [module](crate::redis#durability).
     ///
     /// Where fewer acknowledge in time, the lock is let go again and the answer is that of a backend
     /// that is away.
     ///
-    /// It costs a grant one round trip and what the replicas take, twice `within` at most and out of the
-    /// lease's time, and this process a second connection, which waits for all grants together.
-    /// Renewals and releases wait for nobody, and a key that is passed on within the process is waited
-    /// for again. The Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    /// It costs a grant two round trips and what the replicas take, out of the lease's time: where they
+    /// do not answer, twice `within`, and once the command time-out more where Redis does not. This
+    /// process has a second connection, on which all who ask for as many replicas and as much time wait
+    /// together; others wait for one another, so ask for the same everywhere. Renewals and releases wait
+    /// for nobody. A key that is passed on within the process is asked for and waited for again. The
+    /// Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
     ///
     /// ```
     /// use std::time::Duration;
@@ -166,15 +169,27 @@ impl LockBackend for RedisLocks {
         let Some(replicas) = &self.replicas else {
             return self.ask_or_wait(claim, wait).await;
         };
-        let asked = replicas.mark();
         let acquired = self.ask_or_wait(claim, wait).await?;
-        if matches!(acquired, Acquired::Granted(_)) {
-            // Who waited may have been granted the key on a later connection than it asked on.
-            let mark = wait.map_or(asked, |_| replicas.mark());
-            // Whoever is told of the failure withdraws the claim.
-            replicas.have(mark).await.map_err(reply::failed)?;
+        let Acquired::Granted(_) = acquired else {
+            return Ok(acquired);
+        };
+        // Who waited, or was passed the key on, holds what a server granted that may not be the master
+        // any more: the one that is waited on has to know of it.
+        let mark = replicas.mark();
+        // Whoever is told of a failure withdraws the claim.
+        let renewed = self.renew(claim).await.map_err(LockError::unavailable)?;
+        let Renewed::Renewed(lease) = renewed else {
+            return Err(LockError::unavailable(
+                "the lock was lost as soon as granted",
+            ));
+        };
+        replicas.have(mark).await.map_err(reply::failed)?;
+        if lease.deadline() <= Instant::now() {
+            return Err(LockError::unavailable(
+                "the lease ended before enough replicas had it",
+            ));
         }
-        Ok(acquired)
+        Ok(Acquired::Granted(lease))
     }
 
     async fn renew(&self, claim: &Claim) -> Result<Renewed, LockError> {

@@ -23,6 +23,12 @@ pub(crate) struct Master {
     pub(crate) epoch: u64,
 }
 
+impl Master {
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
+    }
+}
+
 /// What a sentinel publishes when it has seen a replica become the master, and when it has turned
 /// its own configuration to it.
 const NEWS: [&str; 2] = ["+promoted-slave", "+switch-master"];
@@ -32,8 +38,17 @@ pub(crate) struct Sentinel {
     target: Target,
     /// Changes where there may be another master.
     news: watch::Sender<()>,
+    /// Held by whoever asks: the next one finds the connection of the one before.
+    turn: tokio::sync::Mutex<()>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
     /// Left by whoever asked last, so that a question costs one round trip.
-    kept: Mutex<Option<Link>>,
+    link: Option<Link>,
+    /// There will be no question any more; one may be under way.
+    forgotten: bool,
 }
 
 struct Link {
@@ -46,6 +61,7 @@ impl Sentinel {
         Self {
             target,
             news,
+            turn: tokio::sync::Mutex::default(),
             kept: Mutex::default(),
         }
     }
@@ -54,29 +70,43 @@ impl Sentinel {
         self.target.address()
     }
 
-    /// Asks where the master of this name is; without a time-out of its own.
+    /// Asks where the master of this name is, and hands the answer to `tell` before it sees to the next
+    /// question; without a time-out of its own.
     ///
     /// Dropping the future closes the connection: its answer would be taken for the next one's.
-    pub(crate) async fn ask(&self, name: &str) -> Result<Master, Failure> {
-        let kept = self.kept().take();
-        let (link, answer) = match kept {
-            // It may have ended since: then a new one says more.
-            Some(link) => match link.ask(name).await {
-                Ok(master) => (link, Ok(master)),
-                Err(_) => self.ask_anew(name).await?,
-            },
-            None => self.ask_anew(name).await?,
+    pub(crate) async fn ask(&self, name: &str, tell: impl FnOnce(Result<Master, Failure>)) {
+        let _turn = self.turn.lock().await;
+        let kept = self.kept().link.take();
+        // It may have ended since: then a new one says more.
+        if let Some(link) = kept
+            && let Ok(master) = link.ask(name).await
+        {
+            tell(Ok(master));
+            return self.keep(link);
+        }
+        let mut link = match self.dial().await {
+            Ok(link) => link,
+            Err(failure) => return tell(Err(failure)),
         };
-        *self.kept() = Some(link);
-        answer
+        tell(link.ask(name).await);
+        // Where this user may not, the regular question has to do.
+        let _ = link.connection.subscribe(&NEWS[..]).await;
+        self.keep(link);
     }
 
-    /// Closes the connection, if one is kept.
+    /// Closes the connection, if one is kept, and keeps none from now on.
     pub(crate) fn forget(&self) {
-        drop(self.kept().take());
+        let mut kept = self.kept();
+        kept.forgotten = true;
+        kept.link = None;
     }
 
-    async fn ask_anew(&self, name: &str) -> Result<(Link, Result<Master, Failure>), Failure> {
+    fn keep(&self, link: Link) {
+        let mut kept = self.kept();
+        kept.link = Some(link).filter(|_| !kept.forgotten);
+    }
+
+    async fn dial(&self) -> Result<Link, Failure> {
         let news = self.news.clone();
         let config = AsyncConnectionConfig::new()
             .set_push_sender(move |push: PushInfo| {
@@ -89,17 +119,13 @@ impl Sentinel {
             .set_connection_timeout(None)
             .set_response_timeout(None);
         let (connection, driver) = dial(self.target.clone(), &config).await?;
-        let mut link = Link {
+        Ok(Link {
             connection,
             _driver: driver,
-        };
-        let answer = link.ask(name).await;
-        // Where this user may not, the regular question has to do.
-        let _ = link.connection.subscribe(&NEWS[..]).await;
-        Ok((link, answer))
+        })
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<Link>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         // Nothing panics under it.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,17 +133,18 @@ impl Sentinel {
 
 impl Link {
     /// The address alone does not say how old the answer is, and what says it still names the old
-    /// master while the replicas are turned to the new one: so both, in one round trip.
+    /// master while the replicas are turned to the new one: so both, in one round trip. And in this
+    /// order: a switch between them must not make the old address look new.
     async fn ask(&self, name: &str) -> Result<Master, Failure> {
         let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("SENTINEL").arg("MASTER").arg(name);
         pipeline
             .cmd("SENTINEL")
             .arg("GET-MASTER-ADDR-BY-NAME")
             .arg(name);
-        pipeline.cmd("SENTINEL").arg("MASTER").arg(name);
         let mut connection = self.connection.clone();
         let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
-        let [address, master]: [Value; 2] = replies
+        let [master, address]: [Value; 2] = replies
             .map_err(|error| Failure::from(&error))?
             .try_into()
             .map_err(|_| Failure::unreachable("replies are missing"))?;

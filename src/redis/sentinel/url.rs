@@ -34,7 +34,7 @@ pub(crate) fn parts(url: &str) -> Option<Parts> {
         return None;
     }
     let each = hosts.split(',').map(|host| {
-        let port = if has_port(host) { "" } else { PORT };
+        let port = port(host)?;
         (!host.is_empty()).then(|| format!("redis://{userinfo}{host}{port}/{db}"))
     });
     Some(Parts {
@@ -44,9 +44,17 @@ pub(crate) fn parts(url: &str) -> Option<Parts> {
     })
 }
 
-/// The colons of an IPv6 address stand in brackets.
-fn has_port(host: &str) -> bool {
-    host.rsplit(']').next().unwrap_or(host).contains(':')
+/// What is to be added to the host; `None` where it ends with a colon and no number, which elsewhere
+/// means the port of a server. The colons of an IPv6 address stand in brackets.
+fn port(host: &str) -> Option<&'static str> {
+    let behind = host.rsplit(']').next().unwrap_or(host);
+    match behind.split_once(':') {
+        None => Some(PORT),
+        Some((_, digits)) => {
+            let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            number.then_some("")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -62,5 +70,11 @@ mod tests {
         let expected = ["a:26379", "b:1", "[::1]:26379", "[::1]:2"];
         let expected = expected.map(|host| format!("redis://me:p%40@{host}/3"));
         assert_eq!(read.each, expected);
+    }
+    #[test]
+    fn a_port_is_a_number_or_left_out() {
+        for bad in ["a:", "a:x", "[::1]:", "a,b:", "a:1:2"] {
+            assert!(parts(&format!("redis-sentinel://{bad}/main")).is_none());
+        }
     }
 }

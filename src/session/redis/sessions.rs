@@ -72,11 +72,15 @@ impl RedisSessions {
     ///
     /// Where fewer acknowledge in time, the write is done on the master all the same, and the operation
     /// fails with [`OutcomeUnknown`](crate::session::StoreErrorKind::OutcomeUnknown): the answer is 503.
-    /// So do not ask for replicas that are not there.
+    /// So do not ask for replicas that are not there. The 503 after a rotation or a login carries the
+    /// new cookie: the old one opens nothing any more.
     ///
-    /// It costs a write one round trip and what the replicas take, twice `within` at most, and this
-    /// process a second connection, which waits for all writes together. Reads and renewals wait for
-    /// nobody. The Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    /// It costs a write one round trip and what the replicas take: where they do not answer, twice
+    /// `within`, and once the command time-out more where Redis does not. A rotation that too few have
+    /// is waited for once more. This process has a second connection, on which all who ask for as many
+    /// replicas and as much time wait together; others wait for one another, so ask for the same
+    /// everywhere. Reads and renewals wait for nobody. The Redis user needs `INFO`, `PUBLISH` and
+    /// `WAIT`. Not on a Cluster.
     ///
     /// ```
     /// use std::time::Duration;
@@ -100,10 +104,10 @@ impl RedisSessions {
         })
     }
 
-    /// Carries out a write and, where it changed something, waits for the replicas.
+    /// Carries out a write and, where it has to last, waits for the replicas.
     async fn written<T>(
         &self,
-        changed: impl FnOnce(&T) -> bool,
+        lasts: impl FnOnce(&T) -> bool,
         write: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let Some(replicas) = &self.replicas else {
@@ -111,7 +115,7 @@ impl RedisSessions {
         };
         let mark = replicas.mark();
         let done = write.await?;
-        if changed(&done) {
+        if lasts(&done) {
             replicas.have(mark).await.map_err(store_error)?;
         }
         Ok(done)
@@ -208,8 +212,8 @@ impl SessionStore for RedisSessions {
             let reply = self.run(script, command).await?;
             save_reply(reply, save, self.handle.now_ms())
         };
-        let changed = |(saved, _): &(SaveOutcome, _)| matches!(saved, SaveOutcome::Saved(_));
-        match self.written(changed, saved).await? {
+        let lasts = |(saved, _): &(SaveOutcome, _)| matches!(saved, SaveOutcome::Saved(_));
+        match self.written(lasts, saved).await? {
             (outcome, Some(now)) => {
                 self.handle.observe_time(now);
                 Ok(outcome)
@@ -224,7 +228,8 @@ impl SessionStore for RedisSessions {
 
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
         let destroyed = self.run_on_owned(&DESTROY, id, verifier);
-        self.written(|done| *done, destroyed).await
+        // Also where nothing is there: it may have been ended by a write that nobody acknowledged.
+        self.written(|_| true, destroyed).await
     }
 
     async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
@@ -235,7 +240,7 @@ impl SessionStore for RedisSessions {
 
     async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
         let walked = walk(&self.handle, user, Some(which));
-        let walked = self.written(|walked| walked.ended > 0, walked).await?;
+        let walked = self.written(|_| true, walked).await?;
         Ok(walked.ended)
     }
 }

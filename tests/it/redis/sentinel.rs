@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tower_handoff::redis::{AwayCause, RedisErrorKind, RedisHandle, RedisStatus};
 
 use crate::support::eventually::eventually;
+use crate::support::proxy::Proxy;
 use crate::support::redis_sentinel::{Sentinel, url};
 use crate::support::redis_server::{RedisServer, free_port};
 
@@ -164,7 +165,7 @@ async fn what_the_watch_costs_and_that_it_ends_with_the_handle() {
     let clients = text(&["CLIENT", "LIST"]);
     let watching = clients
         .lines()
-        .filter(|line| line.contains("cmd=sentinel|master"));
+        .filter(|line| line.contains("cmd=sentinel|"));
     assert_eq!(watching.count(), 1, "{clients}");
     handle.close().await;
     eventually("no task is left", async || {
@@ -186,6 +187,47 @@ async fn of_two_sentinels_the_one_that_knows_of_the_latest_fail_over_is_believed
     }
     let marks = [&stale, &current].map(|server| server.command(&["GET", "here"]));
     assert_eq!(marks, [Value::Nil, Value::BulkString(b"2".to_vec())]);
+}
+
+/// Waits until the handle is served by this one.
+async fn moves_to(handle: &RedisHandle, server: &RedisServer) {
+    let mark = format!("{}", server.port());
+    eventually("it is served by the other one", async || {
+        let mut set = redis::cmd("SET");
+        set.arg("mark").arg(&mark);
+        let sent = handle.wire().send(set).await;
+        sent.is_ok() && server.command(&["GET", "mark"]) != Value::Nil
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sentinel_that_is_slower_than_the_others_is_heard() {
+    let (_stale, of_stale) = one_master(1, &[]);
+    let (current, of_current) = one_master(1, &["sentinel config-epoch main 5"]);
+    let slow = Proxy::start(of_current[0].port()).await;
+    slow.slow_down(Duration::from_millis(200));
+    let builder = RedisHandle::builder(url(&[of_stale[0].port(), slow.port()]));
+    let builder = builder.connect_timeout(Duration::from_secs(1));
+    let handle = builder.connect().expect("a good url");
+    moves_to(&handle, &current).await;
+    // And stays there.
+    let epoch = *handle.wire().epochs().borrow();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    handle.ping().await.expect("it is up");
+    assert_eq!(*handle.wire().epochs().borrow(), epoch);
+}
+
+#[tokio::test]
+async fn a_master_that_was_entered_anew_under_the_name_is_followed() {
+    let (_first, sentinels) = one_master(1, &["sentinel config-epoch main 5"]);
+    let second = RedisServer::start();
+    let handle = patient(&url(&[sentinels[0].port()]));
+    handle.ping().await.expect("it is up");
+    sentinels[0].command(&["SENTINEL", "REMOVE", "main"]);
+    let port = second.port().to_string();
+    sentinels[0].command(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "1"]);
+    moves_to(&handle, &second).await;
 }
 
 #[cfg(feature = "tls-rustls")]

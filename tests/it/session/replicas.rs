@@ -6,13 +6,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::StatusCode;
 use tower_handoff::redis::RedisHandle;
-use tower_handoff::session::{RedisSessions, SessionLayer};
+use tower_handoff::session::{RedisSessions, SessionLayer, Users};
 
 use super::support::{Answer, read, request, visit};
 use crate::support::eventually::{PATIENCE, eventually};
-use crate::support::redis_server::{RedisServer, free_port};
+use crate::support::proxy::Proxy;
+use crate::support::redis_server::RedisServer;
+use crate::support::replica::{is_followed, pair};
 
-const WITHIN: Duration = Duration::from_millis(300);
+const WITHIN: Duration = Duration::from_secs(1);
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -30,20 +32,6 @@ fn waiting(handle: &RedisHandle, replicas: u8, within: Duration) -> SessionLayer
 
 fn layer(sessions: RedisSessions) -> SessionLayer {
     SessionLayer::new(sessions)
-}
-
-/// A master and a replica that follows it.
-async fn pair() -> (RedisServer, RedisServer) {
-    let master = RedisServer::start();
-    let port = master.port().to_string();
-    let replica = RedisServer::start_on(free_port(), &["--replicaof", "127.0.0.1", &port]);
-    eventually("it follows", async || {
-        let info = master.command(&["INFO", "replication"]);
-        let info: String = redis::from_redis_value(info).unwrap();
-        info.contains("state=online")
-    })
-    .await;
-    (master, replica)
 }
 
 async fn write(layer: &SessionLayer, cookie: &str, value: &str) -> Answer {
@@ -87,6 +75,119 @@ async fn what_too_few_replicas_have_is_written_and_answered_503() {
     assert!(answer.set_cookie().is_none());
     // A read waits for nobody.
     assert!(read(&durable, &cookie, "name").await.is_some());
+}
+
+#[tokio::test]
+async fn a_rotation_that_too_few_replicas_have_is_done_once_and_its_cookie_opens_the_session() {
+    let server = RedisServer::start();
+    let handle = patient(&server);
+    let (durable, plain) = (waiting(&handle, 1, ms(50)), layer(handle.sessions()));
+    for login in [false, true] {
+        let cookie = visit(&plain, "", "name", "first").await;
+        let answer = request(&durable, &cookie, async |session| {
+            match login {
+                true => session.bind("ada").unwrap(),
+                false => session.rotate().unwrap(),
+            }
+            StatusCode::OK
+        })
+        .await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let rotated = answer.token();
+        assert_ne!(rotated, cookie);
+        assert_eq!(
+            read(&plain, &rotated, "name").await.as_deref(),
+            Some("first"),
+            "login: {login}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_ended_again_waits_again() {
+    let server = RedisServer::start();
+    let handle = patient(&server);
+    let stored = handle.sessions().replicas(1, ms(50)).unwrap();
+    let (durable, users) = (layer(stored.clone()), Users::new(stored));
+    let cookie = visit(&layer(handle.sessions()), "", "name", "first").await;
+    for _ in 0..2 {
+        let answer = request(&durable, &cookie, async |session| {
+            match session.destroy().await {
+                Ok(_) => StatusCode::OK,
+                Err(_) => StatusCode::BAD_GATEWAY,
+            }
+        });
+        assert_eq!(answer.await.status, StatusCode::BAD_GATEWAY);
+        assert!(users.revoke_all("ada").await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_was_demoted_is_left_by_both_connections() {
+    let (old, new) = pair().await;
+    let name = Proxy::start(old.port()).await;
+    let builder = RedisHandle::builder(name.url()).command_timeout(PATIENCE);
+    let handle = builder.connect().unwrap();
+    let durable = waiting(&handle, 1, WITHIN);
+    let cookie = visit(&durable, "", "name", "first").await;
+    name.lead_to(new.port());
+    new.command(&["REPLICAOF", "NO", "ONE"]);
+    old.command(&["REPLICAOF", "127.0.0.1", &new.port().to_string()]);
+    is_followed(&new).await;
+    eventually("writes are acknowledged again", async || {
+        write(&durable, &cookie, "second").await.status == StatusCode::OK
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_same_waits_together() {
+    let (master, replica) = pair().await;
+    let handle = patient(&master);
+    let cookie = visit(&waiting(&handle, 1, WITHIN), "", "name", "first").await;
+    replica.signal("STOP");
+    let before = ran(&master, "wait");
+    let each = (0..10).map(|_| {
+        let durable = waiting(&handle, 1, WITHIN);
+        let cookie = &cookie;
+        async move { write(&durable, cookie, "second").await.status }
+    });
+    for status in join_all(each).await {
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let waits = ran(&master, "wait") - before;
+    assert!(waits <= 4, "{waits}");
+}
+
+#[tokio::test]
+async fn a_wait_that_is_given_up_leaves_no_second_one_to_wait_for() {
+    let (master, replica) = pair().await;
+    let handle = patient(&master);
+    let durable = waiting(&handle, 1, ms(2_000));
+    let cookie = visit(&durable, "", "name", "first").await;
+    replica.signal("STOP");
+    let before = ran(&master, "wait");
+    for _ in 0..10 {
+        let given_up = write(&durable, &cookie, "second");
+        let _ = tokio::time::timeout(ms(20), given_up).await;
+    }
+    let answer = write(&durable, &cookie, "third").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let waits = ran(&master, "wait") - before;
+    assert!(waits <= 3, "{waits}");
+}
+
+#[test]
+fn the_second_connection_does_not_end_with_the_runtime_that_asked_for_it() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let home = runtime();
+    let (master, _replica) = home.block_on(pair());
+    let handle = home.block_on(async { patient(&master) });
+    let durable = waiting(&handle, 1, WITHIN);
+    let other = runtime();
+    let cookie = other.block_on(visit(&durable, "", "name", "first"));
+    drop(other);
+    home.block_on(visit(&durable, &cookie, "name", "second"));
 }
 
 #[tokio::test]

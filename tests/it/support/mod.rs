@@ -14,6 +14,7 @@ pub(crate) mod random;
 #[cfg(feature = "sentinel")]
 pub(crate) mod redis_sentinel;
 pub(crate) mod redis_server;
+pub(crate) mod replica;
 pub(crate) mod retelling;
 pub(crate) mod testbed;
 pub(crate) mod websocket;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -25,6 +26,9 @@ struct Faults {
     severed: bool,
     /// Connections accepted under an earlier number are closed.
     cut: u64,
+    target: u16,
+    /// How late every answer is.
+    late: Duration,
 }
 
 impl Proxy {
@@ -32,13 +36,16 @@ impl Proxy {
     pub(crate) async fn start(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let faults = watch::Sender::new(Faults::default());
+        let faults = watch::Sender::new(Faults {
+            target,
+            ..Faults::default()
+        });
         let accepted = Arc::new(AtomicUsize::new(0));
         let (count, watched) = (Arc::clone(&accepted), faults.subscribe());
         let task = tokio::spawn(async move {
             while let Ok((inbound, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(carry(inbound, target, watched.clone()));
+                tokio::spawn(carry(inbound, watched.clone()));
             }
         });
         Self {
@@ -47,6 +54,20 @@ impl Proxy {
             faults,
             task,
         }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where new connections lead from now on, as when a name has got another address.
+    pub(crate) fn lead_to(&self, target: u16) {
+        self.faults.send_modify(|faults| faults.target = target);
+    }
+
+    /// Holds every answer up on connections that begin from now on.
+    pub(crate) fn slow_down(&self, late: Duration) {
+        self.faults.send_modify(|faults| faults.late = late);
     }
 
     /// `redis://127.0.0.1:port`
@@ -84,17 +105,17 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(mut inbound: TcpStream, target: u16, mut faults: watch::Receiver<Faults>) {
+async fn carry(mut inbound: TcpStream, mut faults: watch::Receiver<Faults>) {
     let begun = *faults.borrow();
     if begun.severed {
         return;
     }
     if !begun.hole {
-        let Ok(mut outbound) = TcpStream::connect(("127.0.0.1", target)).await else {
+        let Ok(mut outbound) = TcpStream::connect(("127.0.0.1", begun.target)).await else {
             return;
         };
         tokio::select! {
-            _ = copy_bidirectional(&mut inbound, &mut outbound) => return,
+            () = both_ways(&mut inbound, &mut outbound, begun.late) => return,
             changed = faults.wait_for(|now| now.hole || now.cut != begun.cut) => {
                 if changed.is_err() || changed.is_ok_and(|now| now.cut != begun.cut) {
                     return;
@@ -106,5 +127,26 @@ async fn carry(mut inbound: TcpStream, target: u16, mut faults: watch::Receiver<
         drop(outbound);
     } else {
         let _ = faults.wait_for(|now| now.cut != begun.cut).await;
+    }
+}
+
+async fn both_ways(inbound: &mut TcpStream, outbound: &mut TcpStream, late: Duration) {
+    if late.is_zero() {
+        let _ = copy_bidirectional(inbound, outbound).await;
+        return;
+    }
+    let ((mut asks, mut hears), (mut answers, mut asked)) = (inbound.split(), outbound.split());
+    let back = async {
+        let mut some = [0; 4096];
+        while let Ok(read @ 1..) = answers.read(&mut some).await {
+            tokio::time::sleep(late).await;
+            if hears.write_all(&some[..read]).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        _ = copy(&mut asks, &mut asked) => {}
+        () = back => {}
     }
 }
