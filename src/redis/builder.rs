@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
+#[cfg(feature = "cluster")]
+use super::cluster::{self, router::Router};
 use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
+use super::link::Link;
 use super::mailbox::Mailbox;
 use super::shared::{Settings, Shared};
 use super::status::Breaker;
-use super::supervisor::Supervisor;
 #[cfg(feature = "tls-rustls")]
 use super::tls::TlsOptions;
 use super::url;
+use super::way::Way;
 use crate::config::ConfigError;
 
 /// Settings of a [`RedisHandle`]; begins with [`RedisHandle::builder`].
@@ -162,6 +165,9 @@ impl RedisBuilder {
     /// # Errors
     /// A setting outside of what its method states, or a call outside of a tokio runtime.
     pub fn connect(self) -> Result<RedisHandle, ConfigError> {
+        #[cfg(feature = "cluster")]
+        let (place, seeds) = cluster::url::parse(&self.url)?;
+        #[cfg(not(feature = "cluster"))]
         let place = url::parse(&self.url)?;
         #[cfg(feature = "tls-rustls")]
         let tls = self.tls.build(place.tls, place.info.addr())?;
@@ -189,13 +195,7 @@ impl RedisBuilder {
             ConfigError::new("runtime", "none", "a call from within a tokio runtime")
         })?;
 
-        let shared = Arc::new(Shared {
-            breaker: Breaker::new(),
-            clock: Clock::new(self.command_timeout),
-            mailbox: Arc::new(Mailbox::new(&keyspace)),
-            epochs: watch::Sender::new(0),
-            full: Notify::new(),
-        });
+        let mailbox = Mailbox::new(&keyspace);
         let settings = Settings {
             target: Target {
                 info: place.info,
@@ -206,16 +206,25 @@ impl RedisBuilder {
             connect_timeout: self.connect_timeout,
             queue_bound: self.queue_bound,
         };
+        let timeout = self.command_timeout;
+        #[cfg(feature = "cluster")]
+        if let Some(seeds) = seeds {
+            let address = cluster::url::show(&seeds);
+            let way = Router::start(seeds, settings, mailbox, &runtime);
+            return Ok(RedisHandle::new(way, keyspace, address, timeout));
+        }
+        let shared = Shared {
+            breaker: Breaker::new(),
+            clock: Clock::new(timeout),
+            mailbox: Arc::new(mailbox),
+            epochs: watch::Sender::new(0),
+            full: Notify::new(),
+            #[cfg(feature = "cluster")]
+            teller: None,
+        };
         let address = settings.address();
-        let (queue, items) = mpsc::channel(self.queue_bound);
-        runtime.spawn(Supervisor::new(settings, Arc::clone(&shared), items).run());
-        Ok(RedisHandle::new(
-            queue,
-            shared,
-            keyspace,
-            address,
-            self.command_timeout,
-        ))
+        let way = Way::One(Link::open(settings, shared, &runtime));
+        Ok(RedisHandle::new(way, keyspace, address, timeout))
     }
 }
 

@@ -19,6 +19,22 @@ pub(crate) struct Target {
     pub(crate) tls: Option<Tls>,
 }
 
+#[cfg(feature = "cluster")]
+impl Target {
+    /// The same at another node; `None` where TLS cannot be for a host of that name.
+    pub(crate) fn at(&self, node: &super::cluster::node::Node) -> Option<Self> {
+        let address = redis::ConnectionAddr::Tcp(node.host.clone(), node.port);
+        Some(Self {
+            info: self.info.clone().set_addr(address),
+            #[cfg(feature = "tls-rustls")]
+            tls: match &self.tls {
+                Some(tls) => Some(tls.to(&node.host)?),
+                None => None,
+            },
+        })
+    }
+}
+
 /// The task that reads and writes, where redis-rs does not keep it itself. It ends with this value.
 pub(crate) type Driver = JoinSet<()>;
 

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
 
-use super::error::{RedisError, RedisErrorKind};
+use super::error::RedisError;
 use super::keyspace::Keyspace;
-use super::queue::{Caller, Item, Queued, Reply};
+use super::queue::Queued;
 use super::script::Script;
-use super::shared::{PIPELINE, Shared};
 use super::slots::Slots;
-use super::status::{RedisStatus, closed};
+use super::status::RedisStatus;
+use super::way::Way;
 use crate::telemetry::names::RedisCommands;
 use crate::telemetry::record::count;
 
@@ -28,8 +27,7 @@ use crate::telemetry::record::count;
 pub struct RedisHandle(Arc<Inner>);
 
 struct Inner {
-    queue: mpsc::Sender<Item>,
-    shared: Arc<Shared>,
+    way: Way,
     keyspace: Keyspace,
     address: String,
     command_timeout: Duration,
@@ -38,15 +36,13 @@ struct Inner {
 
 impl RedisHandle {
     pub(crate) fn new(
-        queue: mpsc::Sender<Item>,
-        shared: Arc<Shared>,
+        way: Way,
         keyspace: Keyspace,
         address: String,
         command_timeout: Duration,
     ) -> Self {
         Self(Arc::new(Inner {
-            queue,
-            shared,
+            way,
             keyspace,
             address,
             command_timeout,
@@ -57,7 +53,7 @@ impl RedisHandle {
     /// Whether Redis can be reached, as far as this process knows. Asks nobody.
     #[must_use]
     pub fn status(&self) -> RedisStatus {
-        self.0.shared.breaker.status()
+        self.0.way.status()
     }
 
     /// Asks Redis for a sign of life. One round trip.
@@ -69,6 +65,10 @@ impl RedisHandle {
     /// # Cancel safety
     /// Dropping the future takes nothing back and harms nobody.
     pub async fn ping(&self) -> Result<(), RedisError> {
+        #[cfg(feature = "cluster")]
+        if let Way::Many(nodes) = &self.0.way {
+            return nodes.ping().await;
+        }
         self.send(redis::cmd("PING")).await.map(drop)
     }
 
@@ -82,14 +82,9 @@ impl RedisHandle {
     /// # Cancel safety
     /// Once polled, the closing goes on without the future.
     pub async fn close(&self) {
-        let closed = async {
-            // An error means that it is closing already.
-            let _ = self.0.queue.send(Item::Close).await;
-            self.0.shared.breaker.closed().await;
-        };
         // A safety net for a supervisor whose runtime is blocked.
         let bound = 2 * self.0.command_timeout + Duration::from_secs(1);
-        let _ = tokio::time::timeout(bound, closed).await;
+        let _ = tokio::time::timeout(bound, self.0.way.close()).await;
     }
 }
 
@@ -103,18 +98,40 @@ impl RedisHandle {
     /// Milliseconds of Redis's clock since the Unix epoch; this machine's until Redis was
     /// reached once. Asks nobody.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.0.shared.clock.now_ms()
+        self.0.way.now_ms()
     }
 
-    /// A reply that has just come in carried Redis's time.
-    pub(crate) fn observe_time(&self, redis_ms: u64) {
-        self.0.shared.clock.observe(redis_ms);
+    /// As [`now_ms`](Self::now_ms), where the keys of this hash tag are.
+    pub(crate) fn now_ms_at<T: AsRef<[u8]>>(&self, tag: impl FnOnce() -> T) -> u64 {
+        let at = self.0.way.at(tag);
+        at.map_or_else(|| self.now_ms(), |link| link.shared.clock.now_ms())
+    }
+
+    /// A reply that has just come in, from where the keys of this hash tag are, carried Redis's time.
+    pub(crate) fn observe_time<T: AsRef<[u8]>>(&self, tag: impl FnOnce() -> T, redis_ms: u64) {
+        if let Some(link) = self.0.way.at(tag) {
+            link.shared.clock.observe(redis_ms);
+        }
     }
 
     /// Grows with every connection, also the first: what was sent before may be lost, and
     /// messages meanwhile are.
     pub(crate) fn epochs(&self) -> watch::Receiver<u64> {
-        self.0.shared.epochs.subscribe()
+        match &self.0.way {
+            Way::One(link) => link.shared.epochs.subscribe(),
+            #[cfg(feature = "cluster")]
+            Way::Many(nodes) => nodes.epochs.subscribe(),
+        }
+    }
+
+    /// Whether there are several nodes, so that scripts see the keys of one slot only, and a message
+    /// can be heard that its sender believes nobody heard.
+    pub(crate) fn is_cluster(&self) -> bool {
+        match &self.0.way {
+            Way::One(_) => false,
+            #[cfg(feature = "cluster")]
+            Way::Many(_) => true,
+        }
     }
 
     pub(crate) fn command_timeout(&self) -> Duration {
@@ -128,8 +145,8 @@ impl RedisHandle {
         self.0.slots.get()
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.0.shared
+    pub(crate) fn way(&self) -> &Way {
+        &self.0.way
     }
 
     /// Sends one command and waits for its reply, no longer than the command time-out.
@@ -162,61 +179,22 @@ impl RedisHandle {
         self.ask(command, Some(script.text())).await
     }
 
-    /// Wants the inbox's subscription, on this connection and all later ones.
-    pub(crate) fn subscribe(&self) -> Result<(), RedisError> {
-        self.enqueue(Item::Subscribe)
-    }
-
     async fn ask(&self, command: Cmd, script: Option<&'static str>) -> Result<Value, RedisError> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(item(command, script, reply))
-            .inspect_err(|_| count(RedisCommands::Away))?;
-        // The supervisor watches the time for all. It answers everybody, unless its runtime was
-        // shut down under it.
-        answer.await.unwrap_or_else(|_| {
-            Err(RedisError::unknown(
-                "the runtime of the Redis handle has ended: the command may have been carried out",
-                None,
-            ))
-        })
-    }
-
-    fn enqueue(&self, item: Item) -> Result<(), RedisError> {
-        self.0.shared.breaker.admit()?;
-        self.0.queue.try_send(item).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => RedisError::new(
-                RedisErrorKind::Away,
-                "too many commands are queued for Redis: the command was not sent",
-            ),
-            mpsc::error::TrySendError::Closed(_) => closed(),
-        })?;
-        let queue = &self.0.queue;
-        let queued = queue.max_capacity() - queue.capacity();
-        if queued > 0 && queued.is_multiple_of(PIPELINE) {
-            self.0.shared.full.notify_one();
+        #[cfg(feature = "cluster")]
+        if let Way::Many(nodes) = &self.0.way {
+            nodes.started().await?;
         }
-        Ok(())
+        let (queued, answer) = Queued::new(command, script);
+        let enqueued = self.0.way.enqueue(queued);
+        enqueued.inspect_err(|_| count(RedisCommands::Away))?;
+        answer.reply().await
     }
-}
-
-fn item(command: Cmd, script: Option<&'static str>, reply: oneshot::Sender<Reply>) -> Item {
-    // It would get no reply, and every later command the reply of the one before it.
-    debug_assert!(command.args_iter().len() > 0, "an empty command");
-    Item::Command(Queued {
-        command,
-        caller: Caller {
-            reply,
-            script,
-            since: Instant::now(),
-        },
-    })
 }
 
 impl fmt::Debug for RedisHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner {
-            queue: _,
-            shared: _,
+            way: _,
             keyspace,
             address,
             command_timeout: _,

@@ -62,6 +62,8 @@ mod backoff;
 mod batch;
 mod builder;
 mod clock;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod connect;
 mod dial;
 pub(crate) mod error;
@@ -71,6 +73,7 @@ pub(crate) mod handle;
 pub(crate) mod inbox;
 mod intake;
 pub(crate) mod keyspace;
+mod link;
 mod mailbox;
 mod managed;
 mod probe;
@@ -83,6 +86,7 @@ mod supervisor;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod url;
+mod way;
 #[cfg(feature = "testing")]
 mod wire;
 

@@ -15,6 +15,9 @@ pub(crate) type Reply = Result<redis::Value, RedisError>;
 #[derive(Debug)]
 pub(crate) enum Item {
     Command(Queued),
+    /// A command for a slot that is on its way to this node.
+    #[cfg(feature = "cluster")]
+    Asking(Queued),
     /// Somebody wants the inbox: subscribe, now and after every reconnection.
     Subscribe,
     /// Send what is queued, wait for its replies, then end.
@@ -27,10 +30,46 @@ pub(crate) struct Queued {
     pub(crate) caller: Caller,
 }
 
+impl Queued {
+    pub(crate) fn new(command: redis::Cmd, script: Option<&'static str>) -> (Self, Answer) {
+        // It would get no reply, and every later command the reply of the one before it.
+        debug_assert!(command.args_iter().len() > 0, "an empty command");
+        let (reply, answer) = oneshot::channel();
+        let caller = Caller::new(reply, script, Instant::now());
+        (Self { command, caller }, Answer(answer))
+    }
+
+    /// What a node wants to hear in front of a command for a slot that is not its own yet. Nobody
+    /// waits for the answer.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn asking(since: Instant) -> Self {
+        Self {
+            command: redis::cmd("ASKING"),
+            caller: Caller::new(oneshot::channel().0, None, since),
+        }
+    }
+}
+
 impl std::fmt::Debug for Queued {
     // The command holds values.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Queued").finish_non_exhaustive()
+    }
+}
+
+/// The reply to come. Dropped, the command goes out all the same.
+pub(crate) struct Answer(oneshot::Receiver<Reply>);
+
+impl Answer {
+    pub(crate) async fn reply(self) -> Reply {
+        // The supervisor watches the time for all. It answers everybody, unless its runtime was
+        // shut down under it.
+        self.0.await.unwrap_or_else(|_| {
+            Err(RedisError::unknown(
+                "the runtime of the Redis handle has ended: the command may have been carried out",
+                None,
+            ))
+        })
     }
 }
 
@@ -40,9 +79,29 @@ pub(crate) struct Caller {
     pub(crate) script: Option<&'static str>,
     /// The time-out counts from here, through a second sending too.
     pub(crate) since: Instant,
+    #[cfg(feature = "cluster")]
+    pub(crate) hops: Hops,
+}
+
+/// How often a command was sent on, and whether it needs an ASKING in front.
+#[cfg(feature = "cluster")]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Hops {
+    pub(crate) made: u8,
+    pub(crate) asking: bool,
 }
 
 impl Caller {
+    fn new(reply: oneshot::Sender<Reply>, script: Option<&'static str>, since: Instant) -> Self {
+        Self {
+            reply,
+            script,
+            since,
+            #[cfg(feature = "cluster")]
+            hops: Hops::default(),
+        }
+    }
+
     /// A caller that has gone away does not want the reply: nothing to do then.
     pub(crate) fn answer(self, reply: Reply) {
         count(match reply.as_ref().map_err(RedisError::kind) {

@@ -45,7 +45,7 @@ impl RedisStatus {
         matches!(self, Self::Up)
     }
 
-    fn away(Failure { cause, reason }: &Failure) -> Self {
+    pub(crate) fn away(Failure { cause, reason }: &Failure) -> Self {
         Self::Away {
             cause: *cause,
             reason: reason.as_str().into(),
@@ -102,6 +102,11 @@ impl Breaker {
     /// The first attempt has not ended yet.
     pub(crate) fn is_starting(&self) -> bool {
         self.state.load(Ordering::Relaxed) == STARTING
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_up(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == UP
     }
 
     pub(crate) fn up(&self) {

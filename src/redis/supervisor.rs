@@ -173,7 +173,7 @@ impl Supervisor {
                         return End::Silent;
                     },
                     Event::Landed(batch, replies) => {
-                        let unfit = batch.settle(replies, &self.shared.mailbox, &mut again);
+                        let unfit = batch.settle(replies, &self.shared, &mut again);
                         self.intake.ready.extend(again.drain(..));
                         if let Some(failure) = unfit {
                             return End::Unfit(failure);
@@ -217,6 +217,8 @@ impl Supervisor {
         self.shared.breaker.up();
         // After the breaker: who is woken by the new epoch sends at once.
         self.shared.epochs.send_modify(|epoch| *epoch += 1);
+        #[cfg(feature = "cluster")]
+        self.shared.tell_status();
         let address = self.settings.address();
         tracing::info!(address, "connected to Redis");
         for warning in &probed.warnings {
@@ -226,6 +228,8 @@ impl Supervisor {
 
     fn away(&mut self, failure: &Failure) {
         if self.shared.breaker.away(failure) {
+            #[cfg(feature = "cluster")]
+            self.shared.tell_status();
             let address = self.settings.address();
             let Failure { cause, reason } = failure;
             tracing::warn!(address, ?cause, reason, "Redis is away");
@@ -239,10 +243,12 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.shared.breaker.close();
         self.intake.finish(&closed());
+        #[cfg(feature = "cluster")]
+        self.shared.tell_status();
     }
 }
 
-async fn until(instant: Option<Instant>) {
+pub(crate) async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,

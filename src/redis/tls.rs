@@ -135,6 +135,15 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    /// The same with another host; `None` where it can have no certificate.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn to(&self, host: &str) -> Option<Self> {
+        Some(Self {
+            name: ServerName::try_from(host.to_owned()).ok()?,
+            ..self.clone()
+        })
+    }
+
     /// Dropping the future closes whatever was opened.
     pub(crate) async fn connect(
         &self,

@@ -14,6 +14,10 @@ const ACCEPTED: &str = "redis:// or, for TLS, rediss://, then [[user]:password@]
 const ACCEPTED: &str = "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=n&user=…&pass=…], \
      the port from 1 to 65535; rediss:// only with the crate's feature `tls-rustls`";
 
+#[cfg(not(feature = "cluster"))]
+const NO_CLUSTER: &str = "redis-cluster:// and rediss-cluster:// only with the crate's feature \
+     `cluster`; without it redis://[[user]:password@]host[:port][/db] of one server";
+
 /// What a URL says.
 pub(crate) struct Place {
     pub(crate) info: ConnectionInfo,
@@ -24,6 +28,10 @@ pub(crate) struct Place {
 /// Reads `url` and settles what this crate needs of a connection.
 pub(crate) fn parse(url: &str) -> Result<Place, ConfigError> {
     let refuse = || ConfigError::new("url", mask(url), ACCEPTED);
+    #[cfg(not(feature = "cluster"))]
+    if url.starts_with("redis-cluster://") || url.starts_with("rediss-cluster://") {
+        return Err(ConfigError::new("url", mask(url), NO_CLUSTER));
+    }
     let mut parsed = redis::parse_redis_url(url).ok_or_else(refuse)?;
     let tls = matches!(parsed.scheme(), "rediss" | "valkeys");
     if tls && (cfg!(not(feature = "tls-rustls")) || parsed.set_scheme("redis").is_err()) {
@@ -90,6 +98,10 @@ pub(crate) fn mask(url: &str) -> String {
 fn mask_port(rest: &str) -> String {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
+    // Of several hosts the first may be one.
+    if let Some((_, last)) = authority.rsplit_once(',') {
+        return format!("***,{}", mask_port(&[last, path].concat()));
+    }
     match authority.rsplit_once(':') {
         Some((host, port)) if host.is_empty() || !is_port(port) => format!("{host}:***{path}"),
         _ => rest.to_owned(),
@@ -132,6 +144,14 @@ mod tests {
             ("redis://host:65536/0", "redis://host:65536/0"),
             ("redis://[::1]/x", "redis://[::1]/x"),
             ("host:6379", "host:6379"),
+            (
+                "redis-cluster://u:secret,host:1",
+                "redis-cluster://***,host:1",
+            ),
+            (
+                "redis-cluster://u:se,cret@a,b:1",
+                "redis-cluster://***@a,b:1",
+            ),
             ("unix:///p?db=1&pass=secret", "unix:///p?db=***&pass=***"),
             ("unix:///p?pass=sec@ret", "unix://***"),
             ("unix:///p?secret", "unix:///p?***"),

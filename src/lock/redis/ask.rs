@@ -8,7 +8,7 @@ use crate::lock::error::LockError;
 use crate::lock::lease::{Claim, HAND_OVER, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::RedisLocks;
-use crate::lock::redis::names::Names;
+use crate::lock::redis::names::{Names, tag};
 use crate::lock::redis::reply::{self, Answer, Answered};
 use crate::redis::script::{Script, script};
 
@@ -44,7 +44,6 @@ impl RedisLocks {
     /// Asks for the key once.
     pub(super) async fn ask(&self, asked: Asked<'_>) -> Result<Answer, LockError> {
         let names = Names::new(self.handle.keyspace(), asked.key);
-        let inbox = self.handle.inbox();
         let most = if asked.line {
             self.max_waiters.to_string()
         } else {
@@ -57,10 +56,10 @@ impl RedisLocks {
             let args: [&[u8]; 6] = [
                 &token(asked.token),
                 &keep(asked.lease.get()),
-                &(self.handle.now_ms() + self.late_ms())
+                &(self.handle.now_ms_at(|| tag(asked.key)) + self.late_ms())
                     .to_string()
                     .into_bytes(),
-                inbox.channel().as_bytes(),
+                self.handle.channel().as_bytes(),
                 &keep(HAND_OVER),
                 most.as_bytes(),
             ];
@@ -70,7 +69,7 @@ impl RedisLocks {
                 .await
                 .map_err(reply::failed)?;
             let (redis_ms, answer) = reply::acquired(reply, sent, asked.lease.get())?;
-            self.handle.observe_time(redis_ms);
+            self.handle.observe_time(|| tag(asked.key), redis_ms);
             if let Some(answer) = answer {
                 return Ok(answer);
             }
@@ -107,12 +106,11 @@ impl RedisLocks {
     ) -> Result<Answered, LockError> {
         let names = Names::new(self.handle.keyspace(), key);
         let sent = Instant::now();
-        let inbox = self.handle.inbox();
         let last = parting.last.map(|fence| format!("{fence:016}"));
         let again = parting.again.map(token);
         let args: [&[u8]; 6] = [
             &token(as_whom),
-            inbox.channel().as_bytes(),
+            self.handle.channel().as_bytes(),
             &keep(HAND_OVER),
             last.as_deref().unwrap_or_default().as_bytes(),
             again.as_ref().map_or(&[], |token| &token[..]),

@@ -80,11 +80,16 @@ impl RedisSessions {
             Value::Int(ABSENT) => Ok(false),
             Value::Int(code) if code < FIRST_TIME => Err(refused(code)),
             Value::Int(now) => {
-                self.0.observe_time(now.unsigned_abs());
+                self.observe(id, now.unsigned_abs());
                 Ok(true)
             }
             _ => Err(surprise()),
         }
+    }
+
+    /// A reply about the session has just brought Redis's time.
+    fn observe(&self, id: &SessionId, redis_ms: u64) {
+        self.0.observe_time(|| id.to_string(), redis_ms);
     }
 }
 
@@ -122,7 +127,7 @@ impl SessionStore for RedisSessions {
         match self.run(&CREATE, command).await? {
             Value::Int(0) => Ok(false),
             Value::Int(now) if now >= FIRST_TIME => {
-                self.0.observe_time(now.unsigned_abs());
+                self.observe(id, now.unsigned_abs());
                 Ok(true)
             }
             _ => Err(surprise()),
@@ -135,10 +140,11 @@ impl SessionStore for RedisSessions {
             false => &SAVE_AND_LIST,
         };
         let begin = |args, bytes| self.on_session(script, id, args, bytes);
-        let command = save_command(begin, save, self.0.now_ms());
-        match save_reply(self.run(script, command).await?, save, self.0.now_ms())? {
+        let now_ms = || self.0.now_ms_at(|| id.to_string());
+        let command = save_command(begin, save, now_ms());
+        match save_reply(self.run(script, command).await?, save, now_ms())? {
             (outcome, Some(now)) => {
-                self.0.observe_time(now);
+                self.observe(id, now);
                 Ok(outcome)
             }
             (outcome, None) => Ok(outcome),

@@ -25,6 +25,8 @@
 mod cells;
 mod chaos;
 mod close;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod configuration;
 mod faults;
 mod gathering;

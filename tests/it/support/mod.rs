@@ -10,6 +10,8 @@ pub(crate) mod evidence;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod proxy;
+#[cfg(feature = "cluster")]
+pub(crate) mod redis_cluster;
 pub(crate) mod redis_server;
 pub(crate) mod retelling;
 pub(crate) mod testbed;

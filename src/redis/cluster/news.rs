@@ -1,0 +1,58 @@
+//! What the links tell the router.
+//!
+//! Floor 3.
+
+use redis::{Cmd, ServerError};
+use tokio::sync::mpsc;
+
+use super::node::Node;
+use super::told::Told;
+use crate::redis::error::RedisError;
+use crate::redis::queue::{Caller, Hops, Queued};
+
+pub(crate) enum News {
+    /// A command that was not carried out, and what the node said.
+    Redirected(Queued, Told, RedisError),
+    /// A link is up, away or closed.
+    Status,
+}
+
+/// One link's end of the way to the router.
+#[derive(Debug, Clone)]
+pub(crate) struct Teller {
+    pub(crate) node: Node,
+    pub(crate) news: mpsc::UnboundedSender<News>,
+}
+
+impl Teller {
+    /// Sends a command on its way where its key is elsewhere; gives back the caller where the
+    /// error is another one.
+    pub(crate) fn redirected(
+        &self,
+        command: &Cmd,
+        caller: Caller,
+        error: &ServerError,
+    ) -> Option<Caller> {
+        let Some(told) = Told::read(error, &self.node) else {
+            return Some(caller);
+        };
+        let hops = Hops {
+            made: caller.hops.made.saturating_add(1),
+            asking: false,
+        };
+        let queued = Queued {
+            command: command.clone(),
+            caller: Caller { hops, ..caller },
+        };
+        let news = News::Redirected(queued, told, RedisError::refused(error));
+        match self.news.send(news) {
+            Err(mpsc::error::SendError(News::Redirected(queued, ..))) => Some(queued.caller),
+            _ => None,
+        }
+    }
+
+    /// A router that is gone wants to know nothing.
+    pub(crate) fn status(&self) {
+        let _ = self.news.send(News::Status);
+    }
+}

@@ -1,0 +1,203 @@
+//! The task that follows the cluster: keeps the map of the slots, and sends on what was
+//! redirected.
+//!
+//! Floor 3.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::look::look;
+use super::news::News;
+use super::node::Node;
+use super::nodes::Nodes;
+use super::slot;
+use super::slots_reply::Slots;
+use super::told::Told;
+use crate::redis::backoff::Backoff;
+use crate::redis::error::{RedisError, RedisErrorKind};
+use crate::redis::failure::Failure;
+use crate::redis::link::Link;
+use crate::redis::mailbox::Mailbox;
+use crate::redis::queue::{Hops, Queued};
+use crate::redis::shared::Settings;
+use crate::redis::status::{away, closed};
+use crate::redis::supervisor::until;
+use crate::redis::way::Way;
+use crate::telemetry::names::RedisUp;
+use crate::telemetry::record::set;
+
+/// The slots are not looked up more often, however many commands are redirected.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often one command is sent on. Two are usual: after a fail-over, and into a slot on its way.
+const HOPS: u8 = 8;
+
+/// How soon a command is sent again whose keys are on their way.
+const SOON: Duration = Duration::from_millis(20);
+
+/// Ends with the handle: it holds no link itself, and the links' ends of the channel go with them.
+pub(crate) struct Router {
+    nodes: Weak<Nodes>,
+    news: mpsc::UnboundedReceiver<News>,
+    later: JoinSet<Queued>,
+    looking: JoinSet<Result<Slots, Failure>>,
+    look_at: Option<Instant>,
+    looked_at: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Router {
+    /// Begins to look for the cluster on `runtime`.
+    pub(crate) fn start(
+        seeds: BTreeSet<Node>,
+        settings: Settings,
+        mailbox: Mailbox,
+        runtime: &Handle,
+    ) -> Way {
+        let (tell, news) = mpsc::unbounded_channel();
+        let nodes = Nodes::new(seeds, settings, mailbox, runtime.clone(), tell);
+        let nodes = Arc::new(nodes);
+        let router = Self {
+            nodes: Arc::downgrade(&nodes),
+            news,
+            later: JoinSet::new(),
+            looking: JoinSet::new(),
+            look_at: Some(Instant::now()),
+            looked_at: None,
+            backoff: Backoff::default(),
+        };
+        runtime.spawn(router.run());
+        Way::Many(nodes)
+    }
+
+    async fn run(mut self) {
+        while self.next().await {}
+        while let Some(later) = self.later.join_next().await {
+            if let Ok(queued) = later {
+                queued.caller.answer(Err(closed()));
+            }
+        }
+    }
+
+    /// Returns whether there is anything left to follow.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            news = self.news.recv() => match news {
+                Some(News::Redirected(queued, told, refused)) => {
+                    self.redirect(queued, &told, refused);
+                    true
+                }
+                Some(News::Status) => self.review(),
+                None => false,
+            },
+            Some(Ok(queued)) = self.later.join_next() => {
+                self.send_on(queued);
+                true
+            }
+            Some(found) = self.looking.join_next() => {
+                let found = found.unwrap_or_else(|_| {
+                    Err(Failure::unreachable("a look at the slots ended without a result"))
+                });
+                if let Some(nodes) = self.nodes.upgrade() {
+                    nodes.adopt(found);
+                }
+                self.review()
+            }
+            () = until(self.look_at), if self.looking.is_empty() => {
+                self.look();
+                true
+            }
+        }
+    }
+
+    /// Whether to look at the slots again, where a link came or went.
+    fn review(&mut self) -> bool {
+        let Some(nodes) = self.nodes.upgrade() else {
+            return true;
+        };
+        set(RedisUp::Now, f64::from(u8::from(nodes.status().is_up())));
+        if !nodes.wants_a_look() {
+            self.backoff = Backoff::default();
+        } else if self.look_at.is_none() && self.looking.is_empty() {
+            let delay = self.backoff.next();
+            self.look_in(delay);
+        }
+        !nodes.is_closed()
+    }
+
+    fn look_in(&mut self, delay: Duration) {
+        let now = Instant::now();
+        let earliest = self.looked_at.map_or(now, |last| last + PAUSE);
+        let at = (now + delay).max(earliest);
+        self.look_at = Some(self.look_at.map_or(at, |planned| planned.min(at)));
+    }
+
+    fn look(&mut self) {
+        self.look_at = None;
+        if let Some(nodes) = self.nodes.upgrade() {
+            self.looked_at = Some(Instant::now());
+            let timeout = nodes.settings().connect_timeout;
+            self.looking.spawn(look(nodes.candidates(), timeout));
+        }
+    }
+
+    /// Sends a command to where it belongs. It was not carried out, so that is safe.
+    fn redirect(&mut self, mut queued: Queued, told: &Told, refused: RedisError) {
+        let Some(nodes) = self.nodes.upgrade() else {
+            return queued.caller.answer(Err(closed()));
+        };
+        let left = (queued.caller.since + nodes.settings().command_timeout)
+            .saturating_duration_since(Instant::now());
+        match told {
+            _ if queued.caller.hops.made > HOPS || left.is_zero() => {
+                self.look_in(Duration::ZERO);
+                queued.caller.answer(Err(RedisError::away(
+                    "the key's slot could not be found in time: the command was not carried out",
+                )));
+            }
+            Told::Moved(slot, node) => {
+                self.look_in(Duration::ZERO);
+                hand(nodes.moved(*slot, node), queued, false);
+            }
+            Told::Ask(node) => {
+                queued.caller.hops.asking = true;
+                hand(nodes.importing(node), queued, true);
+            }
+            Told::Later if left > SOON => {
+                queued.caller.hops = Hops::default();
+                self.later.spawn(async move {
+                    tokio::time::sleep(SOON).await;
+                    queued
+                });
+            }
+            Told::Later => queued.caller.answer(Err(refused)),
+            Told::Down => {
+                nodes.down(refused.to_string());
+                self.look_in(Duration::ZERO);
+                let error = RedisError::new(RedisErrorKind::Away, refused.to_string());
+                queued.caller.answer(Err(error));
+            }
+        }
+    }
+
+    /// After a pause, to whoever has the slot now.
+    fn send_on(&self, queued: Queued) {
+        let link = slot::of_command(&queued.command)
+            .zip(self.nodes.upgrade())
+            .and_then(|(slot, nodes)| nodes.of_slot(slot));
+        hand(link, queued, false);
+    }
+}
+
+fn hand(link: Option<Arc<Link>>, queued: Queued, asking: bool) {
+    match link {
+        Some(link) => link.forward(queued, asking),
+        None => queued.caller.answer(Err(away())),
+    }
+}

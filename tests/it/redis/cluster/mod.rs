@@ -1,0 +1,5 @@
+//! Redis Cluster: commands find their node, whatever the cluster does with slots and masters.
+
+mod contracts;
+mod redirects;
+mod routing;
