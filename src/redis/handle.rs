@@ -179,6 +179,28 @@ impl RedisHandle {
         self.ask(command, Some(script.text())).await
     }
 
+    /// Runs a script many times at once, each time on keys of its own: one round trip for all.
+    ///
+    /// An error can leave some of them carried out.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn run_all(
+        &self,
+        script: &Script,
+        commands: impl Iterator<Item = Cmd>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let mut answers = Vec::new();
+        for command in commands {
+            let (queued, answer) = Queued::new(command, Some(script.text()));
+            self.0.way.enqueue(queued)?;
+            answers.push(answer);
+        }
+        let mut replies = Vec::with_capacity(answers.len());
+        for answer in answers {
+            replies.push(answer.reply().await?);
+        }
+        Ok(replies)
+    }
+
     async fn ask(&self, command: Cmd, script: Option<&'static str>) -> Result<Value, RedisError> {
         #[cfg(feature = "cluster")]
         if let Way::Many(nodes) = &self.0.way {

@@ -11,10 +11,16 @@ use crate::redis::error::RedisError;
 use crate::redis::queue::{Caller, Hops, Queued};
 
 pub(crate) enum News {
-    /// A command that was not carried out, and what the node said.
-    Redirected(Queued, Told, RedisError),
+    Redirected(Box<Redirected>),
     /// A link is up, away or closed.
     Status,
+}
+
+/// A command that was not carried out, and what the node said.
+pub(crate) struct Redirected {
+    pub(crate) queued: Queued,
+    pub(crate) told: Told,
+    pub(crate) refused: RedisError,
 }
 
 /// One link's end of the way to the router.
@@ -44,9 +50,14 @@ impl Teller {
             command: command.clone(),
             caller: Caller { hops, ..caller },
         };
-        let news = News::Redirected(queued, told, RedisError::refused(error));
-        match self.news.send(news) {
-            Err(mpsc::error::SendError(News::Redirected(queued, ..))) => Some(queued.caller),
+        let refused = RedisError::refused(error);
+        let redirected = Redirected {
+            queued,
+            told,
+            refused,
+        };
+        match self.news.send(News::Redirected(Box::new(redirected))) {
+            Err(mpsc::error::SendError(News::Redirected(back))) => Some(back.queued.caller),
             _ => None,
         }
     }

@@ -137,6 +137,9 @@ impl Nodes {
     /// Asks every node for a sign of life, all at once.
     pub(crate) async fn ping(&self) -> Result<(), RedisError> {
         self.started().await?;
+        if self.is_closed() {
+            return Err(closed());
+        }
         let mut answers = Vec::new();
         for link in self.all() {
             let (ping, answer) = Queued::new(redis::cmd("PING"), None);

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::look::look;
-use super::news::News;
+use super::news::{News, Redirected};
 use super::node::Node;
 use super::nodes::Nodes;
 use super::slot;
@@ -89,8 +89,8 @@ impl Router {
     async fn next(&mut self) -> bool {
         tokio::select! {
             news = self.news.recv() => match news {
-                Some(News::Redirected(queued, told, refused)) => {
-                    self.redirect(queued, &told, refused);
+                Some(News::Redirected(redirected)) => {
+                    self.redirect(*redirected);
                     true
                 }
                 Some(News::Status) => self.review(),
@@ -148,7 +148,12 @@ impl Router {
     }
 
     /// Sends a command to where it belongs. It was not carried out, so that is safe.
-    fn redirect(&mut self, mut queued: Queued, told: &Told, refused: RedisError) {
+    fn redirect(&mut self, redirected: Redirected) {
+        let Redirected {
+            mut queued,
+            told,
+            refused,
+        } = redirected;
         let Some(nodes) = self.nodes.upgrade() else {
             return queued.caller.answer(Err(closed()));
         };
@@ -163,11 +168,11 @@ impl Router {
             }
             Told::Moved(slot, node) => {
                 self.look_in(Duration::ZERO);
-                hand(nodes.moved(*slot, node), queued, false);
+                hand(nodes.moved(slot, &node), queued, false);
             }
             Told::Ask(node) => {
                 queued.caller.hops.asking = true;
-                hand(nodes.importing(node), queued, true);
+                hand(nodes.importing(&node), queued, true);
             }
             Told::Later if left > SOON => {
                 queued.caller.hops = Hops::default();

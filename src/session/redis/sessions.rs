@@ -8,20 +8,18 @@ use crate::redis::script::{Script, push_pieces, script};
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
+#[cfg(feature = "cluster")]
+use crate::session::redis::apart::{self, Deadline};
 use crate::session::redis::reply::{ABSENT, refused, store_error, surprise};
 use crate::session::redis::save::{save_command, save_reply};
-use crate::session::redis::walk::walk;
+use crate::session::redis::scripts::{Scripts, TOGETHER};
+use crate::session::redis::walk::{Walked, walk};
 use crate::session::save::{NewSession, Save, SaveOutcome};
 use crate::session::store::SessionStore;
 use crate::session::token::VerifierHash;
 use crate::session::user_session::{Revoke, UserSession};
 
-static CREATE: Script = script!("index.lua", "create.lua");
 static SAVE: Script = script!("save.lua");
-/// For saves that may touch the list of a user: the others are spared its functions.
-static SAVE_AND_LIST: Script = script!("index.lua", "save.lua");
-static RENEW: Script = script!("index.lua", "renew.lua");
-static DESTROY: Script = script!("index.lua", "destroy.lua");
 
 /// Replies below are codes, others Redis's time.
 const FIRST_TIME: i64 = 8;
@@ -83,8 +81,29 @@ impl RedisSessions {
                 self.observe(id, now.unsigned_abs());
                 Ok(true)
             }
+            #[cfg(feature = "cluster")]
+            told if self.0.is_cluster() => {
+                apart::told(&self.0, id, &told).await;
+                Ok(true)
+            }
             _ => Err(surprise()),
         }
+    }
+
+    fn scripts(&self) -> &'static Scripts {
+        #[cfg(feature = "cluster")]
+        if self.0.is_cluster() {
+            return &apart::SCRIPTS;
+        }
+        &TOGETHER
+    }
+
+    async fn walk(&self, user: &str, which: Option<Revoke>) -> Result<Walked, StoreError> {
+        #[cfg(feature = "cluster")]
+        if self.0.is_cluster() {
+            return apart::walk(&self.0, user, which).await;
+        }
+        walk(&self.0, user, which).await
     }
 
     /// A reply about the session has just brought Redis's time.
@@ -117,14 +136,23 @@ impl SessionStore for RedisSessions {
         let record = new.record(0);
         let (before, after) = record.around_clocks();
         let user = new.terms.user.as_deref().unwrap_or_default();
+        #[cfg(feature = "cluster")]
+        let user = if self.0.is_cluster() && !user.is_empty() {
+            let deadline = Deadline::In(new.expiry.absolute_ms());
+            apart::enter(&self.0, user, id, deadline).await?;
+            ""
+        } else {
+            user
+        };
+        let script = &self.scripts().create;
         let bytes = record.as_bytes().len() + 2 * 13 + user.len();
-        let mut command = self.on_session(&CREATE, id, 5, bytes);
+        let mut command = self.on_session(script, id, 5, bytes);
         command.arg(before).arg(after);
         command
             .arg(new.expiry.idle_ms())
             .arg(new.expiry.absolute_ms())
             .arg(user);
-        match self.run(&CREATE, command).await? {
+        match self.run(script, command).await? {
             Value::Int(0) => Ok(false),
             Value::Int(now) if now >= FIRST_TIME => {
                 self.observe(id, now.unsigned_abs());
@@ -137,8 +165,12 @@ impl SessionStore for RedisSessions {
     async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
         let script = match save.terms.is_empty() {
             true => &SAVE,
-            false => &SAVE_AND_LIST,
+            false => &self.scripts().save_and_list,
         };
+        #[cfg(feature = "cluster")]
+        if self.0.is_cluster() {
+            apart::enter_for(&self.0, id, save).await?;
+        }
         let begin = |args, bytes| self.on_session(script, id, args, bytes);
         let now_ms = || self.0.now_ms_at(|| id.to_string());
         let command = save_command(begin, save, now_ms());
@@ -152,18 +184,20 @@ impl SessionStore for RedisSessions {
     }
 
     async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.run_on_owned(&RENEW, id, verifier).await
+        self.run_on_owned(&self.scripts().renew, id, verifier).await
     }
 
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.run_on_owned(&DESTROY, id, verifier).await
+        self.run_on_owned(&self.scripts().destroy, id, verifier)
+            .await
     }
 
     async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
-        walk(&self.0, user, None).await.map(|walked| walked.found)
+        self.walk(user, None).await.map(|walked| walked.found)
     }
 
     async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
-        (walk(&self.0, user, Some(which)).await).map(|walked| walked.ended)
+        let walked = self.walk(user, Some(which)).await;
+        walked.map(|walked| walked.ended)
     }
 }

@@ -1,14 +1,12 @@
 //! A real Redis Cluster of the test's own: three masters, a replica for each.
 
-use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
 
 use redis::{Value, from_redis_value};
+use tokio::sync::Mutex;
 
+use super::eventually::eventually;
 use super::redis_server::{RedisServer, free_port};
-
-/// Far longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const MASTERS: usize = 3;
 const SLOTS: u16 = 16_384;
@@ -21,7 +19,7 @@ pub(crate) struct RedisCluster {
 }
 
 impl RedisCluster {
-    pub(crate) fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let bus: Vec<u16> = (0..2 * MASTERS).map(|_| free_port()).collect();
         let start = |bus: &u16| {
             let bus = bus.to_string();
@@ -54,34 +52,37 @@ impl RedisCluster {
                 node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
         }
-        cluster.wait("the nodes know each other", |node| {
-            node.info().contains("cluster_known_nodes:6")
-                && node.info().contains("cluster_state:ok")
-        });
+        cluster
+            .wait("the nodes know each other", |node| {
+                node.info().contains("cluster_known_nodes:6")
+                    && node.info().contains("cluster_state:ok")
+            })
+            .await;
         for at in 0..MASTERS {
             let master = cluster.nodes[at].id();
             cluster.nodes[at + MASTERS].command(&["CLUSTER", "REPLICATE", &master]);
         }
-        cluster.wait("every master has a replica", |node| {
-            let shards = text(node.command(&["CLUSTER", "NODES"]));
-            let linked = text(node.command(&["INFO", "replication"]));
-            shards.matches("slave").count() == MASTERS
-                && (linked.contains("master_link_status:up") || linked.contains("state=online"))
-        });
+        cluster
+            .wait("every master has a replica", |node| {
+                let shards = text(node.command(&["CLUSTER", "NODES"]));
+                let linked = text(node.command(&["INFO", "replication"]));
+                shards.matches("slave").count() == MASTERS
+                    && (linked.contains("master_link_status:up") || linked.contains("state=online"))
+            })
+            .await;
         cluster
     }
 
     /// One that several tests use at once, none of which harms it.
-    pub(crate) fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<RedisCluster>> = Mutex::new(Weak::new());
-        let mut shared = SHARED
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        shared.upgrade().unwrap_or_else(|| {
-            let cluster = Arc::new(Self::start());
-            *shared = Arc::downgrade(&cluster);
-            cluster
-        })
+    pub(crate) async fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<RedisCluster>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(cluster) = shared.upgrade() {
+            return cluster;
+        }
+        let cluster = Arc::new(Self::start().await);
+        *shared = Arc::downgrade(&cluster);
+        cluster
     }
 
     pub(crate) fn url(&self) -> String {
@@ -155,12 +156,8 @@ impl RedisCluster {
         self.end_move(slot, to);
     }
 
-    fn wait(&self, what: &str, holds: impl Fn(&RedisServer) -> bool) {
-        let begun = Instant::now();
-        while !self.nodes.iter().all(&holds) {
-            assert!(begun.elapsed() < PATIENCE, "this did not happen: {what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    async fn wait(&self, what: &str, holds: impl Fn(&RedisServer) -> bool) {
+        eventually(what, async || self.nodes.iter().all(&holds)).await;
     }
 }
 

@@ -14,7 +14,7 @@ fn command(words: &[&str]) -> redis::Cmd {
 
 #[tokio::test]
 async fn commands_follow_a_slot_that_moves() {
-    let cluster = RedisCluster::start();
+    let cluster = RedisCluster::start().await;
     let handle = RedisHandle::connect(&cluster.url()).expect("a good url");
     let wire = handle.wire();
     eventually("it is up", async || handle.status().is_up()).await;
@@ -74,7 +74,7 @@ async fn commands_follow_a_slot_that_moves() {
 
 #[tokio::test]
 async fn a_command_whose_caller_is_gone_is_sent_on_all_the_same() {
-    let cluster = RedisCluster::start();
+    let cluster = RedisCluster::start().await;
     let handle = RedisHandle::connect(&cluster.url()).expect("a good url");
     eventually("it is up", async || handle.status().is_up()).await;
     let key = "{posted}";
@@ -90,7 +90,7 @@ async fn a_command_whose_caller_is_gone_is_sent_on_all_the_same() {
 
 #[tokio::test]
 async fn a_crowd_that_is_redirected_looks_the_slots_up_a_few_times_only() {
-    let cluster = RedisCluster::start();
+    let cluster = RedisCluster::start().await;
     let handle = RedisHandle::connect(&cluster.url()).expect("a good url");
     eventually("it is up", async || handle.status().is_up()).await;
     let slot = cluster.slot_of("{crowd}");

@@ -7,7 +7,7 @@ use tower_handoff::redis::{AwayCause, RedisErrorKind, RedisHandle, RedisStatus};
 
 use crate::support::eventually::eventually;
 use crate::support::redis_cluster::RedisCluster;
-use crate::support::redis_server::RedisServer;
+use crate::support::redis_server::{RedisServer, free_port};
 
 fn command(words: &[&str]) -> redis::Cmd {
     let mut command = redis::cmd(words[0]);
@@ -17,7 +17,7 @@ fn command(words: &[&str]) -> redis::Cmd {
 
 #[tokio::test]
 async fn keys_of_all_slots_are_found_without_a_redirect() {
-    let cluster = RedisCluster::start();
+    let cluster = RedisCluster::start().await;
     let handle = RedisHandle::connect(&cluster.url()).expect("a good url");
     eventually("it is up", async || handle.status().is_up()).await;
     for node in &cluster.nodes {
@@ -57,7 +57,7 @@ async fn keys_of_all_slots_are_found_without_a_redirect() {
 
 #[tokio::test]
 async fn one_seed_is_enough_and_a_replica_will_do() {
-    let cluster = RedisCluster::shared();
+    let cluster = RedisCluster::shared().await;
     let url = format!(
         "redis-cluster://127.0.0.1:1,127.0.0.1:{}",
         cluster.nodes[5].port()
@@ -74,15 +74,14 @@ async fn one_seed_is_enough_and_a_replica_will_do() {
 #[tokio::test]
 async fn a_server_that_is_no_node_is_said_to_be_none() {
     let server = RedisServer::start();
-    let url = server
-        .url()
-        .replace("redis://", "redis-cluster://:hunter2@");
-    let without = server.url().replace("redis://", "redis-cluster://");
-    for (url, expected, word) in [
-        (&url, AwayCause::Login, "password"),
-        (&without, AwayCause::Unsupported, "no node of a Cluster"),
+    let locked = RedisServer::start_on(free_port(), &["--requirepass", "secret"]);
+    for (server, userinfo, expected, word) in [
+        (&server, "", AwayCause::Unsupported, "no node of a Cluster"),
+        (&locked, "", AwayCause::Login, "NOAUTH"),
+        (&locked, ":hunter2@", AwayCause::Login, "WRONGPASS"),
     ] {
-        let handle = RedisHandle::connect(url).expect("a good url");
+        let url = format!("redis-cluster://{userinfo}127.0.0.1:{}", server.port());
+        let handle = RedisHandle::connect(&url).expect("a good url");
         let error = handle.ping().await.expect_err("no cluster");
         assert_eq!(error.kind(), RedisErrorKind::Away);
         let status = handle.status();

@@ -1,0 +1,11 @@
+-- Puts a session into a list of them by its deadline.
+local function put(key, id, deadline, now)
+  local entered = redis.pcall('ZADD', key, string.format('%.0f', deadline), id)
+  -- Without the error's code: it would say that the session is of the wrong type.
+  if type(entered) == 'table' then
+    error("the list of the user's sessions: " .. string.gsub(entered.err, '^%S+ ', ''))
+  end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
+  redis.call('PEXPIREAT', key, redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+end
+
