@@ -157,8 +157,8 @@ impl Router {
         let Some(nodes) = self.nodes.upgrade() else {
             return queued.caller.answer(Err(closed()));
         };
-        let left = (queued.caller.since + nodes.settings().command_timeout)
-            .saturating_duration_since(Instant::now());
+        let timeout = nodes.settings().command_timeout;
+        let left = (queued.caller.since + timeout).saturating_duration_since(Instant::now());
         match told {
             _ if queued.caller.hops.made > HOPS || left.is_zero() => {
                 self.look_in(Duration::ZERO);
@@ -174,7 +174,8 @@ impl Router {
                 queued.caller.hops.asking = true;
                 hand(nodes.importing(&node), queued, true);
             }
-            Told::Later if left > SOON => {
+            // One that is sent too late is not known to be refused.
+            Told::Later if left > timeout / 4 => {
                 queued.caller.hops = Hops::default();
                 self.later.spawn(async move {
                     tokio::time::sleep(SOON).await;

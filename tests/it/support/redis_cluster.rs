@@ -113,8 +113,11 @@ impl RedisCluster {
         found.expect("a node of this cluster")
     }
 
+    /// The place of whoever says that the slot is its own.
     pub(crate) fn owner(&self, slot: u16) -> usize {
-        self.owner_by(0, slot)
+        let mut nodes = 0..2 * MASTERS;
+        let owner = nodes.find(|node| self.owner_by(*node, slot) == *node);
+        owner.expect("somebody has the slot")
     }
 
     /// Opens the slot's way to another master: the new one first, as the tools do.
@@ -154,6 +157,26 @@ impl RedisCluster {
         self.begin_move(slot, to);
         self.move_keys(slot, to);
         self.end_move(slot, to);
+    }
+
+    /// Has a replica take over while all is well. The masters may not give it their votes at once.
+    pub(crate) async fn fail_over(&self, slot: u16, to: usize) {
+        let old = self.owner_by(to, slot);
+        let mut asked = 0;
+        eventually("the replica is the master", async || {
+            let done = (0..2 * MASTERS).all(|node| self.owner_by(node, slot) == to);
+            if !done && self.owner_by(to, slot) != to && asked % 200 == 0 {
+                self.nodes[to].command(&["CLUSTER", "FAILOVER"]);
+            }
+            asked += 1;
+            done
+        })
+        .await;
+        eventually("the old one follows", async || {
+            let role = text(self.nodes[old].command(&["INFO", "replication"]));
+            role.contains("master_link_status:up")
+        })
+        .await;
     }
 
     async fn wait(&self, what: &str, holds: impl Fn(&RedisServer) -> bool) {

@@ -3,14 +3,9 @@
 use redis::Value;
 use tower_handoff::redis::{RedisErrorKind, RedisHandle};
 
+use super::command;
 use crate::support::eventually::eventually;
 use crate::support::redis_cluster::RedisCluster;
-
-fn command(words: &[&str]) -> redis::Cmd {
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
-    command
-}
 
 #[tokio::test]
 async fn commands_follow_a_slot_that_moves() {

@@ -5,15 +5,10 @@ use std::collections::BTreeMap;
 use redis::Value;
 use tower_handoff::redis::{AwayCause, RedisErrorKind, RedisHandle, RedisStatus};
 
+use super::command;
 use crate::support::eventually::eventually;
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_server::{RedisServer, free_port};
-
-fn command(words: &[&str]) -> redis::Cmd {
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
-    command
-}
 
 #[tokio::test]
 async fn keys_of_all_slots_are_found_without_a_redirect() {
