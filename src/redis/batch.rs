@@ -225,10 +225,6 @@ fn settle(
         None => caller,
     };
     if let ("NOSCRIPT", Some(text)) = (error.code(), caller.script) {
-        #[cfg(feature = "cluster")]
-        if caller.hops.asking {
-            again.push(Queued::asking(caller.since));
-        }
         again.push(Queued {
             command: by_text(command, text),
             caller: Caller {

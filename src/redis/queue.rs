@@ -79,16 +79,9 @@ pub(crate) struct Caller {
     pub(crate) script: Option<&'static str>,
     /// The time-out counts from here, through a second sending too.
     pub(crate) since: Instant,
+    /// How often it was sent on.
     #[cfg(feature = "cluster")]
-    pub(crate) hops: Hops,
-}
-
-/// How often a command was sent on, and whether it needs an ASKING in front.
-#[cfg(feature = "cluster")]
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Hops {
-    pub(crate) made: u8,
-    pub(crate) asking: bool,
+    pub(crate) hops: u8,
 }
 
 impl Caller {
@@ -98,7 +91,7 @@ impl Caller {
             script,
             since,
             #[cfg(feature = "cluster")]
-            hops: Hops::default(),
+            hops: 0,
         }
     }
 

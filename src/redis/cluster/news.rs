@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::node::Node;
 use super::told::Told;
 use crate::redis::error::RedisError;
-use crate::redis::queue::{Caller, Hops, Queued};
+use crate::redis::queue::{Caller, Queued};
 
 pub(crate) enum News {
     Redirected(Box<Redirected>),
@@ -42,13 +42,12 @@ impl Teller {
         let Some(told) = Told::read(error, &self.node) else {
             return Some(caller);
         };
-        let hops = Hops {
-            made: caller.hops.made.saturating_add(1),
-            asking: false,
-        };
         let queued = Queued {
             command: command.clone(),
-            caller: Caller { hops, ..caller },
+            caller: Caller {
+                hops: caller.hops.saturating_add(1),
+                ..caller
+            },
         };
         let refused = RedisError::refused(error);
         let redirected = Redirected {

@@ -27,7 +27,7 @@ use crate::redis::shared::{Settings, Shared};
 use crate::redis::status::{Breaker, RedisStatus, away, closed};
 
 /// The candidates for one look at the slots.
-const ASKED: usize = 3;
+const ASKED: usize = 2;
 
 /// The nodes of one cluster, as one handle knows them.
 pub(crate) struct Nodes {

@@ -24,7 +24,7 @@ use crate::redis::error::{RedisError, RedisErrorKind};
 use crate::redis::failure::Failure;
 use crate::redis::link::Link;
 use crate::redis::mailbox::Mailbox;
-use crate::redis::queue::{Hops, Queued};
+use crate::redis::queue::Queued;
 use crate::redis::shared::Settings;
 use crate::redis::status::{away, closed};
 use crate::redis::supervisor::until;
@@ -32,13 +32,16 @@ use crate::redis::way::Way;
 use crate::telemetry::names::RedisUp;
 use crate::telemetry::record::set;
 
-/// The slots are not looked up more often, however many commands are redirected.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The slots are not looked up more often because of redirects, which correct the map themselves:
+/// every lock is asked for again when it has changed.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often one command is sent on. Two are usual: after a fail-over, and into a slot on its way.
-const HOPS: u8 = 8;
+/// How often one command is sent on, and how often at once. Two are usual: after a fail-over, and into
+/// a slot on its way. More are nodes that do not agree yet.
+const HOPS: u8 = 16;
+const AT_ONCE: u8 = 4;
 
-/// How soon a command is sent again whose keys are on their way.
+/// How soon a command is sent again where keys are on their way, or nodes do not agree.
 const SOON: Duration = Duration::from_millis(20);
 
 /// Ends with the handle: it holds no link itself, and the links' ends of the channel go with them.
@@ -49,6 +52,8 @@ pub(crate) struct Router {
     looking: JoinSet<Result<Slots, Failure>>,
     look_at: Option<Instant>,
     looked_at: Option<Instant>,
+    /// A look is planned because somebody is away.
+    is_pressing: bool,
     backoff: Backoff,
 }
 
@@ -70,6 +75,7 @@ impl Router {
             looking: JoinSet::new(),
             look_at: Some(Instant::now()),
             looked_at: None,
+            is_pressing: false,
             backoff: Backoff::default(),
         };
         runtime.spawn(router.run());
@@ -124,22 +130,26 @@ impl Router {
         set(RedisUp::Now, f64::from(u8::from(nodes.status().is_up())));
         if !nodes.wants_a_look() {
             self.backoff = Backoff::default();
-        } else if self.look_at.is_none() && self.looking.is_empty() {
+        } else if self.looking.is_empty() && !self.is_pressing {
+            self.is_pressing = true;
             let delay = self.backoff.next();
-            self.look_in(delay);
+            self.look_by(Instant::now() + delay);
         }
         !nodes.is_closed()
     }
 
-    fn look_in(&mut self, delay: Duration) {
-        let now = Instant::now();
-        let earliest = self.looked_at.map_or(now, |last| last + PAUSE);
-        let at = (now + delay).max(earliest);
+    fn look_by(&mut self, at: Instant) {
         self.look_at = Some(self.look_at.map_or(at, |planned| planned.min(at)));
+    }
+
+    fn redirects_look(&mut self) {
+        let now = Instant::now();
+        self.look_by(self.looked_at.map_or(now, |last| now.max(last + PAUSE)));
     }
 
     fn look(&mut self) {
         self.look_at = None;
+        self.is_pressing = false;
         if let Some(nodes) = self.nodes.upgrade() {
             self.looked_at = Some(Instant::now());
             let timeout = nodes.settings().connect_timeout;
@@ -160,36 +170,44 @@ impl Router {
         let timeout = nodes.settings().command_timeout;
         let left = (queued.caller.since + timeout).saturating_duration_since(Instant::now());
         match told {
-            _ if queued.caller.hops.made > HOPS || left.is_zero() => {
-                self.look_in(Duration::ZERO);
+            _ if queued.caller.hops > HOPS || left.is_zero() => {
+                self.redirects_look();
                 queued.caller.answer(Err(RedisError::away(
                     "the key's slot could not be found in time: the command was not carried out",
                 )));
             }
             Told::Moved(slot, node) => {
-                self.look_in(Duration::ZERO);
-                hand(nodes.moved(slot, &node), queued, false);
+                self.redirects_look();
+                let link = nodes.moved(slot, &node);
+                if queued.caller.hops <= AT_ONCE {
+                    hand(link, queued, false);
+                } else {
+                    self.send_later(queued);
+                }
             }
             Told::Ask(node) => {
-                queued.caller.hops.asking = true;
                 hand(nodes.importing(&node), queued, true);
             }
             // One that is sent too late is not known to be refused.
             Told::Later if left > timeout / 4 => {
-                queued.caller.hops = Hops::default();
-                self.later.spawn(async move {
-                    tokio::time::sleep(SOON).await;
-                    queued
-                });
+                queued.caller.hops = 0;
+                self.send_later(queued);
             }
             Told::Later => queued.caller.answer(Err(refused)),
             Told::Down => {
                 nodes.down(refused.to_string());
-                self.look_in(Duration::ZERO);
                 let error = RedisError::new(RedisErrorKind::Away, refused.to_string());
                 queued.caller.answer(Err(error));
+                self.review();
             }
         }
+    }
+
+    fn send_later(&mut self, queued: Queued) {
+        self.later.spawn(async move {
+            tokio::time::sleep(SOON).await;
+            queued
+        });
     }
 
     /// After a pause, to whoever has the slot now.

@@ -20,8 +20,18 @@ pub(crate) struct RedisCluster {
 
 impl RedisCluster {
     pub(crate) async fn start() -> Self {
+        Self::start_of(|arguments| {
+            let server = RedisServer::start_on(free_port(), arguments);
+            let port = server.port();
+            (server, port)
+        })
+        .await
+    }
+
+    /// Of servers that `start` starts, each with the port that the others know it by.
+    pub(crate) async fn start_of(start: impl Fn(&[&str]) -> (RedisServer, u16)) -> Self {
         let bus: Vec<u16> = (0..2 * MASTERS).map(|_| free_port()).collect();
-        let start = |bus: &u16| {
+        let started = bus.iter().map(|bus| {
             let bus = bus.to_string();
             let mut arguments = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
             arguments.extend(["--cluster-node-timeout", "1000"]);
@@ -29,11 +39,10 @@ impl RedisCluster {
             arguments.extend(["--cluster-replica-validity-factor", "0"]);
             arguments.extend(["--repl-diskless-sync-delay", "0"]);
             arguments.extend(["--cluster-announce-ip", "127.0.0.1"]);
-            RedisServer::start_on(free_port(), &arguments)
-        };
-        let cluster = Self {
-            nodes: bus.iter().map(start).collect(),
-        };
+            start(&arguments)
+        });
+        let (nodes, ports) = started.unzip();
+        let (cluster, ports): (_, Vec<u16>) = (Self { nodes }, ports);
         let share = SLOTS / MASTERS as u16;
         for (at, node) in cluster.nodes.iter().enumerate() {
             let epoch = (at + 1).to_string();
@@ -47,8 +56,8 @@ impl RedisCluster {
                 let range = [first, last].map(|slot| slot.to_string());
                 node.command(&["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]);
             }
-            for (other, bus) in cluster.nodes[..at].iter().zip(&bus) {
-                let (port, bus) = (other.port().to_string(), bus.to_string());
+            for (port, bus) in ports[..at].iter().zip(&bus) {
+                let (port, bus) = (port.to_string(), bus.to_string());
                 node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
         }

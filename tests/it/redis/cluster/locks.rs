@@ -98,6 +98,46 @@ async fn a_lock_that_is_held_and_waited_for_moves_with_its_slot() {
     assert!(next.fence() > fence);
 }
 
+/// What another node publishes is heard too, also of a script that counted nobody who heard it and
+/// gave the key to the next.
+#[tokio::test]
+async fn a_message_alone_grants_nothing() {
+    let cluster = RedisCluster::start().await;
+    let fleet = [connect(&cluster).await, connect(&cluster).await];
+    let [ours, theirs] = fleet.each_ref().map(locks);
+    let held = ours.acquire(key("forged")).await.expect("free");
+    let waiting = tokio::spawn(async move { theirs.acquire(key("forged")).await });
+    let owner = cluster.owner(cluster.slot_of("forged"));
+    let mut entry = Vec::new();
+    eventually("it stands in line", async || {
+        let line = cluster.nodes[owner].command(&["LRANGE", "app:l1:{forged}:q", "0", "0"]);
+        let line: Vec<Vec<u8>> = redis::from_redis_value(line).expect("a list");
+        entry = line.into_iter().next().unwrap_or_default();
+        !entry.is_empty()
+    })
+    .await;
+    let (token, channel) = entry.split_at(17);
+    // For a minute from now on, by any clock.
+    let (fence, deadline) = (held.fence().get() + 1, held.fence().get() / 1000 + 60_000);
+    let message = [token, format!("{fence:016}{deadline:016}0").as_bytes()].concat();
+    cluster.nodes[owner].command(&["CONFIG", "RESETSTAT"]);
+    let elsewhere = &cluster.nodes[(owner + 1) % 3];
+    let client = redis::Client::open(elsewhere.url()).expect("a good url");
+    let mut connection = client.get_connection().expect("it answers");
+    let publish = redis::cmd("PUBLISH").arg(channel).arg(message).clone();
+    let _: i64 = publish.query(&mut connection).expect("published");
+    eventually("it asks", async || {
+        let counts = cluster.nodes[owner].command_counts();
+        counts.get("lpos").copied().unwrap_or(0) > 0
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!waiting.is_finished(), "the key is held");
+    held.check().expect("by us");
+    drop(held);
+    waiting.await.expect("no panic").expect("granted");
+}
+
 #[tokio::test]
 async fn several_keys_on_different_nodes_are_locked_all_or_none() {
     let cluster = RedisCluster::shared().await;

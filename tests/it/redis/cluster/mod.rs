@@ -5,7 +5,10 @@ mod fail_over;
 mod locks;
 mod redirects;
 mod routing;
+mod secrets;
 mod sessions;
+#[cfg(feature = "tls-rustls")]
+mod tls;
 
 use tower_handoff::redis::RedisHandle;
 
