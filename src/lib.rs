@@ -56,6 +56,7 @@
 //! | `redis` | yes | `RedisHandle`, sessions and locks in Redis |
 //! | `axum` | yes | extractors, matched routes, path keys, the listener for `axum::serve`, `probes()` as a router |
 //! | `metrics` | no | metrics on the `metrics` facade: `telemetry` |
+//! | `cluster` | no | `redis-cluster://`: [Redis Cluster](crate::redis#redis-cluster) |
 //! | `tls-rustls` | no | `rediss://`: TLS to Redis by rustls with ring, ten more crates on Linux |
 //! | `testing` | no | contract suites for stores and lock backends of your own, a session store that fails on demand |
 //!

@@ -58,7 +58,9 @@ impl RedisHandle {
     ///
     /// Accepted are `redis://[[user]:password@]host[:port][/db]` (port 6379, database 0),
     /// `rediss://…` for TLS (with the feature `tls-rustls`), and
-    /// `unix:///path[?db=n&user=…&pass=…]`, also spelled `redis+unix://`. Special characters in
+    /// `unix:///path[?db=n&user=…&pass=…]`, also spelled `redis+unix://`; with the feature `cluster`
+    /// `redis-cluster://[[user]:password@]host[:port][,host[:port]…]` and `rediss-cluster://…`, where
+    /// there is no database but 0: see [Redis Cluster](crate::redis#redis-cluster). Special characters in
     /// names and passwords are percent-encoded.
     ///
     /// With TLS, Redis's certificate must be for the URL's host, and one of the system's roots must

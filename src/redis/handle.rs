@@ -56,7 +56,7 @@ impl RedisHandle {
         self.0.way.status()
     }
 
-    /// Asks Redis for a sign of life. One round trip.
+    /// Asks Redis for a sign of life: in a Cluster, every master. One round trip.
     ///
     /// # Errors
     /// As for every command: [`Away`](RedisErrorKind::Away) at once while Redis is away,

@@ -51,10 +51,42 @@
 //! `maxmemory-policy` may evict locks and sessions, and where the user may not publish to
 //! `{prefix}:inbox1:*`, so that requests that wait for a lock cannot be woken.
 //!
+//! # Redis Cluster
+//! With the feature `cluster`, `redis-cluster://host:port,host:port` (with TLS `rediss-cluster://`) is a
+//! Cluster. One of the hosts has to answer at the start, a replica will do; the others are learned
+//! from it, under the addresses that they announce, with the URL's user, password and TLS. Each master
+//! has a connection of its own, supervised as above, and each command goes to whoever has its key.
+//!
+//! - **Slots that move.** What a node did not carry out because the key is elsewhere (`MOVED`, `ASK`)
+//!   goes on to the node that it names, also where its caller is gone by then; the time-out counts from
+//!   the first sending. Such a command is overtaken by what is sent meanwhile. While a slot is on its
+//!   way, a lock that is new or that nobody waits for is in neither place whole (`TRYAGAIN`): it is asked
+//!   for again for three quarters of the command time-out, then refused. So locks survive a move that
+//!   ends within their lease, not a slot that is left half-way.
+//! - **Fail-over.** Who has the slots is looked up when a connection is lost, and then at least every
+//!   500 ms until all are served; a promoted replica is connected to at once. Commands for a node that
+//!   is away, or that says `CLUSTERDOWN`, fail with [`Away`](RedisErrorKind::Away) at once, and the others
+//!   are served: as far as the Cluster serves them, which takes `cluster-require-full-coverage no`.
+//!   [`RedisStatus`] is up where every slot is served, and otherwise names a node that is away.
+//! - **What it promises.** A Cluster replicates behind the reply. A master that dies takes along what its
+//!   replica had not received: saved sessions, and locks that were granted, so that two may believe that
+//!   they hold one. Fences come from the nodes' clocks, and grow through a fail-over as far as these
+//!   agree; a resource that checks them is safe then. A fail-over that is asked for (`CLUSTER FAILOVER`)
+//!   loses nothing.
+//! - **What it costs.** Over the round trips of one server: one more for a login, for the logout and for
+//!   the renewal of a session that is somebody's, because the list of a user's sessions may be on another
+//!   node; two more to bind or prolong a session that was not looked at; a walk through a user's sessions
+//!   is two for each hundred, and one where any have ended. A lock that is handed over is asked for once
+//!   more by who was woken. The wake-up is a plain `PUBLISH`, which the nodes pass on to each other: a
+//!   message to each of them. With plenty of nodes and waiting that is their bus's load, where sharded
+//!   channels would be the waiters' (each key waited for, a subscription, and again when it moves).
+//! - **Clocks.** Deadlines of sessions and locks are by the clock of the node that has them.
+//!
 //! # What it needs
-//! RESP3, so Redis 6.2 or later, or Valkey; a master, and no Cluster. A user with restricted rights
+//! RESP3, so Redis 6.2 or later, or Valkey; a master, or a Cluster. A user with restricted rights
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
-//! `INFO` it is told about eviction. A connection begins with two round trips: the login, then
+//! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
+//! replicas too. A connection begins with two round trips: the login, then
 //! `HELLO`, `PING`, `TIME`, `INFO memory` and an empty `PUBLISH` as one pipeline.
 
 mod away;

@@ -35,6 +35,9 @@ use crate::redis::handle::RedisHandle;
 /// go or its lease ended, as the floor of the next fence; a value that begins with `0`, or whose
 /// time to live is a day or less, is no lock.
 ///
+/// In a [Cluster](crate::redis#redis-cluster) each key is on its own node, and several keys on several.
+/// Who is woken there asks for the key once more.
+///
 /// While Redis is away every operation fails at once. Waiting needs `SUBSCRIBE` and `PUBLISH`:
 /// where an ACL forbids the first, a request that would have to wait is refused instead; where it
 /// forbids the second, those who wait find a free key only at their next look.

@@ -38,6 +38,9 @@ const FIRST_TIME: i64 = 8;
 /// session that was in it. Should Redis have evicted it, the renewals of the sessions enter them again;
 /// better is a `maxmemory-policy` that evicts nothing.
 ///
+/// In a [Cluster](crate::redis#redis-cluster) the list may be on another node than the session, and is
+/// written by a command of its own, before the session.
+///
 /// A Redis user with restricted rights needs `EVAL`, `EVALSHA`, `TIME`, `GET`, `SET`, `GETRANGE`,
 /// `SETRANGE`, `EXISTS`, `PEXPIRE` and `DEL` on these keys; with users also `ZADD`, `ZREM`,
 /// `ZRANGE`, `ZREMRANGEBYSCORE` and `PEXPIREAT`.

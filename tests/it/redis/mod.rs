@@ -18,9 +18,10 @@
 //! | `NOAUTH`, `WRONGPASS`, `NOPERM` | | | | | one command: `login` |
 //! | TLS | | | | | one command: `tls` |
 //! | `SCRIPT FLUSH` | | | | | one script: `scripts` |
+//! | Cluster: slots that move, a master killed or replaced | | | | | `cluster` |
 //!
-//! Not there yet: rotate, logout, wait for a lock and once as columns; restarted with AOF, Sentinel
-//! and Cluster as rows.
+//! Not there yet: rotate, logout, wait for a lock and once as columns; restarted with AOF and
+//! Sentinel as rows.
 
 mod cells;
 mod chaos;
