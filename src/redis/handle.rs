@@ -59,8 +59,8 @@ impl RedisHandle {
     /// Asks Redis for a sign of life: in a Cluster, every master. One round trip.
     ///
     /// # Errors
-    /// As for every command: [`Away`](RedisErrorKind::Away) at once while Redis is away,
-    /// [`Unknown`](RedisErrorKind::Unknown) where no answer comes within the command time-out.
+    /// As for every command: [`Away`](crate::redis::RedisErrorKind::Away) at once while Redis is away,
+    /// [`Unknown`](crate::redis::RedisErrorKind::Unknown) where no answer comes within the command time-out.
     ///
     /// # Cancel safety
     /// Dropping the future takes nothing back and harms nobody.
@@ -74,7 +74,7 @@ impl RedisHandle {
 
     /// Sends what is queued, waits for its replies, no longer than the command time-out, and
     /// closes the connection. For every clone: commands fail with
-    /// [`Away`](RedisErrorKind::Away) from then on.
+    /// [`Away`](crate::redis::RedisErrorKind::Away) from then on.
     ///
     /// To be called last: sessions and locks that still have something to save or to release
     /// come before it. Calling it again is harmless.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redis::Value;
 use tokio::task::JoinHandle;
 use tower_handoff::lock::{LockKey, Locks};
 use tower_handoff::redis::{RedisErrorKind, RedisHandle, RedisStatus};
@@ -144,6 +143,16 @@ async fn a_fail_over_that_was_asked_for_loses_nothing() {
         (least..=most).contains(&value),
         "{least} <= {value} <= {most}"
     );
+    eventually("nobody is connected to who has no slot", async || {
+        let clients = cluster.nodes[3].command(&["CLIENT", "LIST", "TYPE", "normal"]);
+        let clients: String = redis::from_redis_value(clients).expect("text");
+        let mut others = clients.lines().filter(|client| {
+            // The one who asks; one that keeps what the server is sent.
+            !client.contains("cmd=client|list") && !client.contains("flags=O")
+        });
+        others.next().is_none()
+    })
+    .await;
 }
 
 /// What the locks guard: reads and writes in two steps, and refuses fences of old.

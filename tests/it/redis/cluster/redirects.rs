@@ -1,18 +1,17 @@
 //! A slot moves: nothing is lost, nothing is carried out twice.
 
 use redis::Value;
-use tower_handoff::redis::{RedisErrorKind, RedisHandle};
+use tower_handoff::redis::RedisErrorKind;
 
-use super::command;
+use super::{command, connect};
 use crate::support::eventually::eventually;
 use crate::support::redis_cluster::RedisCluster;
 
 #[tokio::test]
 async fn commands_follow_a_slot_that_moves() {
     let cluster = RedisCluster::start().await;
-    let handle = RedisHandle::connect(&cluster.url()).expect("a good url");
+    let handle = connect(&cluster).await;
     let wire = handle.wire();
-    eventually("it is up", async || handle.status().is_up()).await;
     let (old, new) = ("{moving}:old", "{moving}:new");
     let slot = cluster.slot_of(old);
     let (from, to) = (cluster.owner(slot), (cluster.owner(slot) + 1) % 3);
@@ -42,7 +41,15 @@ async fn commands_follow_a_slot_that_moves() {
         (error.kind(), error.code()),
         (RedisErrorKind::Refused, Some("TRYAGAIN"))
     );
+    let both = tokio::spawn({
+        let wire = wire.clone();
+        async move { wire.send(command(&["MGET", old, new])).await }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     cluster.move_keys(slot, to);
+    let both = both.await.expect("no panic").expect("both have arrived");
+    let one = || Value::BulkString(b"1".to_vec());
+    assert_eq!(both, Value::Array(vec![one(), one()]));
     assert_eq!(incr(old).await, Value::Int(2), "it has arrived");
 
     // A crowd, while the owner changes.
@@ -70,8 +77,7 @@ async fn commands_follow_a_slot_that_moves() {
 #[tokio::test]
 async fn a_command_whose_caller_is_gone_is_sent_on_all_the_same() {
     let cluster = RedisCluster::start().await;
-    let handle = RedisHandle::connect(&cluster.url()).expect("a good url");
-    eventually("it is up", async || handle.status().is_up()).await;
+    let handle = connect(&cluster).await;
     let key = "{posted}";
     let slot = cluster.slot_of(key);
     cluster.move_slot(slot, (cluster.owner(slot) + 1) % 3);
@@ -86,8 +92,7 @@ async fn a_command_whose_caller_is_gone_is_sent_on_all_the_same() {
 #[tokio::test]
 async fn a_crowd_that_is_redirected_looks_the_slots_up_a_few_times_only() {
     let cluster = RedisCluster::start().await;
-    let handle = RedisHandle::connect(&cluster.url()).expect("a good url");
-    eventually("it is up", async || handle.status().is_up()).await;
+    let handle = connect(&cluster).await;
     let slot = cluster.slot_of("{crowd}");
     cluster.move_slot(slot, (cluster.owner(slot) + 1) % 3);
     let looks = || {
@@ -110,4 +115,36 @@ async fn a_crowd_that_is_redirected_looks_the_slots_up_a_few_times_only() {
     assert_eq!(count, Value::BulkString(b"1000".to_vec()));
     // `owner_by` asks too, through `move_slot`; that was before.
     assert!(looks() - before <= 30, "{} looks", looks() - before);
+}
+
+#[tokio::test]
+async fn nodes_that_point_at_each_other_are_asked_a_few_times_only() {
+    let cluster = RedisCluster::start().await;
+    let handle = connect(&cluster).await;
+    let key = "{circle}";
+    let slot = cluster.slot_of(key);
+    let from = cluster.owner(slot);
+    let to = (from + 1) % 3;
+    for (at, other) in [(from, to), (to, from)] {
+        let id = cluster.nodes[other].command(&["CLUSTER", "MYID"]);
+        let id: String = redis::from_redis_value(id).expect("text");
+        let slot = slot.to_string();
+        cluster.nodes[at].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
+    }
+    let error = handle
+        .wire()
+        .send(command(&["GET", key]))
+        .await
+        .expect_err("nobody has it");
+    assert_eq!(error.kind(), RedisErrorKind::Away, "{error}");
+    let redirects = [from, to].map(|at| {
+        let stats = cluster.nodes[at].command(&["INFO", "errorstats"]);
+        let stats: String = redis::from_redis_value(stats).expect("text");
+        let moved = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("errorstat_MOVED:count="));
+        moved.map_or(0, |count| count.trim().parse::<u32>().expect("a number"))
+    });
+    let redirects: u32 = redirects.iter().sum();
+    assert!((2..=20).contains(&redirects), "{redirects}");
 }

@@ -108,7 +108,7 @@ async fn a_login_is_two_commands_and_the_users_list_works_over_all_nodes() {
     };
     let login = async || {
         request(&layer, "", async |session| {
-            session.bind("ada").expect("a name")
+            session.bind("ada").expect("a name");
         })
         .await
     };
