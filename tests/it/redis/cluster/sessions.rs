@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer, service_fn};
-use tower_handoff::session::{Session, SessionLayer, SessionStore};
+use tower_handoff::session::{Session, SessionExpiry, SessionLayer, SessionStore};
 
 use super::connect;
 use crate::support::eventually::eventually;
@@ -113,8 +113,8 @@ async fn a_login_is_two_commands_and_the_users_list_works_over_all_nodes() {
         .await
     };
     let mut cookies = Vec::new();
-    // Often enough that every node knows both scripts.
-    for _ in 0..40 {
+    // So often that every node knows the scripts, and that the list has more than a page.
+    for _ in 0..120 {
         cookies.push(login().await);
     }
     let before = scripts();
@@ -123,7 +123,7 @@ async fn a_login_is_two_commands_and_the_users_list_works_over_all_nodes() {
 
     let store = handle.sessions();
     let listed = async || store.sessions_of("ada").await.expect("listed").len();
-    assert_eq!(listed().await, 41);
+    assert_eq!(listed().await, 121);
     // A logout takes itself off the list.
     let entries = async || {
         let count = super::command(&["ZCARD", "app:u1:{ada}"]);
@@ -134,13 +134,40 @@ async fn a_login_is_two_commands_and_the_users_list_works_over_all_nodes() {
     })
     .await;
     eventually("the entry goes too", async || {
-        entries().await == redis::Value::Int(40)
+        entries().await == redis::Value::Int(120)
     })
     .await;
-    let one = *store.sessions_of("ada").await.expect("listed")[7].id();
+    let one = *store.sessions_of("ada").await.expect("listed")[70].id();
     let ended = store
         .revoke("ada", tower_handoff::session::Revoke::Others(one))
         .await;
-    assert_eq!(ended.expect("ended"), 39);
+    assert_eq!(ended.expect("ended"), 119);
     assert_eq!(listed().await, 1);
+    assert_eq!(entries().await, redis::Value::Int(1));
+}
+
+#[tokio::test]
+async fn an_entry_that_a_fail_over_lost_comes_back_with_the_next_renewal() {
+    let cluster = RedisCluster::shared().await;
+    let handle = connect(&cluster).await;
+    let second = std::time::Duration::from_secs(1);
+    let expiry = SessionExpiry::new(10 * second, 60 * second).expect("in range");
+    let layer = SessionLayer::new(handle.sessions()).with_expiry(expiry);
+    let cookie = request(&layer, "", async |session| {
+        session.bind("lost").expect("a name");
+    });
+    let cookie = cookie.await;
+    let forget = super::command(&["DEL", "app:u1:{lost}"]);
+    let forgotten = handle.wire().send(forget).await.expect("carried out");
+    assert_eq!(forgotten, redis::Value::Int(1), "there was a list");
+    eventually("it is listed", async || {
+        // The renewal window is a second.
+        request(&layer, &cookie, async |session| {
+            assert!(session.exists().await.expect("read"));
+        })
+        .await;
+        let listed = handle.sessions().sessions_of("lost").await;
+        listed.expect("listed").len() == 1
+    })
+    .await;
 }
