@@ -54,8 +54,9 @@
 //! # Redis Cluster
 //! With the feature `cluster`, `redis-cluster://host:port,host:port` (with TLS `rediss-cluster://`) is a
 //! Cluster. One of the hosts has to answer at the start, a replica will do; the others are learned
-//! from it, under the addresses that they announce, with the URL's user, password and TLS. Each master
-//! has a connection of its own, supervised as above, and each command goes to whoever has its key.
+//! from it, under the addresses that they announce, with the URL's user, password and TLS: certificates
+//! have to be for these addresses. Each master has a connection of its own, supervised as above, and
+//! each command goes to whoever has its key.
 //!
 //! - **Slots that move.** What a node did not carry out because the key is elsewhere (`MOVED`, `ASK`)
 //!   goes on to the node that it names, also where its caller is gone by then; the time-out counts from

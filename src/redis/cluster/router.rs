@@ -36,6 +36,9 @@ use crate::telemetry::record::set;
 /// every lock is asked for again when it has changed.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a look may take before another one begins beside it.
+const OVERLAP: Duration = Duration::from_millis(400);
+
 /// How often one command is sent on, and how often at once. Two are usual: after a fail-over, and into
 /// a slot on its way. More are nodes that do not agree yet.
 const HOPS: u8 = 16;
@@ -110,12 +113,19 @@ impl Router {
                 let found = found.unwrap_or_else(|_| {
                     Err(Failure::unreachable("a look at the slots ended without a result"))
                 });
+                if found.is_ok() {
+                    self.looking.abort_all();
+                    self.looking.detach_all();
+                }
+                if self.looking.is_empty() {
+                    self.look_at = None;
+                }
                 if let Some(nodes) = self.nodes.upgrade() {
                     nodes.adopt(found);
                 }
                 self.review()
             }
-            () = until(self.look_at), if self.looking.is_empty() => {
+            () = until(self.look_at) => {
                 self.look();
                 true
             }
@@ -130,7 +140,7 @@ impl Router {
         set(RedisUp::Now, f64::from(u8::from(nodes.status().is_up())));
         if !nodes.wants_a_look() {
             self.backoff = Backoff::default();
-        } else if self.looking.is_empty() && !self.is_pressing {
+        } else if !self.is_pressing {
             self.is_pressing = true;
             let delay = self.backoff.next();
             self.look_by(Instant::now() + delay);
@@ -147,11 +157,14 @@ impl Router {
         self.look_by(self.looked_at.map_or(now, |last| now.max(last + PAUSE)));
     }
 
+    /// Another one begins while this hangs: whom it asks may be cut off.
     fn look(&mut self) {
+        let now = Instant::now();
         self.look_at = None;
         self.is_pressing = false;
         if let Some(nodes) = self.nodes.upgrade() {
-            self.looked_at = Some(Instant::now());
+            self.looked_at = Some(now);
+            self.look_at = Some(now + OVERLAP);
             let timeout = nodes.settings().connect_timeout;
             self.looking.spawn(look(nodes.candidates(), timeout));
         }

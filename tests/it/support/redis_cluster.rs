@@ -1,12 +1,16 @@
 //! A real Redis Cluster of the test's own: three masters, a replica for each.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Weak};
 
 use redis::{Value, from_redis_value};
 use tokio::sync::Mutex;
 
 use super::eventually::eventually;
-use super::redis_server::{RedisServer, free_port};
+use super::redis_server::RedisServer;
 
 const MASTERS: usize = 3;
 const SLOTS: u16 = 16_384;
@@ -21,16 +25,15 @@ pub(crate) struct RedisCluster {
 impl RedisCluster {
     pub(crate) async fn start() -> Self {
         Self::start_of(|arguments| {
-            let server = RedisServer::start_on(free_port(), arguments);
-            let port = server.port();
-            (server, port)
+            let port = quiet_port();
+            (RedisServer::start_on(port, arguments), port)
         })
         .await
     }
 
     /// Of servers that `start` starts, each with the port that the others know it by.
     pub(crate) async fn start_of(start: impl Fn(&[&str]) -> (RedisServer, u16)) -> Self {
-        let bus: Vec<u16> = (0..2 * MASTERS).map(|_| free_port()).collect();
+        let bus: Vec<u16> = (0..2 * MASTERS).map(|_| quiet_port()).collect();
         let started = bus.iter().map(|bus| {
             let bus = bus.to_string();
             let mut arguments = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
@@ -201,6 +204,17 @@ impl RedisServer {
     fn info(&self) -> String {
         text(self.command(&["CLUSTER", "INFO"]))
     }
+}
+
+/// One that is free, and below those that the system gives to connections: a cluster takes a dozen,
+/// and a server whose port was taken meanwhile would never say that it is ready.
+fn quiet_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = RandomState::new().build_hasher().finish() as u16;
+    let _ = NEXT.compare_exchange(0, start.max(1), Ordering::SeqCst, Ordering::SeqCst);
+    let mut ports = (0..1000).map(|_| 10_000 + NEXT.fetch_add(1, Ordering::SeqCst) % 20_000);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(free).expect("a free port")
 }
 
 fn text(value: Value) -> String {
