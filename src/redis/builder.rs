@@ -11,7 +11,9 @@ use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
 #[cfg(feature = "cluster")]
-use super::cluster::{self, router::Router};
+use super::cluster::router::Router;
+#[cfg(feature = "cluster")]
+use super::cluster::url as cluster_url;
 use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
@@ -168,7 +170,7 @@ impl RedisBuilder {
     /// A setting outside of what its method states, or a call outside of a tokio runtime.
     pub fn connect(self) -> Result<RedisHandle, ConfigError> {
         #[cfg(feature = "cluster")]
-        let (place, seeds) = cluster::url::parse(&self.url)?;
+        let (place, seeds) = cluster_url::parse(&self.url)?;
         #[cfg(not(feature = "cluster"))]
         let place = url::parse(&self.url)?;
         #[cfg(feature = "tls-rustls")]
@@ -211,7 +213,7 @@ impl RedisBuilder {
         let timeout = self.command_timeout;
         #[cfg(feature = "cluster")]
         if let Some(seeds) = seeds {
-            let address = cluster::url::show(&seeds);
+            let address = cluster_url::show(&seeds);
             let way = Router::start(seeds, settings, mailbox, &runtime);
             return Ok(RedisHandle::new(way, keyspace, address, timeout));
         }

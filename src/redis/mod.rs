@@ -59,16 +59,17 @@
 //! each command goes to whoever has its key.
 //!
 //! - **Slots that move.** What a node did not carry out because the key is elsewhere (`MOVED`, `ASK`)
-//!   goes on to the node that it names, also where its caller is gone by then; the time-out counts from
-//!   the first sending. Such a command is overtaken by what is sent meanwhile. While a slot is on its
-//!   way, a lock that is new or that nobody waits for is in neither place whole (`TRYAGAIN`): it is asked
-//!   for again for three quarters of the command time-out, then refused. So locks survive a move that
-//!   ends within their lease, not a slot that is left half-way.
+//!   goes on to the node that it names, also where its caller is gone by then, though not after the last
+//!   handle is; the time-out counts from the first sending. Such a command is overtaken by what is sent
+//!   meanwhile. While a slot is on its way, a lock that is new or that nobody waits for is in neither
+//!   place whole (`TRYAGAIN`): it is asked for again for three quarters of the command time-out, then
+//!   refused. So locks survive a move that ends within their lease, not a slot that is left half-way.
 //! - **Fail-over.** Who has the slots is looked up when a connection is lost, and then at least every
 //!   500 ms until all are served; a promoted replica is connected to at once. Commands for a node that
 //!   is away, or that says `CLUSTERDOWN`, fail with [`Away`](RedisErrorKind::Away) at once, and the others
 //!   are served: as far as the Cluster serves them, which takes `cluster-require-full-coverage no`.
-//!   [`RedisStatus`] is up where every slot is served, and otherwise names a node that is away.
+//!   [`RedisStatus`], and the metric `tower_handoff_redis_up`, is up where every slot is served;
+//!   otherwise the status names a node that is away.
 //! - **What it promises.** A Cluster replicates behind the reply. A master that dies takes along what its
 //!   replica had not received: saved sessions, and locks that were granted, so that two may believe that
 //!   they hold one. Fences come from the nodes' clocks, and grow through a fail-over as far as these
