@@ -1,6 +1,9 @@
 //! What requests cost in allocations: those that no layer has anything to do for, and those that use
-//! a session in Redis; and what an idle connection costs in bytes.
+//! a session or a lock in Redis; what an idle connection and a held lock cost in bytes, and what requests
+//! leave behind that fail.
 
+#[path = "allocations/outage.rs"]
+mod outage;
 #[allow(
     dead_code,
     unreachable_pub,
@@ -10,6 +13,9 @@
 mod redis_server;
 #[path = "../benches/support/stack.rs"]
 mod stack;
+
+#[path = "allocations/locks.rs"]
+mod locks;
 
 use std::alloc::{GlobalAlloc, Layout as MemoryLayout, System};
 use std::cell::Cell;
@@ -34,10 +40,16 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     /// That were asked for and not given back.
     static BYTES: Cell<usize> = const { Cell::new(0) };
+    /// The most of them at a time.
+    static PEAK: Cell<usize> = const { Cell::new(0) };
 }
 
 fn taken(bytes: usize) {
-    BYTES.with(|sum| sum.set(sum.get().wrapping_add(bytes)));
+    let now = BYTES.with(|sum| {
+        sum.set(sum.get().wrapping_add(bytes));
+        sum.get()
+    });
+    PEAK.with(|peak| peak.set(peak.get().max(now)));
 }
 
 fn given_back(bytes: usize) {

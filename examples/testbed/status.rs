@@ -36,6 +36,7 @@ async fn show(
         "upgraded": status.upgraded,
         "connections": status.connections,
         "tasks": status.tasks.len(),
+        "alive_tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         "locks": held.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "redis": match redis.map(|redis| redis.status()) {
             None => "none",

@@ -71,10 +71,18 @@ where
 {
     type Output = Result<Response<AnswerBody<B>>, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = match this.state.project() {
-            StateProj::Open { inner } => ready!(inner.poll(cx))?.map(AnswerBody::inner),
+            StateProj::Open { inner } => {
+                let result = ready!(inner.poll(cx));
+                // Nearly always: the head is not looked at, and not copied for it.
+                if this.watch.current() < Phase::Settling {
+                    return Poll::Ready(result.map(|response| response.map(AnswerBody::inner)));
+                }
+                result?.map(AnswerBody::inner)
+            }
             StateProj::Shut { response } => response.take().expect("polled after it was ready"),
         };
         let status = response.status();
@@ -83,7 +91,7 @@ where
             Hint::IfRefused => !status.is_success(),
             Hint::Always => status != StatusCode::SWITCHING_PROTOCOLS,
         };
-        if hints && this.watch.current() >= Phase::Settling {
+        if hints {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }

@@ -34,10 +34,12 @@ where
 
     /// Forwarded untouched. A gate that was not ready while draining would leave its callers
     /// hanging where they can be told to go elsewhere.
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         let http1 = request.version() <= Version::HTTP_11;
         let hint = match *request.method() {

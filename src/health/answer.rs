@@ -3,7 +3,7 @@
 //! Floor 3.
 
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::health::monitor::CheckView;
 use crate::health::verdict::Status;
@@ -34,7 +34,7 @@ pub(crate) struct State<'a> {
     pub(crate) phase: Phase,
     pub(crate) started: bool,
     pub(crate) instance: &'a str,
-    pub(crate) checks: Vec<CheckView>,
+    pub(crate) checks: Vec<CheckView<'a>>,
 }
 
 impl State<'_> {
@@ -51,24 +51,13 @@ impl State<'_> {
             Status::Pass | Status::Warn => StatusCode::OK,
             Status::Fail => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let mut checks = Map::new();
-        for check in &self.checks {
-            let mut view = json!({ "status": check.status.as_str() });
-            if let Some(output) = check.output {
-                view["output"] = output.into();
-            }
-            checks.insert(check.name.clone(), Value::Array(vec![view]));
-        }
-        let mut body = json!({
-            "status": status.as_str(),
-            "phase": self.phase.public_str(),
-            "instance": self.instance,
-            "checks": checks,
-        });
-        if let Some(reason) = reason {
-            body["output"] = reason.into();
-        }
-        (code, body.to_string())
+        let body = Body {
+            state: self,
+            status,
+            output: reason.as_deref(),
+        };
+        // Keys are strings and nothing else can fail.
+        (code, serde_json::to_string(&body).unwrap_or_default())
     }
 
     /// The phase stands over every check.
@@ -86,5 +75,46 @@ impl State<'_> {
             }) if *status != Status::Pass => (*status, Some(format!("{name} {output}"))),
             _ => (Status::Pass, None),
         }
+    }
+}
+
+/// Written as it is walked through: a prober asks all the time, and a tree of values would cost
+/// several times what there is to say.
+struct Body<'a> {
+    state: &'a State<'a>,
+    status: Status,
+    output: Option<&'a str>,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("checks", &Checks(&self.state.checks))?;
+        map.serialize_entry("instance", self.state.instance)?;
+        if let Some(output) = self.output {
+            map.serialize_entry("output", output)?;
+        }
+        map.serialize_entry("phase", self.state.phase.public_str())?;
+        map.serialize_entry("status", self.status.as_str())?;
+        map.end()
+    }
+}
+
+struct Checks<'a>(&'a [CheckView<'a>]);
+
+impl Serialize for Checks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|check| (check.name, [check])))
+    }
+}
+
+impl Serialize for CheckView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(output) = self.output {
+            map.serialize_entry("output", output)?;
+        }
+        map.serialize_entry("status", self.status.as_str())?;
+        map.end()
     }
 }

@@ -25,8 +25,8 @@ struct Watched {
 
 /// One check as probes show it.
 #[derive(Debug, Clone)]
-pub(crate) struct CheckView {
-    pub(crate) name: String,
+pub(crate) struct CheckView<'a> {
+    pub(crate) name: &'a str,
     pub(crate) status: Status,
     pub(crate) output: Option<&'static str>,
 }
@@ -56,7 +56,7 @@ impl Monitor {
     }
 
     /// What the checks say now. Waits for nothing but a lock that is never held across an await.
-    pub(crate) fn views(&self) -> Vec<CheckView> {
+    pub(crate) fn views(&self) -> Vec<CheckView<'_>> {
         self.checks.iter().map(Watched::view).collect()
     }
 }
@@ -93,10 +93,10 @@ impl Watched {
         }
     }
 
-    fn view(&self) -> CheckView {
+    fn view(&self) -> CheckView<'_> {
         let verdict = *self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         CheckView {
-            name: self.check.name().to_owned(),
+            name: self.check.name(),
             status: verdict.status(self.check.class()),
             output: verdict.output(),
         }

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -41,16 +41,11 @@ where
 {
     type Output = Result<Response<InFlightBody<B>>, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.inner.poll(cx));
         let token = this.token.take();
-        Poll::Ready(result.map(|response| {
-            // The socket that follows a 101 is not seen from here; its connection counts it.
-            let ended = response.status() == StatusCode::SWITCHING_PROTOCOLS
-                || response.body().is_end_stream();
-            let token = token.filter(|_| !ended);
-            response.map(|body| InFlightBody::new(body, token))
-        }))
+        Poll::Ready(result.map(|response| response.map(|body| InFlightBody::new(body, token))))
     }
 }

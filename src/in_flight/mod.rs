@@ -1,8 +1,7 @@
 //! Requests in flight: how many, which, and when there are none.
 //!
-//! A request is counted from `call` until its answer's body has ended, failed or been dropped;
-//! also when its handler panics or its client goes away. A body that is empty from the start
-//! ends with its head. The layer works on any `Service<http::Request<_>>` and boxes nothing.
+//! A request is counted from `call` until its answer's body is dropped, which servers do when it
+//! has ended or failed, and when its client goes away; also when its handler panics. The layer works on any `Service<http::Request<_>>` and boxes nothing.
 //!
 //! It goes outermost. Whatever lies outside it (a buffer, a concurrency limit, a compression) may
 //! hold requests and bytes that it cannot see.
@@ -42,15 +41,14 @@ mod body;
 mod future;
 pub(crate) mod layer;
 pub(crate) mod requests;
-mod route;
 mod service;
 mod slab;
 mod sync;
 pub(crate) mod tracker;
 
+pub use crate::route::RouteName;
 pub use body::InFlightBody;
 pub use future::InFlightFuture;
 pub use layer::InFlightLayer;
 pub use requests::{InFlight, InFlightToken};
-pub use route::RouteName;
 pub use service::InFlightService;

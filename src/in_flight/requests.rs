@@ -8,9 +8,9 @@ use std::future::Future;
 use http::{Method, Request, uri::PathAndQuery};
 use tokio::time::Instant;
 
-use crate::in_flight::route::Route;
 use crate::in_flight::tracker::{Token, Tracker};
 use crate::lifecycle::unfinished::{Stage, Unfinished};
+use crate::route::Route;
 
 /// The requests that have not ended: how many, and which.
 ///
@@ -134,6 +134,10 @@ impl fmt::Debug for InFlight {
 }
 
 impl InFlightToken {
+    pub(crate) fn is_listed(&self) -> bool {
+        self.token.is_listed()
+    }
+
     /// The head is out, the body is not.
     pub(crate) fn body_begins(&self) {
         self.token.update(|entry| entry.stage = Stage::Body);

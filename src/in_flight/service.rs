@@ -30,10 +30,12 @@ where
     type Error = S::Error;
     type Future = InFlightFuture<S::Future>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         // Counted before anything further in reads the phase; see the tracker.
         let token = if self.listed {

@@ -199,10 +199,15 @@ impl<T> fmt::Debug for Token<T> {
 const UNLISTED: u32 = u32::MAX;
 
 impl<T> Token<T> {
+    #[inline]
+    pub(crate) fn is_listed(&self) -> bool {
+        self.place != UNLISTED
+    }
+
     /// Changes the token's entry, if it has one.
     #[inline]
     pub(crate) fn update(&self, change: impl FnOnce(&mut T)) {
-        if self.place != UNLISTED {
+        if self.is_listed() {
             self.shard.update(self.place, change);
         }
     }
@@ -211,7 +216,7 @@ impl<T> Token<T> {
 impl<T> Drop for Token<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.place != UNLISTED {
+        if self.is_listed() {
             self.shard.unlist(self.place);
         }
         self.shard.left.fetch_add(1, SeqCst);

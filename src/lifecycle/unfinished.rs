@@ -13,9 +13,10 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The response's head has not been made, or nobody has asked for its body yet.
+    /// The response's head has not been made; or it has, with a body of a known size of 64 KiB or
+    /// less, which has not ended.
     Handler,
-    /// The response's body was asked for and has not ended.
+    /// The response's head has been made, and its body, a stream or a large one, has not ended.
     Body,
     /// A background task runs.
     Task,

@@ -39,6 +39,7 @@ pub(super) fn admit(
 ) -> impl Future<Output = Result<Admission, Refusal>> + Send + use<> {
     let keys = options.keys(parts);
     let wait = options.wait(parts);
+    let note = options.note(parts);
     let outer = parts.extensions.get::<LockGuard>();
     let hidden = || Some(&parts.extensions.get::<Hidden>()?.0);
     let outer = outer.or_else(hidden).cloned();
@@ -61,7 +62,8 @@ pub(super) fn admit(
         let shed = matches!(place, Some(Err(_)));
         let terms = Terms {
             wait: wait.filter(|_| !shed),
-            ..options.terms
+            note,
+            ..options.terms.clone()
         };
         let acquired = options.manager.acquire(&keys, terms, outer).await;
         drop(place);

@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
+use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, Lease};
+use crate::lock::lock_key::LockKey;
 
 /// Keeps locks: in memory, in Redis, in what you have.
 ///
@@ -32,7 +34,9 @@ use crate::lock::lease::{Claim, Lease};
 /// 6. **In line.** Waiters of one process are granted the key first come, first served; between
 ///    processes the order may differ by a bounded number of grants. A free key with waiters goes
 ///    to one of them, not to whoever asks next.
-/// 7. **Bounded.** Every call ends by itself, in error when what stores the locks is silent.
+/// 7. **Told to operators.** A backend that can [inspect](Self::inspect) a key names the
+///    holder's grant as it is, and nothing with which anybody could act in the holder's place.
+/// 8. **Bounded.** Every call ends by itself, in error when what stores the locks is silent.
 ///
 /// [`contract`](crate::lock::contract) (feature `testing`) checks this on any backend.
 ///
@@ -100,6 +104,20 @@ pub trait LockBackend: Send + Sync + 'static {
     /// As for [`release`](Self::release).
     fn withdraw(&self, claim: &Claim) -> impl Future<Output = Result<Released, LockError>> + Send {
         self.release(claim)
+    }
+
+    /// Who holds the key, for operators; `None` where it is free.
+    ///
+    /// Reads, and changes nothing. The default says that this backend does not tell.
+    ///
+    /// # Errors
+    /// When the backend cannot tell.
+    fn inspect(
+        &self,
+        _key: &LockKey,
+    ) -> impl Future<Output = Result<Option<Holder>, LockError>> + Send {
+        let mute = "this backend does not tell who holds a lock";
+        std::future::ready(Err(LockError::refused(mute)))
     }
 
     /// The list in which the locks held through this backend are kept. Return clones of one

@@ -6,27 +6,28 @@
 //!
 //! Floor 1.
 
-use std::collections::VecDeque;
-
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::lock::error::LockError;
-use crate::lock::lease::{Claim, Fence, Lease, LeaseTime, Owner};
+use crate::lock::cohort::line::Line;
+use crate::lock::cohort::words::{Arrival, Ended, Leave, Place, Step, Turn};
+use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
 use crate::lock::tenure::Tenure;
+
+mod line;
+pub(crate) mod words;
 
 #[derive(Debug)]
 pub(crate) struct Cohort {
     /// As whom the backend knows this process: the owner of the claim that was first in line.
     token: Owner,
     phase: Phase,
-    line: VecDeque<Waiter>,
+    line: Line,
     /// Whether somebody asks the backend on behalf of the line.
     driven: bool,
     /// Whether word of others who wait came before the grant itself.
     wanted: bool,
     /// A tenure that ended by its lease: its holder, who may still let go, and what to say then.
-    overdue: Option<(Owner, Ended)>,
+    overdue: Option<Box<(Owner, Ended)>>,
 }
 
 #[derive(Debug)]
@@ -39,79 +40,12 @@ enum Phase {
     Held(Tenure),
 }
 
-#[derive(Debug)]
-struct Waiter {
-    owner: Owner,
-    lease: LeaseTime,
-    wake: oneshot::Sender<Turn>,
-}
-
-/// How a wait in the process's own line ends.
-#[derive(Debug)]
-pub(crate) enum Turn {
-    Granted(Lease),
-    Full,
-    Failed(LockError),
-}
-
-#[derive(Debug)]
-pub(crate) enum Arrival {
-    /// Ask the backend, in the arrival's own name.
-    Ask,
-    /// It holds the key already.
-    Again(Lease),
-    /// Held at least until then, where that is known.
-    Busy(Option<Instant>),
-    Full,
-    Wait(Place),
-}
-
-/// A place in the process's line; `drive` where somebody must be found who asks for the line.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) turn: oneshot::Receiver<Turn>,
-    pub(crate) drive: bool,
-}
-
-/// What letting go means.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
-    /// The next one here has the key already.
-    Passed,
-    /// It stood in this line, or had gone before; nothing is to be told to the backend.
-    Settled,
-    /// The last one who wanted the key: take this token's claim back.
-    Withdraw(Owner),
-    /// Release it, and say which fence was the last; get in line again where others here want it.
-    Release { ended: Ended, again: Option<Owner> },
-    /// Nothing is known of this owner.
-    Unknown,
-}
-
-/// What is over under a token, a tenure or a wait, as the backend has to hear of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) token: Owner,
-    /// None where it held nothing yet, as far as this process knows.
-    pub(crate) last: Option<Fence>,
-}
-
-/// What there is to do for the line.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Nobody waits any more; a claim that nobody took back is to be.
-    Over(Option<Owner>),
-    /// Wait for news, or until then.
-    Rest(Option<Instant>),
-    Ask(Owner),
-}
-
 impl Cohort {
     pub(crate) fn new(owner: Owner) -> Self {
         Self {
             token: owner,
             phase: Phase::Vacant,
-            line: VecDeque::new(),
+            line: Line::default(),
             driven: false,
             wanted: false,
             overdue: None,
@@ -129,18 +63,16 @@ impl Cohort {
 
     /// The lease that whoever is served next asks for.
     pub(crate) fn next_lease(&self) -> Option<LeaseTime> {
-        self.line.front().map(|next| next.lease)
+        self.line.first().map(|next| next.lease)
     }
 
     pub(crate) fn arrive(&mut self, who: &Claim, wait: bool, now: Instant, max: usize) -> Arrival {
         let owner = who.owner;
         self.expire(now);
         if self.line.len() >= max {
-            self.line.retain(|waiter| !waiter.wake.is_closed());
+            self.line.forget_the_gone();
         }
-        if let Some(waiter) = self.line.iter_mut().find(|waiter| waiter.owner == owner) {
-            let (wake, turn) = oneshot::channel();
-            waiter.wake = wake;
+        if let Some(turn) = self.line.listen_again(owner) {
             return Arrival::Wait(Place { turn, drive: false });
         }
         match &mut self.phase {
@@ -171,14 +103,7 @@ impl Cohort {
     }
 
     fn place(&mut self, who: &Claim, first: bool) -> Place {
-        let (wake, turn) = oneshot::channel();
-        let (owner, lease) = (who.owner, who.lease);
-        let waiter = Waiter { owner, lease, wake };
-        if first {
-            self.line.push_front(waiter);
-        } else {
-            self.line.push_back(waiter);
-        }
+        let turn = self.line.enter(who, first);
         let drive = !std::mem::replace(&mut self.driven, true);
         Place { turn, drive }
     }
@@ -218,7 +143,7 @@ impl Cohort {
         if std::mem::take(&mut self.wanted) || limited {
             tenure.limit(now);
         }
-        if holder.is_some() || self.give(&mut tenure) {
+        if holder.is_some() || self.line.give(&mut tenure) {
             self.phase = Phase::Held(tenure);
             return true;
         }
@@ -226,32 +151,19 @@ impl Cohort {
         false
     }
 
-    /// Gives the key to the first in line who is still there.
-    fn give(&mut self, tenure: &mut Tenure) -> bool {
-        while let Some(Waiter { owner, wake, .. }) = self.line.pop_front() {
-            if wake.send(Turn::Granted(tenure.lease())).is_ok() {
-                tenure.holder = owner;
-                return true;
-            }
-        }
-        false
-    }
-
     /// Lets go: of the key, or of a place in line.
     pub(crate) fn leave(&mut self, owner: Owner, now: Instant) -> Leave {
         self.expire(now);
-        let before = self.line.len();
-        self.line.retain(|waiter| waiter.owner != owner);
-        let stood_in_line = self.line.len() < before;
+        let stood_in_line = self.line.remove(owner);
         match &mut self.phase {
             Phase::Held(tenure) if tenure.holder == owner => {
-                self.line.retain(|waiter| !waiter.wake.is_closed());
-                let ended = ended(self.token, tenure);
-                if let Some(next) = self.line.front()
+                self.line.forget_the_gone();
+                let ended = Ended::of(self.token, tenure);
+                if let Some(next) = self.line.first()
                     && tenure.pass(next.lease.get(), now)
                     && let Phase::Held(mut tenure) =
                         std::mem::replace(&mut self.phase, Phase::Vacant)
-                    && self.give(&mut tenure)
+                    && self.line.give(&mut tenure)
                 {
                     self.phase = Phase::Held(tenure);
                     return Leave::Passed;
@@ -276,7 +188,7 @@ impl Cohort {
     /// What the one who asks for the line does next.
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         self.expire(now);
-        self.line.retain(|waiter| !waiter.wake.is_closed());
+        self.line.forget_the_gone();
         if self.line.is_empty() {
             self.driven = false;
             let Phase::Asking { asker: None } = self.phase else {
@@ -296,6 +208,16 @@ impl Cohort {
         }
     }
 
+    /// Whoever asked for the line is gone without having been told to.
+    pub(crate) fn orphaned(&mut self) {
+        self.driven = false;
+    }
+
+    /// Whether the caller is to ask for the line from now on, as nobody does.
+    pub(crate) fn adopt(&mut self) -> bool {
+        !self.line.is_empty() && !std::mem::replace(&mut self.driven, true)
+    }
+
     /// Whether `token` is what the line waits under.
     pub(crate) fn asks(&self, token: Owner) -> bool {
         self.token == token && matches!(self.phase, Phase::Asking { asker: None })
@@ -310,10 +232,7 @@ impl Cohort {
         if !self.asks(token) {
             return false;
         }
-        for waiter in self.line.drain(..) {
-            // Who is gone needs no answer.
-            let _ = waiter.wake.send(turn());
-        }
+        self.line.end(turn);
         self.phase = Phase::Vacant;
         true
     }
@@ -364,7 +283,8 @@ impl Cohort {
         if let Phase::Held(tenure) = &self.phase
             && now >= tenure.deadline()
         {
-            self.overdue = Some((tenure.holder, ended(self.token, tenure)));
+            let overdue = (tenure.holder, Ended::of(self.token, tenure));
+            self.overdue = Some(Box::new(overdue));
             self.begin_again();
         }
     }
@@ -372,12 +292,12 @@ impl Cohort {
     /// The tenure that the last call found over, if it did: the backend may take it for held
     /// still, where the answer to a renewal was lost.
     pub(crate) fn take_overdue(&mut self) -> Option<(Owner, Ended)> {
-        self.overdue.take()
+        self.overdue.take().map(|overdue| *overdue)
     }
 
     /// Asks under a new token where somebody waits.
     fn begin_again(&mut self) -> Option<Owner> {
-        let Some(first) = self.line.front() else {
+        let Some(first) = self.line.first() else {
             self.phase = Phase::Vacant;
             return None;
         };
@@ -385,13 +305,6 @@ impl Cohort {
         self.wanted = false;
         self.phase = Phase::Asking { asker: None };
         Some(self.token)
-    }
-}
-
-fn ended(token: Owner, tenure: &Tenure) -> Ended {
-    Ended {
-        token,
-        last: Some(tenure.lease().fence()),
     }
 }
 

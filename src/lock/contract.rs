@@ -12,17 +12,20 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
-use crate::lock::lease::{Claim, Fence, Lease, LeaseTime};
+use crate::lock::backend::{LockBackend, Released};
+use crate::lock::contract::tools::{
+    PATIENCE, busy, claim, eventually, get_in_line, granted, held, key, poll_times, release, renew,
+    within,
+};
+use crate::lock::lease::Fence;
 use crate::lock::lock_key::LockKey;
+use crate::lock::note::Note;
 
-/// Long enough for a backend to answer on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+mod tools;
 
 /// Checks every rule that can be seen from outside, on keys of its own. Takes some seconds.
 ///
@@ -41,6 +44,7 @@ pub async fn check<B: LockBackend>(backend: &B) {
     an_expired_lease_goes_to_the_waiter(backend).await;
     a_dropped_acquire_can_be_withdrawn(backend).await;
     keys_do_not_meet(backend).await;
+    who_holds_a_key_is_known_to_operators(backend).await;
 }
 
 async fn a_free_key_is_granted_for_the_lease<B: LockBackend>(backend: &B) {
@@ -252,80 +256,32 @@ async fn keys_do_not_meet<B: LockBackend>(backend: &B) {
     }
 }
 
-fn key(case: &str) -> LockKey {
-    let unique: u128 = u128::from_le_bytes(crate::random::bytes());
-    LockKey::new(format!("contract:{case}:{unique:x}")).expect("short")
-}
-
-fn claim(key: &LockKey, lease_ms: u64) -> Claim {
-    let lease = LeaseTime::new(Duration::from_millis(lease_ms)).expect("in range");
-    Claim::new(key.clone(), lease)
-}
-
-#[track_caller]
-fn granted<E: std::fmt::Debug>(acquired: Result<Acquired, E>) -> Lease {
-    match acquired {
-        Ok(Acquired::Granted(lease)) => lease,
-        other => panic!("expected a grant, got {other:?}"),
-    }
-}
-
-#[track_caller]
-fn busy<E: std::fmt::Debug>(acquired: &Result<Acquired, E>) {
-    assert!(
-        matches!(acquired, Ok(Acquired::Busy { .. })),
-        "expected busy, got {acquired:?}"
-    );
-}
-
-async fn release<B: LockBackend>(backend: &B, claim: &Claim) -> Released {
-    within(backend.release(claim))
-        .await
-        .expect("the backend answers")
-}
-
-async fn renew<B: LockBackend>(backend: &B, claim: &Claim) -> Option<Lease> {
-    match within(backend.renew(claim))
-        .await
-        .expect("the backend answers")
+async fn who_holds_a_key_is_known_to_operators<B: LockBackend>(backend: &B) {
+    let key = key("inspect");
+    let (mut holder, other) = (claim(&key, 10_000), claim(&key, 10_000));
+    holder.note = Note::new(Some("contract"), Some("/orders/{id}"), None);
+    // A backend that does not tell never does.
+    let Ok(nobody) = within(backend.inspect(&key)).await else {
+        return;
+    };
+    assert_eq!(nobody, None, "nobody holds a key that is free");
+    let lease = granted(backend.acquire(&holder, None).await);
+    let seen = held(backend, &key).await;
+    assert_eq!((seen.fence, &seen.note), (lease.fence(), &holder.note));
+    assert_eq!(seen.waiting, 0);
+    assert!(seen.remaining <= Duration::from_secs(10), "{seen:?}");
     {
-        Renewed::Renewed(lease) => Some(lease),
-        Renewed::Lost => None,
+        let mut wait = pin!(backend.acquire(&other, Some(PATIENCE)));
+        get_in_line(&mut wait).await;
+        // Who waits in the holder's own process need not be known to the store.
+        assert!(held(backend, &key).await.waiting <= 1, "one waits");
     }
-}
-
-async fn eventually<B: LockBackend>(backend: &B, claim: &Claim) -> Lease {
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        if let Ok(Acquired::Granted(lease)) = backend.acquire(claim, None).await {
-            return lease;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the key did not come free");
-}
-
-async fn within<F: Future>(future: F) -> F::Output {
-    timeout(PATIENCE, future)
+    within(backend.withdraw(&other)).await.expect("withdraws");
+    let again = renew(backend, &holder)
         .await
-        .expect("the backend does not answer")
-}
-
-/// From outside nobody can see a place in line, so this leaves plenty of time to get one.
-async fn get_in_line<F: Future + Unpin>(wait: &mut F) {
-    let early = timeout(Duration::from_millis(250), wait).await;
-    assert!(early.is_err(), "granted or refused while the key is held");
-}
-
-async fn poll_times<F: Future>(future: &mut Pin<&mut F>, times: usize) {
-    for _ in 0..times {
-        let polled = future
-            .as_mut()
-            .poll(&mut Context::from_waker(std::task::Waker::noop()));
-        if polled.is_ready() {
-            return;
-        }
-        // Lets answers come in between, so that the next poll gets further.
-        sleep(Duration::from_millis(5)).await;
-    }
+        .expect("it was only looked at");
+    assert_eq!(again.fence(), held(backend, &key).await.fence);
+    assert_eq!(release(backend, &holder).await, Released::Freed);
+    let nobody = within(backend.inspect(&key)).await.expect("it told before");
+    assert_eq!(nobody, None, "it is let go");
 }

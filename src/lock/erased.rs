@@ -11,7 +11,9 @@ use tokio::sync::watch;
 
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
 use crate::lock::error::LockError;
+use crate::lock::holder::Holder;
 use crate::lock::lease::Claim;
+use crate::lock::lock_key::LockKey;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -25,6 +27,7 @@ pub(crate) trait ErasedBackend: Send + Sync {
     fn renew(self: Arc<Self>, claim: Claim) -> BoxFuture<Result<Renewed, LockError>>;
     fn release(self: Arc<Self>, claim: Claim) -> BoxFuture<Result<Released, LockError>>;
     fn withdraw(self: Arc<Self>, claim: Claim) -> BoxFuture<Result<Released, LockError>>;
+    fn inspect(self: Arc<Self>, key: LockKey) -> BoxFuture<Result<Option<Holder>, LockError>>;
     fn reconnects(&self) -> Option<watch::Receiver<u64>>;
 }
 
@@ -47,6 +50,10 @@ impl<B: LockBackend> ErasedBackend for B {
 
     fn withdraw(self: Arc<Self>, claim: Claim) -> BoxFuture<Result<Released, LockError>> {
         Box::pin(async move { LockBackend::withdraw(&*self, &claim).await })
+    }
+
+    fn inspect(self: Arc<Self>, key: LockKey) -> BoxFuture<Result<Option<Holder>, LockError>> {
+        Box::pin(async move { LockBackend::inspect(&*self, &key).await })
     }
 
     fn reconnects(&self) -> Option<watch::Receiver<u64>> {

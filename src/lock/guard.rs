@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::lock::error::{LockError, LockErrorKind};
+use crate::lock::few::Few;
 use crate::lock::held::HeldLocks;
 use crate::lock::hold::{Hold, release};
 use crate::lock::holding::Holding;
@@ -42,7 +43,7 @@ pub struct LockGuard(Arc<Shared>);
 
 struct Shared {
     /// In the order of their keys; there is at least one.
-    all: Vec<Arc<Holding>>,
+    all: Few<Arc<Holding>>,
     /// The right to those that no layer further out holds, until it is used or taken over.
     own: Mutex<Option<Hold>>,
     /// The lock of a layer further out.
@@ -50,7 +51,7 @@ struct Shared {
 }
 
 impl LockGuard {
-    pub(crate) fn new(all: Vec<Arc<Holding>>, own: Option<Hold>, outer: Option<Self>) -> Self {
+    pub(crate) fn new(all: Few<Arc<Holding>>, own: Option<Hold>, outer: Option<Self>) -> Self {
         Self(Arc::new(Shared {
             all,
             own: Mutex::new(own),
@@ -87,7 +88,7 @@ impl LockGuard {
     /// The guard of each key that is locked, in the order of the keys.
     pub fn guards(&self) -> impl Iterator<Item = Self> + '_ {
         let all = self.0.all.iter();
-        all.map(|holding| Self::new(vec![holding.clone()], None, None))
+        all.map(|holding| Self::new(holding.clone().into(), None, None))
     }
 
     /// Whether the lock is held at this moment; of several keys, each of them. Local: no round
@@ -201,7 +202,7 @@ impl LockGuard {
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut guard = f.debug_struct("LockGuard");
-        for holding in &self.0.all {
+        for holding in &*self.0.all {
             guard
                 .field("key", &holding.claim().key)
                 .field("fence", &holding.fence())

@@ -7,11 +7,19 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{Duration, Instant};
 
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
+
+/// How many renewals, and in a shutdown releases, are under way at a time: so that those who hold
+/// thousands take no memory for all of them, nor ask more at once than the backend answers in time.
+pub(crate) const AT_ONCE: usize = 512;
+
+/// How long a shutdown puts up with a backend that fails.
+const BLIP: Duration = Duration::from_secs(1);
 
 /// The locks held through one backend in this process: what an operator wants to see, and what
 /// a shutdown has to let go of. Clones share the list.
@@ -33,7 +41,7 @@ pub struct HeldLocks(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// The list was closed, or became empty while closed.
+    /// The list was closed, or something of a closed one is no longer under way.
     closing: Notify,
     /// The renewal task has to look again.
     renewals: Notify,
@@ -42,7 +50,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     held: HashMap<Owner, Arc<dyn Held>>,
-    closed: bool,
+    closed: Option<Instant>,
     /// Acquires, and releases of locks that are no longer in `held`, under way.
     under_way: usize,
     /// When the renewal task looks again; `None` while there is no such task.
@@ -55,7 +63,10 @@ pub(crate) trait Held: Send + Sync {
     /// When the lease wants to be renewed; `None` when it is over.
     fn due(&self) -> Option<Instant>;
     /// Starts a renewal, and puts off the next one until it is known what became of this.
-    fn renew(self: Arc<Self>);
+    /// The place is given up when that is known.
+    fn renew(self: Arc<Self>, place: Option<OwnedSemaphorePermit>);
+    /// The runtime in which it was taken.
+    fn home(&self) -> Option<&Handle>;
     /// Takes the lock away from whoever still works under it, and starts the release.
     fn take_away(self: Arc<Self>);
 }
@@ -73,18 +84,19 @@ impl HeldLocks {
     ///
     /// There is no way back: this is for the end of the process.
     pub fn close(&self) {
-        self.lock().closed = true;
+        self.lock().closed.get_or_insert_with(Instant::now);
         self.0.closing.notify_waiters();
     }
 
     /// Whether [`close`](Self::close) or [`release_all`](Self::release_all) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().closed.is_some()
     }
 
     /// Closes the list, lets go of everything that is held, and waits until the backend has
-    /// answered or failed once for each lock, and for all that was already under way.
+    /// answered for each lock, and for all that was already under way; not for more than a second
+    /// and one last attempt where the backend fails.
     ///
     /// A handler that still runs sees its lock as lost.
     ///
@@ -92,18 +104,22 @@ impl HeldLocks {
     /// Dropping the future stops the waiting, not the releases.
     pub async fn release_all(&self) {
         self.close();
-        let held: Vec<_> = self.lock().held.values().cloned().collect();
-        for lock in held {
+        let mut left = ToTakeAway(self.lock().held.values().cloned().collect());
+        while let Some(lock) = left.0.pop() {
             lock.take_away();
+            self.comes_to(|state| state.under_way < AT_ONCE).await;
         }
+        self.comes_to(|state| state.under_way == 0 && state.held.is_empty())
+            .await;
+    }
+
+    /// Resolves when the closed list has come to this.
+    async fn comes_to(&self, this: impl Fn(&State) -> bool) {
         loop {
             let mut changed = pin!(self.0.closing.notified());
             changed.as_mut().enable();
-            {
-                let state = self.lock();
-                if state.under_way == 0 && state.held.is_empty() {
-                    return;
-                }
+            if this(&self.lock()) {
+                return;
             }
             changed.await;
         }
@@ -126,7 +142,7 @@ impl HeldLocks {
     /// Begins an acquire, which a shutdown waits for; none once the list is closed.
     pub(crate) fn begin(&self) -> Option<UnderWay> {
         let mut state = self.lock();
-        if state.closed {
+        if state.closed.is_some() {
             return None;
         }
         state.under_way += 1;
@@ -144,7 +160,7 @@ impl HeldLocks {
     pub(crate) fn add(&self, owner: Owner, lock: Arc<dyn Held>) -> Result<bool, ()> {
         let due = lock.due();
         let mut state = self.lock();
-        if state.closed {
+        if state.closed.is_some() {
             return Err(());
         }
         state.held.insert(owner, lock);
@@ -205,6 +221,24 @@ impl HeldLocks {
         self.lock().next_look = None;
     }
 
+    /// Claims the renewal task for the caller to start; not where there is one, or nothing to renew.
+    pub(crate) fn begin_renewals(&self) -> bool {
+        let mut state = self.lock();
+        let wanted = state.next_look.is_none() && !state.held.is_empty();
+        if wanted {
+            state.next_look = Some(Instant::now());
+        }
+        wanted
+    }
+
+    /// The runtimes in which the locks held now were taken.
+    pub(crate) fn homes(&self) -> Vec<Handle> {
+        let state = self.lock();
+        let homes = state.held.values().filter_map(|lock| lock.home());
+        let homes: HashMap<Id, &Handle> = homes.map(|home| (home.id(), home)).collect();
+        homes.into_values().cloned().collect()
+    }
+
     /// Resolves when a lock was added that is due before the renewal task looks again.
     pub(crate) async fn due_earlier(&self) {
         self.0.renewals.notified().await;
@@ -220,7 +254,7 @@ impl fmt::Debug for HeldLocks {
         let state = self.lock();
         f.debug_struct("HeldLocks")
             .field("held", &state.held.len())
-            .field("closed", &state.closed)
+            .field("closed", &state.closed.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -235,14 +269,33 @@ pub(crate) enum Renewals {
     At(Instant),
 }
 
+/// Dropped, it takes away at once what there was no turn for yet.
+struct ToTakeAway(Vec<Arc<dyn Held>>);
+
+impl Drop for ToTakeAway {
+    fn drop(&mut self) {
+        for lock in self.0.drain(..) {
+            lock.take_away();
+        }
+    }
+}
+
 /// Something that the shutdown waits for, until this is dropped.
 pub(crate) struct UnderWay(HeldLocks);
+
+impl UnderWay {
+    /// Whether a shutdown has waited for it for as long as a connection takes to be replaced.
+    pub(crate) fn has_kept_waiting(&self) -> bool {
+        let closed = self.0.lock().closed;
+        closed.is_some_and(|closed| closed.elapsed() > BLIP)
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.under_way -= 1;
-        if state.under_way == 0 && state.closed {
+        if state.closed.is_some() {
             self.0.0.closing.notify_waiters();
         }
     }

@@ -8,20 +8,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use crate::lock::backend::{Released, Renewed};
-use crate::lock::erased::{BoxFuture, ErasedBackend};
+use crate::lock::erased::ErasedBackend;
 use crate::lock::error::LockError;
 use crate::lock::held::{Held, HeldLocks};
 use crate::lock::hold_time::HoldTime;
+use crate::lock::holding::state::{Phase, State};
 use crate::lock::lease::{Claim, Fence, Lease};
 use crate::lock::lock_key::LockKey;
 use crate::lock::outcome::ReleaseOutcome;
-use crate::lock::send_off::send_off;
-use crate::telemetry::lock_meter::LockMeter;
-use crate::telemetry::names::{LockHoldSeconds, LockReleases, LocksLost};
+use crate::lock::send_off::{send_off, until_done};
+use crate::telemetry::names::{LockHoldSeconds, LockReleases};
+
+mod state;
 
 /// What the guards of one lock share.
 pub(crate) struct Holding {
@@ -35,28 +37,6 @@ pub(crate) struct Holding {
     home: Option<Handle>,
     state: Mutex<State>,
     ended: Notify,
-}
-
-#[derive(Clone, Copy)]
-struct State {
-    phase: Phase,
-    deadline: Instant,
-    /// When the lease is to be renewed next.
-    due: Instant,
-    /// When the lock is let go, whatever is still done under it.
-    most: Option<Instant>,
-    /// When work under it began: not while others of several keys are still waited for.
-    in_use: Option<Instant>,
-    /// Whether the release is under way.
-    let_go: bool,
-    meter: LockMeter,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Held,
-    Lost,
-    Released,
 }
 
 impl Holding {
@@ -76,15 +56,7 @@ impl Holding {
             held,
             times,
             home,
-            state: Mutex::new(State {
-                phase: Phase::Held,
-                deadline: lease.deadline(),
-                due: third(lease),
-                most: None,
-                in_use: None,
-                let_go: false,
-                meter,
-            }),
+            state: Mutex::new(State::new(lease, meter)),
             ended: Notify::new(),
         }
     }
@@ -148,26 +120,32 @@ impl Holding {
     /// Lets go after `time` at the latest: from then on the lock counts as lost.
     pub(crate) fn hold_at_most(&self, time: Duration) {
         let until = Instant::now() + time;
-        {
-            let mut state = self.state();
-            state.most = Some(state.most.map_or(until, |most| most.min(until)));
-        }
+        self.state().hold_until(until);
         self.held.due_at(until);
         // Whoever waits for the end looks at the new one.
         self.ended.notify_waiters();
     }
 
-    /// Lets go. The outcome of the first attempt comes through the receiver; the attempts go on
-    /// without it, as long as the lease may last.
-    pub(crate) fn let_go(&self) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
-        self.end(Phase::Released)
+    /// Lets go, and tries for as long as the lease may last.
+    pub(crate) fn let_go(&self) {
+        self.end(Phase::Released, None);
     }
 
-    fn end(&self, phase: Phase) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
+    /// Lets go; the outcome of the first attempt comes through the receiver.
+    pub(crate) fn release(&self) -> Result<oneshot::Receiver<ReleaseOutcome>, ReleaseOutcome> {
+        let (tell, told) = oneshot::channel();
+        match self.end(Phase::Released, Some(tell)) {
+            true => Ok(told),
+            false => Err(ReleaseOutcome::AlreadyReleased),
+        }
+    }
+
+    /// Whether it had not ended before.
+    fn end(&self, phase: Phase, tell: Option<oneshot::Sender<ReleaseOutcome>>) -> bool {
         let in_use = {
             let mut state = self.state();
             if std::mem::replace(&mut state.let_go, true) {
-                return Err(ReleaseOutcome::AlreadyReleased);
+                return false;
             }
             if state.at(Instant::now()) == Phase::Held {
                 state.end_as(phase);
@@ -184,17 +162,16 @@ impl Holding {
             }
         }
         let under_way = self.held.leave(&self.claim.owner);
-        let (tell, told) = oneshot::channel();
         let (backend, claim) = (self.backend.clone(), self.claim.clone());
-        let mut first = Some((tell, under_way));
+        let mut first = Some(tell);
         send_off(
             self.home.as_ref(),
-            until_done(self.claim.lease.get(), move || {
+            until_done(self.claim.lease.get(), under_way, move || {
                 let first = first.take();
                 let answer = backend.clone().release(claim.clone());
-                Box::pin(async move {
+                async move {
                     let answer = answer.await;
-                    if let Some((tell, _under_way)) = first {
+                    if let Some(tell) = first {
                         let (counted, outcome) = match &answer {
                             Ok(Released::Freed) => (LockReleases::Freed, ReleaseOutcome::Freed),
                             Ok(Released::HandedOver) => {
@@ -206,14 +183,14 @@ impl Holding {
                             Err(_) => (LockReleases::Unknown, ReleaseOutcome::Unknown),
                         };
                         meter.count(counted);
-                        // Nobody listens where a destructor let go.
-                        let _ = tell.send(outcome);
+                        // Whoever asked may have gone.
+                        let _ = tell.map(|tell| tell.send(outcome));
                     }
                     answer
-                })
+                }
             }),
         );
-        Ok(told)
+        true
     }
 
     fn renewed(&self, answer: Result<Renewed, LockError>) {
@@ -221,10 +198,7 @@ impl Holding {
         // Whoever has once been told that the lock is lost must not see it come back.
         if state.at(Instant::now()) == Phase::Held {
             match answer {
-                Ok(Renewed::Renewed(lease)) => {
-                    state.deadline = lease.deadline();
-                    state.due = third(lease);
-                }
+                Ok(Renewed::Renewed(lease)) => state.renewed(lease),
                 Ok(Renewed::Lost) => state.end_as(Phase::Lost),
                 // `due` was put off when the renewal began; the deadline stands.
                 Err(error) => {
@@ -245,48 +219,16 @@ impl Holding {
     }
 }
 
-impl State {
-    /// The phase at `now`: the deadline ends the lease whether or not anybody was looking.
-    fn at(&mut self, now: Instant) -> Phase {
-        if self.phase == Phase::Held && now >= self.end() {
-            self.end_as(Phase::Lost);
-        }
-        self.phase
-    }
-
-    /// What is held is so no longer.
-    fn end_as(&mut self, phase: Phase) {
-        self.phase = phase;
-        if phase == Phase::Lost {
-            self.meter.count(LocksLost::All);
-        }
-    }
-
-    fn end(&self) -> Instant {
-        self.most
-            .map_or(self.deadline, |most| most.min(self.deadline))
-    }
-}
-
 impl Held for Holding {
     fn key(&self) -> &LockKey {
         &self.claim.key
     }
 
     fn due(&self) -> Option<Instant> {
-        let mut state = self.state();
-        let now = Instant::now();
-        match (state.at(now), state.most) {
-            // Held for too long: to be let go, which `renew` does.
-            (Phase::Lost, Some(most)) if now >= most && now < state.deadline && !state.let_go => {
-                Some(most)
-            }
-            (Phase::Held, most) => Some(most.map_or(state.due, |most| most.min(state.due))),
-            _ => None,
-        }
+        self.state().due(Instant::now())
     }
 
-    fn renew(self: Arc<Self>) {
+    fn renew(self: Arc<Self>, place: Option<OwnedSemaphorePermit>) {
         let mut state = self.state();
         if state.at(Instant::now()) == Phase::Lost {
             drop(state);
@@ -299,12 +241,17 @@ impl Held for Holding {
         tokio::spawn(async move {
             let answer = self.backend.clone().renew(self.claim.clone()).await;
             self.renewed(answer);
+            drop(place);
         });
+    }
+
+    fn home(&self) -> Option<&Handle> {
+        self.home.as_ref()
     }
 
     fn take_away(self: Arc<Self>) {
         // To a handler that still runs the lock is lost: it did not let go itself.
-        let _ = self.end(Phase::Lost);
+        self.end(Phase::Lost, None);
     }
 }
 
@@ -315,30 +262,5 @@ impl fmt::Debug for Holding {
             .field("fence", &self.fence)
             .field("remaining", &self.remaining())
             .finish_non_exhaustive()
-    }
-}
-
-/// When a lease is renewed: after a third of it, so that a short request renews nothing and a
-/// long one has time for a second and a third try.
-fn third(lease: Lease) -> Instant {
-    let now = Instant::now();
-    now + lease.deadline().saturating_duration_since(now) / 3
-}
-
-/// Asks `attempt` again while it fails, as long as `lease` may last.
-pub(crate) async fn until_done(
-    lease: Duration,
-    mut attempt: impl FnMut() -> BoxFuture<Result<Released, LockError>>,
-) {
-    let mut pause = Duration::from_millis(50);
-    let mut left = lease;
-    while let Err(error) = attempt().await {
-        let Some(rest) = left.checked_sub(pause).filter(|_| error.may_pass()) else {
-            tracing::warn!(%error, "a lock could not be released; its lease ends it");
-            return;
-        };
-        left = rest;
-        sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }

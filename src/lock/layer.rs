@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderName, Method};
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
@@ -20,7 +20,6 @@ use crate::lock::on_lost::OnLost;
 use crate::lock::options::{OnMissingKey, OnUnavailable, Options};
 use crate::lock::service::LockService;
 use crate::lock::terms::{DEFAULT_WAIT, MAX_WAIT, Terms};
-use crate::telemetry::lock_meter::LockMeter;
 
 /// Lets one request at a time through for each key, over all instances that share the backend.
 ///
@@ -77,13 +76,15 @@ impl LockLayer {
                 passed: Arc::default(),
                 places: None,
                 on_lost: OnLost::Signal,
+                request_id: HeaderName::from_static("x-request-id"),
                 responder: Responder::default(),
             },
         }
     }
 
     /// What the metrics call these locks, in the label `lock`: never their keys, of which there is
-    /// no end. Default `unnamed`. Without feature `metrics` it changes nothing.
+    /// no end. Default `unnamed`. Operators who ask who [holds](crate::lock::Locks::inspect) one are
+    /// told the name too.
     ///
     /// ```
     /// use tower_handoff::lock::{LockLayer, MemoryLocks, key};
@@ -92,7 +93,7 @@ impl LockLayer {
     /// let layer = LockLayer::new(MemoryLocks::new(), key::path("order:{id}")).with_name("pay");
     /// ```
     pub fn with_name(mut self, name: &'static str) -> Self {
-        self.options.terms.meter = LockMeter::named(name);
+        self.options.terms.set_name(name);
         self
     }
 
@@ -200,6 +201,14 @@ impl LockLayer {
     /// What becomes of a handler whose lock is lost while it runs. Default: it is told.
     pub fn with_on_lost(mut self, on_lost: OnLost) -> Self {
         self.options.on_lost = on_lost;
+        self
+    }
+
+    /// Where a request's id is found that operators are told, with its route, when they ask who
+    /// [holds](crate::lock::Locks::inspect) its lock. Default `x-request-id`. Where clients can send
+    /// the header it says what they like, in 64 visible characters.
+    pub fn with_request_id(mut self, header: HeaderName) -> Self {
+        self.options.request_id = header;
         self
     }
 

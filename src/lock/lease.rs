@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::config::ConfigError;
 use crate::lock::lock_key::LockKey;
+use crate::lock::note::Note;
 use crate::random;
 use crate::telemetry::lock_meter::LockMeter;
 
@@ -132,6 +133,8 @@ pub struct Claim {
     pub owner: Owner,
     /// For how long, unless renewed.
     pub lease: LeaseTime,
+    /// What operators are told of it.
+    pub note: Note,
     /// Under which name it is counted.
     pub(crate) meter: LockMeter,
 }
@@ -144,6 +147,7 @@ impl Claim {
             key,
             owner: Owner::random(),
             lease,
+            note: Note::default(),
             meter: LockMeter::named(LockMeter::UNNAMED),
         }
     }

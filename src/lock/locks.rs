@@ -9,12 +9,13 @@ use crate::config::ConfigError;
 use crate::lock::backend::LockBackend;
 use crate::lock::error::LockError;
 use crate::lock::guard::LockGuard;
+use crate::lock::holder::Holder;
+use crate::lock::lock_key::LockKey;
 use crate::lock::lock_keys::LockKeys;
 use crate::lock::manager::Manager;
 use crate::lock::on_lost::OnLost;
 use crate::lock::owned::OwnedLock;
 use crate::lock::terms::Terms;
-use crate::telemetry::lock_meter::LockMeter;
 
 /// Locks for code that is no request: jobs, consumers, migrations. The same locks as those of a
 /// [`LockLayer`](crate::lock::LockLayer) on the same backend: a job and a request with the same
@@ -68,9 +69,10 @@ impl Locks {
     }
 
     /// What the metrics call these locks, in the label `lock`: never their keys, of which there is
-    /// no end. Default `unnamed`. Without feature `metrics` it changes nothing.
+    /// no end. Default `unnamed`. Operators who ask who [holds](Self::inspect) one are told the name
+    /// too.
     pub fn with_name(mut self, name: &'static str) -> Self {
-        self.terms.meter = LockMeter::named(name);
+        self.terms.set_name(name);
         self
     }
 
@@ -121,7 +123,7 @@ impl Locks {
     /// A future that is dropped has taken nothing: what it claimed is withdrawn, its place in line
     /// is given up.
     pub async fn acquire(&self, keys: impl Into<LockKeys>) -> Result<OwnedLock, LockError> {
-        self.lock(keys.into(), self.terms).await
+        self.lock(keys.into(), self.terms.clone()).await
     }
 
     /// Locks a key, or several, if nobody else holds it now.
@@ -134,9 +136,45 @@ impl Locks {
     pub async fn try_acquire(&self, keys: impl Into<LockKeys>) -> Result<OwnedLock, LockError> {
         let terms = Terms {
             wait: None,
-            ..self.terms
+            ..self.terms.clone()
         };
         self.lock(keys.into(), terms).await
+    }
+
+    /// Who holds the key, for operators; `None` where it is free. What a client may know is that it
+    /// is busy.
+    ///
+    /// With Redis it is one read-only script, one round trip, and says what Redis knows. The process is
+    /// always the right one. The note is that of the claim to which the key was granted at once. Where
+    /// it was waited for, or passed on within the process, the note is empty or that of the one before,
+    /// until the first renewal after a third of the lease tells.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_handoff::BoxError> {
+    /// use tower_handoff::lock::{LockKey, Locks, MemoryLocks};
+    ///
+    /// let locks = Locks::new(MemoryLocks::new()).with_name("reports");
+    /// let report = LockKey::new("nightly-report")?;
+    /// assert!(locks.inspect(&report).await?.is_none());
+    ///
+    /// let lock = locks.acquire(&report).await?;
+    /// let holder = locks.inspect(&report).await?.expect("it is held");
+    /// assert_eq!(holder.pid, Some(std::process::id()));
+    /// assert_eq!(holder.note.name(), Some("reports"));
+    /// assert_eq!((holder.fence, holder.waiting), (lock.fence(), 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::lock::LockErrorKind::Unavailable) where the backend cannot tell, or what
+    /// it has under the key is no lock of this version's.
+    ///
+    /// # Cancel safety
+    /// It reads, and leaves nothing behind.
+    pub async fn inspect(&self, key: &LockKey) -> Result<Option<Holder>, LockError> {
+        self.manager.inspect(key).await
     }
 
     async fn lock(&self, keys: LockKeys, terms: Terms) -> Result<OwnedLock, LockError> {

@@ -12,15 +12,18 @@ use tokio::time::Instant;
 use crate::lock::backend::{Acquired, LockBackend};
 use crate::lock::erased::ErasedBackend;
 use crate::lock::error::{LockError, LockErrorKind};
+use crate::lock::few::Few;
 use crate::lock::guard::LockGuard;
 use crate::lock::held::{HeldLocks, UnderWay};
 use crate::lock::hold::Hold;
 use crate::lock::hold_time::HoldTime;
-use crate::lock::holding::{Holding, until_done};
+use crate::lock::holder::Holder;
+use crate::lock::holding::Holding;
 use crate::lock::lease::{Claim, Owner, end_of};
+use crate::lock::lock_key::LockKey;
 use crate::lock::lock_keys::LockKeys;
 use crate::lock::renew::renew_held;
-use crate::lock::send_off::send_off;
+use crate::lock::send_off::{send_off, until_done};
 use crate::lock::terms::Terms;
 use crate::telemetry::names::{LockAcquires, LockWaitSeconds};
 use crate::telemetry::stopwatch::Stopwatch;
@@ -68,6 +71,11 @@ impl Manager {
         self.held.is_closed()
     }
 
+    /// Who holds a key.
+    pub(crate) async fn inspect(&self, key: &LockKey) -> Result<Option<Holder>, LockError> {
+        self.backend.clone().inspect(key.clone()).await
+    }
+
     /// When to come back to a key whose holder's lease lasts for `left`.
     pub(crate) fn come_back(&self, left: Duration) -> Duration {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +93,7 @@ impl Manager {
         outer: Option<LockGuard>,
     ) -> Result<LockGuard, NotHeld> {
         let end = terms.wait.map(end_of);
-        let mut all = Vec::with_capacity(keys.as_slice().len());
+        let mut all = Few::default();
         let mut own = Hold::default();
         for key in keys.as_slice() {
             let found = outer.as_ref().and_then(|o| o.find(&self.held, key));
@@ -99,6 +107,7 @@ impl Manager {
                 key: key.clone(),
                 owner: Owner::random(),
                 lease: terms.lease,
+                note: terms.note.clone(),
                 meter: terms.meter,
             };
             let asked = Stopwatch::start();
@@ -183,9 +192,7 @@ impl Manager {
         if first {
             // Without a runtime no timers and no renewals: the lease ends as it was granted.
             match Handle::try_current() {
-                Ok(here) => {
-                    here.spawn(renew_held(self.held.clone(), self.backend.reconnects()));
-                }
+                Ok(here) => renew_held(&here, &self.held, self.backend.reconnects()),
                 Err(_) => self.held.renewals_ended(),
             }
         }
@@ -215,18 +222,14 @@ impl Drop for Attempt<'_> {
         let Some(claim) = self.claim.take() else {
             return;
         };
+        let Some(under_way) = self.under_way.take() else {
+            return;
+        };
         let backend = self.manager.backend.clone();
-        let mut under_way = self.under_way.take();
         send_off(
             self.home.as_ref(),
-            until_done(claim.lease.get(), move || {
-                let under_way = under_way.take();
-                let answer = backend.clone().withdraw(claim.clone());
-                Box::pin(async move {
-                    let answer = answer.await;
-                    drop(under_way);
-                    answer
-                })
+            until_done(claim.lease.get(), under_way, move || {
+                backend.clone().withdraw(claim.clone())
             }),
         );
     }

@@ -10,11 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::instance::place;
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
 use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
+use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, Fence, HAND_OVER, Lease, MAX_WAITERS, Owner, end_of};
 use crate::lock::lock_key::LockKey;
+use crate::lock::note::Note;
 use crate::telemetry::names::LockWaits;
 
 /// Locks in this process's memory: for one instance, for development, for tests.
@@ -46,13 +49,19 @@ struct Slots {
 
 #[derive(Default)]
 struct Slot {
-    holder: Option<Holder>,
-    line: VecDeque<(Owner, Arc<Notify>)>,
+    holder: Option<Grant>,
+    line: VecDeque<Waiter>,
 }
 
-#[derive(Clone, Copy)]
-struct Holder {
+struct Waiter {
     owner: Owner,
+    wake: Arc<Notify>,
+    note: Note,
+}
+
+struct Grant {
+    owner: Owner,
+    note: Note,
     fence: Fence,
     until: Instant,
 }
@@ -89,7 +98,7 @@ impl MemoryLocks {
 
     pub(crate) fn is_held_by(&self, key: &LockKey, owner: &Owner) -> bool {
         let slots = self.slots();
-        let holder = slots.by_key.get(key).and_then(|slot| slot.holder);
+        let holder = slots.by_key.get(key).and_then(|slot| slot.holder.as_ref());
         holder.is_some_and(|holder| holder.owner == *owner && Instant::now() < holder.until)
     }
 
@@ -146,6 +155,20 @@ impl LockBackend for MemoryLocks {
         Ok(self.slots().release(claim, Instant::now()))
     }
 
+    async fn inspect(&self, key: &LockKey) -> Result<Option<Holder>, LockError> {
+        let now = Instant::now();
+        let slots = self.slots();
+        let slot = slots.by_key.get(key).filter(|slot| slot.is_held(now));
+        let found = slot.and_then(|slot| Some((slot, slot.holder.as_ref()?)));
+        Ok(found.map(|(slot, grant)| {
+            let remaining = grant.until.saturating_duration_since(now);
+            let mut holder = Holder::new(grant.fence, remaining).with_place(place());
+            holder.note = grant.note.clone();
+            holder.waiting = slot.line.len();
+            holder
+        }))
+    }
+
     fn held(&self) -> HeldLocks {
         self.held.clone()
     }
@@ -171,19 +194,24 @@ impl Slots {
             }
             Some(holder) => {
                 let until = holder.until;
-                let waits = slot.line.iter().any(|(owner, _)| *owner == claim.owner);
+                let waits = slot.line.iter().any(|waiter| waiter.owner == claim.owner);
                 if let Some(wake) = wake.filter(|_| !waits) {
                     if slot.line.len() >= max_waiters {
                         return Turn::QueueFull;
                     }
-                    slot.line.push_back((claim.owner, wake.clone()));
+                    slot.line.push_back(Waiter {
+                        owner: claim.owner,
+                        wake: wake.clone(),
+                        note: claim.note.clone(),
+                    });
                     claim.meter.count(LockWaits::All);
                 }
                 Turn::Busy(until)
             }
             None => {
-                slot.holder = Some(Holder {
+                slot.holder = Some(Grant {
                     owner: claim.owner,
+                    note: claim.note.clone(),
                     fence,
                     until: now + claim.lease.get(),
                 });
@@ -197,7 +225,7 @@ impl Slots {
         let Some(slot) = self.by_key.get_mut(&claim.key) else {
             return Released::NotHeld;
         };
-        slot.line.retain(|(owner, _)| *owner != claim.owner);
+        slot.line.retain(|waiter| waiter.owner != claim.owner);
         let held = slot
             .holder
             .take_if(|holder| holder.owner == claim.owner)
@@ -229,25 +257,31 @@ impl Slots {
         if self.by_key.len() < self.sweep_at.max(1024) {
             return;
         }
-        self.by_key.retain(|_, slot| {
-            !slot.line.is_empty() || slot.holder.is_some_and(|holder| now < holder.until)
-        });
+        self.by_key
+            .retain(|_, slot| !slot.line.is_empty() || slot.is_held(now));
         self.sweep_at = self.by_key.len() * 2;
     }
 }
 
 impl Slot {
+    fn is_held(&self, now: Instant) -> bool {
+        let holder = self.holder.as_ref();
+        holder.is_some_and(|holder| now < holder.until)
+    }
+
     /// Gives a key whose lease is over to the oldest waiter, for as long as a waiter that is
     /// still there needs to come and take it.
     fn pass_on(&mut self, now: Instant, fence: Fence) {
-        if self.holder.is_some_and(|holder| now < holder.until) {
+        if self.is_held(now) {
             return;
         }
-        self.holder = self.line.pop_front().map(|(owner, wake)| {
-            wake.notify_one();
+        self.holder = self.line.pop_front().map(|waiter| {
+            waiter.wake.notify_one();
             let until = now + HAND_OVER;
-            Holder {
+            let Waiter { owner, note, .. } = waiter;
+            Grant {
                 owner,
+                note,
                 fence,
                 until,
             }

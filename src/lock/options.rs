@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method};
 use tokio::sync::Semaphore;
 
 use crate::answer::Responder;
 use crate::lock::key::source::{KeyFrom, KeyFuture};
 use crate::lock::manager::Manager;
+use crate::lock::note::Note;
 use crate::lock::on_lost::OnLost;
 use crate::lock::terms::{MAX_WAIT, Terms};
+use crate::route::Route;
 
 /// How long a streaming body keeps a lock unless told otherwise: a client that reads slowly must
 /// not keep a key for as long as it likes.
@@ -61,6 +63,7 @@ pub(super) struct Options {
     /// One for each request that may be waiting at once.
     pub(super) places: Option<Arc<Semaphore>>,
     pub(super) on_lost: OnLost,
+    pub(super) request_id: HeaderName,
     pub(super) responder: Responder,
 }
 
@@ -76,6 +79,21 @@ impl Options {
 
     pub(super) fn keys(&self, parts: &mut Parts) -> KeyFuture {
         self.key.key(parts)
+    }
+
+    /// What operators are told of the request.
+    pub(super) fn note(&self, parts: &Parts) -> Note {
+        let named = &self.terms.note;
+        let route = Route::of(&parts.extensions);
+        let id = parts.headers.get(&self.request_id);
+        if route.is_none() && id.is_none() {
+            return named.clone();
+        }
+        let (route, id) = (
+            route.as_ref().map(Route::as_str),
+            id.map(HeaderValue::as_bytes),
+        );
+        Note::new(named.name(), route, id)
     }
 
     pub(super) fn wait(&self, parts: &Parts) -> Option<Duration> {
@@ -100,6 +118,7 @@ impl fmt::Debug for Options {
             passed,
             places,
             on_lost,
+            request_id,
             responder,
         } = self;
         f.debug_struct("Options")
@@ -112,6 +131,7 @@ impl fmt::Debug for Options {
             .field("passed", passed)
             .field("places", places)
             .field("on_lost", on_lost)
+            .field("request_id", request_id)
             .field("responder", responder)
             .finish_non_exhaustive()
     }

@@ -2,24 +2,43 @@
 //!
 //! Floor 3.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant, sleep_until};
 
-use crate::lock::held::{HeldLocks, Renewals};
+use crate::lock::held::{AT_ONCE, HeldLocks, Renewals};
 
 /// Leases due within this time are renewed together, so that their commands leave together.
 const TOGETHER: Duration = Duration::from_millis(10);
 
-/// Renews what is held, each lease at its time and all of them after a reconnect, and ends when
-/// nothing is held.
+type Reconnects = Option<watch::Receiver<u64>>;
+
+/// Renews what is held, each lease at its time and all of them after a reconnect, until nothing is
+/// held.
 ///
-/// It runs where the first of them was taken. Should that runtime end before the others, their
-/// leases run out, and their holders are told, unless somebody takes another lock meanwhile.
+/// The task runs where the first of them was taken. Should that runtime end before the others, it
+/// moves on to one of theirs. Where there is none, leases run out, and their holders are told.
 ///
 /// A lock that is let go before it is due costs this task nothing: no timer of its own, at most
 /// a look at the list when the first lock it knew of would have been due.
-pub(crate) async fn renew_held(held: HeldLocks, mut reconnects: Option<watch::Receiver<u64>>) {
-    let mut ended = Ended(Some(held.clone()));
+pub(crate) fn renew_held(home: &Handle, held: &HeldLocks, reconnects: Reconnects) {
+    let started = Arc::new(AtomicBool::new(false));
+    let mark = Mark {
+        held: held.clone(),
+        reconnects: reconnects.clone(),
+        started: started.clone(),
+        over: false,
+    };
+    // A runtime that has ended drops the task here, and its mark says that there is none.
+    home.spawn(renew(held.clone(), reconnects, mark));
+    started.store(true, Ordering::Release);
+}
+
+async fn renew(held: HeldLocks, mut reconnects: Reconnects, mut mark: Mark) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
     if let Some(epochs) = &mut reconnects {
         epochs.mark_unchanged();
     }
@@ -27,12 +46,14 @@ pub(crate) async fn renew_held(held: HeldLocks, mut reconnects: Option<watch::Re
     loop {
         match held.renewals(until) {
             Renewals::Over => {
-                ended.0 = None;
+                mark.over = true;
                 return;
             }
             Renewals::Due(due) => {
                 for lock in due {
-                    lock.renew();
+                    // Nobody closes it, so there is always one in the end.
+                    let place = places.clone().acquire_owned().await.ok();
+                    lock.renew(place);
                 }
                 until = Instant::now();
             }
@@ -46,7 +67,7 @@ pub(crate) async fn renew_held(held: HeldLocks, mut reconnects: Option<watch::Re
 }
 
 /// Resolves at the next reconnect; never where there are none.
-async fn changed(reconnects: &mut Option<watch::Receiver<u64>>) {
+async fn changed(reconnects: &mut Reconnects) {
     if let Some(epochs) = reconnects
         && epochs.changed().await.is_ok()
     {
@@ -60,13 +81,29 @@ fn far_off() -> Instant {
     Instant::now() + Duration::from_secs(7 * 24 * 60 * 60)
 }
 
-/// Says that the task is gone when its runtime dropped it.
-struct Ended(Option<HeldLocks>);
+/// The task's mark: a runtime that drops the task takes it along to the next one.
+struct Mark {
+    held: HeldLocks,
+    reconnects: Reconnects,
+    /// Whether it was dropped by the runtime that ran it, and not by one that had ended before.
+    started: Arc<AtomicBool>,
+    over: bool,
+}
 
-impl Drop for Ended {
+impl Drop for Mark {
     fn drop(&mut self) {
-        if let Some(held) = &self.0 {
-            held.renewals_ended();
+        if self.over {
+            return;
+        }
+        self.held.renewals_ended();
+        if !self.started.load(Ordering::Acquire) {
+            return;
+        }
+        for home in self.held.homes() {
+            if !self.held.begin_renewals() {
+                return;
+            }
+            renew_held(&home, &self.held, self.reconnects.clone());
         }
     }
 }

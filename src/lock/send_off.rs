@@ -8,6 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
+use tokio::time::{Duration, sleep};
+
+use crate::lock::backend::Released;
+use crate::lock::error::LockError;
+use crate::lock::held::UnderWay;
 
 /// Runs `work` to its end without the caller, who may be a destructor: never blocks or panics.
 ///
@@ -30,5 +35,29 @@ where
     }
     if let Some(runtime) = here.as_ref().or(home) {
         runtime.spawn(work);
+    }
+}
+
+/// Asks `attempt` again while it fails, as long as `lease` may last. A shutdown waits for the first
+/// that does not fail, but not for long.
+pub(crate) async fn until_done<F>(
+    lease: Duration,
+    under_way: UnderWay,
+    mut attempt: impl FnMut() -> F,
+) where
+    F: Future<Output = Result<Released, LockError>>,
+{
+    let mut under_way = Some(under_way);
+    let mut pause = Duration::from_millis(50);
+    let mut left = lease;
+    while let Err(error) = attempt().await {
+        under_way.take_if(|under_way| under_way.has_kept_waiting());
+        let Some(rest) = left.checked_sub(pause).filter(|_| error.may_pass()) else {
+            tracing::warn!(%error, "a lock could not be released; its lease ends it");
+            return;
+        };
+        left = rest;
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }

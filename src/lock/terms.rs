@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::ConfigError;
 use crate::lock::lease::LeaseTime;
+use crate::lock::note::Note;
 use crate::telemetry::lock_meter::LockMeter;
 
 /// The longest wait for a lock: who waits longer has lost its client.
@@ -14,7 +15,7 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(600);
 pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 
 /// The times of a layer or a handle.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub(crate) lease: LeaseTime,
     /// None does not wait.
@@ -22,6 +23,8 @@ pub(crate) struct Terms {
     pub(crate) max_hold: Option<Duration>,
     /// Under which name the locks are counted.
     pub(crate) meter: LockMeter,
+    /// What operators are told of the claims.
+    pub(crate) note: Note,
 }
 
 impl Terms {
@@ -32,7 +35,13 @@ impl Terms {
             wait: Some(DEFAULT_WAIT),
             max_hold: None,
             meter: LockMeter::named(LockMeter::UNNAMED),
+            note: Note::default(),
         }
+    }
+
+    pub(crate) fn set_name(&mut self, name: &'static str) {
+        self.meter = LockMeter::named(name);
+        self.note = Note::new(Some(name), None, None);
     }
 
     pub(crate) fn set_lease(&mut self, lease: Duration) -> Result<(), ConfigError> {

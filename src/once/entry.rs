@@ -16,6 +16,7 @@ use crate::lock::lease::{LeaseTime, end_of};
 use crate::lock::lock_key::LockKey;
 use crate::lock::lock_keys::LockKeys;
 use crate::lock::manager::{Manager, NotHeld};
+use crate::lock::note::Note;
 use crate::lock::owned::OwnedLock;
 use crate::lock::terms::Terms;
 use crate::once::erased::ErasedStore;
@@ -102,6 +103,7 @@ impl Place {
                 wait,
                 max_hold: None,
                 meter: self.meter,
+                note: Note::default(),
             };
             let held = tokio::select! {
                 biased;

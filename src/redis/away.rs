@@ -30,8 +30,11 @@ pub enum AwayCause {
     Login,
     /// Redis answers and cannot serve yet: `LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, too many clients.
     NotReady,
-    /// A replica, which takes no writes: a fail-over is under way, or the URL names the wrong one.
+    /// A replica, which takes no writes, or a master in whose place the sentinels name another one:
+    /// a fail-over is under way, or the URL names the wrong server.
     ReadOnly,
+    /// The sentinels watch no master of the URL's name.
+    UnknownMaster,
     /// Older than Redis 6.2, or no RESP3; or no Cluster, where the URL says it is one.
     Unsupported,
 }

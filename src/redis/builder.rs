@@ -3,29 +3,26 @@
 //! Floor 3.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
 
-use super::clock::Clock;
 #[cfg(feature = "cluster")]
-use super::cluster::router::Router;
-#[cfg(feature = "cluster")]
-use super::cluster::url as cluster_url;
+use super::cluster::{router::Router, url as cluster_url};
 use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
-use super::link::Link;
-use super::mailbox::Mailbox;
-use super::shared::{Settings, Shared};
+#[cfg(feature = "sentinel")]
+use super::sentinel::survey::Credentials;
+use super::shared::Settings;
+use super::start::start;
 use super::status::Breaker;
 #[cfg(feature = "tls-rustls")]
 use super::tls::TlsOptions;
-use super::url;
-use super::way::Way;
+use super::url::{self, Place};
+use super::whereabouts::Whereabouts;
 use crate::config::ConfigError;
+use crate::instance::checked_id;
 
 /// Settings of a [`RedisHandle`]; begins with [`RedisHandle::builder`].
 ///
@@ -50,8 +47,11 @@ pub struct RedisBuilder {
     command_timeout: Duration,
     connect_timeout: Duration,
     queue_bound: usize,
+    instance: Option<String>,
     #[cfg(feature = "tls-rustls")]
     tls: TlsOptions,
+    #[cfg(feature = "sentinel")]
+    sentinel_credentials: Option<Credentials>,
 }
 
 impl RedisHandle {
@@ -64,6 +64,12 @@ impl RedisHandle {
     /// `redis-cluster://[[user]:password@]host[:port][,host[:port]…]` and `rediss-cluster://…`, where
     /// there is no database but 0: see [Redis Cluster](crate::redis#redis-cluster). Special characters in
     /// names and passwords are percent-encoded.
+    ///
+    /// With the feature `sentinel` also `redis-sentinel://[[user]:password@]host[:port],…/name[/db]`
+    /// and `rediss-sentinel://…`: the hosts are sentinels (port 26379), the name is the master's, user,
+    /// password and database are the servers'. Both are spoken to over TLS or neither is, with the same
+    /// roots; a server's certificate must be for the address that the sentinels give, an IP address
+    /// unless they are set to `resolve-hostnames` and `announce-hostnames`.
     ///
     /// With TLS, Redis's certificate must be for the URL's host, and one of the system's roots must
     /// vouch for it, unless [`tls_roots`](RedisBuilder::tls_roots) names others. The system's are
@@ -84,8 +90,11 @@ impl RedisHandle {
             command_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(1),
             queue_bound: 65_536,
+            instance: None,
             #[cfg(feature = "tls-rustls")]
             tls: TlsOptions::default(),
+            #[cfg(feature = "sentinel")]
+            sentinel_credentials: None,
         }
     }
 }
@@ -119,6 +128,15 @@ impl RedisBuilder {
     /// Default 65 536.
     pub fn queue_bound(mut self, commands: usize) -> Self {
         self.queue_bound = commands;
+        self
+    }
+
+    /// What operators are told that this instance is called, where they ask who
+    /// [holds a lock](crate::lock::Holder): 1 to 64 visible ASCII characters. Give it the name that
+    /// [`LifecycleBuilder::instance_id`](crate::lifecycle::LifecycleBuilder::instance_id) has.
+    /// Default: twelve random digits, for each handle.
+    pub fn instance_id(mut self, id: impl Into<String>) -> Self {
+        self.instance = Some(id.into());
         self
     }
 
@@ -161,6 +179,36 @@ impl RedisBuilder {
         self
     }
 
+    /// Who this process is to the sentinels. Default nobody: what the URL says is for the servers.
+    /// Only with `redis-sentinel://` and `rediss-sentinel://`.
+    ///
+    /// The user is `default` where the sentinels have a `requirepass` and no users. A restricted user
+    /// needs `HELLO` and, of `SENTINEL`, `GET-MASTER-ADDR-BY-NAME` and `MASTER`.
+    ///
+    /// ```
+    /// use tower_handoff::redis::RedisHandle;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_handoff::ConfigError> {
+    /// let redis = RedisHandle::builder("redis-sentinel://:for-redis@a.internal,b.internal/main")
+    ///     .sentinel_credentials("default", "for-sentinels")
+    ///     .connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "sentinel")]
+    pub fn sentinel_credentials(
+        mut self,
+        user: impl Into<String>,
+        password: impl Into<String>,
+    ) -> Self {
+        self.sentinel_credentials = Some(Credentials {
+            user: user.into(),
+            password: password.into(),
+        });
+        self
+    }
+
     /// Starts the supervisor on the tokio runtime of the moment and returns at once.
     ///
     /// Commands sent before the first attempt to connect has ended wait for it, no longer than
@@ -173,8 +221,7 @@ impl RedisBuilder {
         let (place, seeds) = cluster_url::parse(&self.url)?;
         #[cfg(not(feature = "cluster"))]
         let place = url::parse(&self.url)?;
-        #[cfg(feature = "tls-rustls")]
-        let tls = self.tls.build(place.tls, place.info.addr())?;
+        let whereabouts = self.whereabouts(place)?;
         let keyspace = Keyspace::checked(&self.prefix)?;
         within(
             "command_timeout",
@@ -199,36 +246,39 @@ impl RedisBuilder {
             ConfigError::new("runtime", "none", "a call from within a tokio runtime")
         })?;
 
-        let mailbox = Mailbox::new(&keyspace);
+        let instance = self.instance.map(checked_id).transpose()?;
         let settings = Settings {
-            target: Target {
-                info: place.info,
-                #[cfg(feature = "tls-rustls")]
-                tls,
-            },
+            whereabouts,
             command_timeout: self.command_timeout,
             connect_timeout: self.connect_timeout,
             queue_bound: self.queue_bound,
+            instance: instance.map(Into::into),
         };
-        let timeout = self.command_timeout;
         #[cfg(feature = "cluster")]
         if let Some(seeds) = seeds {
-            let address = cluster_url::show(&seeds);
-            let way = Router::start(seeds, settings, mailbox, &runtime);
-            return Ok(RedisHandle::new(way, keyspace, address, timeout));
+            let way = Router::start(seeds, settings.clone(), &keyspace, &runtime);
+            return Ok(RedisHandle::new(way, keyspace, settings));
         }
-        let shared = Shared {
-            breaker: Breaker::new(),
-            clock: Clock::new(timeout),
-            mailbox: Arc::new(mailbox),
-            epochs: watch::Sender::new(0),
-            full: Notify::new(),
-            #[cfg(feature = "cluster")]
-            teller: None,
+        Ok(start(&runtime, settings, keyspace, Breaker::new()))
+    }
+
+    fn whereabouts(&self, place: Place) -> Result<Whereabouts, ConfigError> {
+        #[cfg(feature = "tls-rustls")]
+        let tls = self.tls.build(place.tls, &place.addresses())?;
+        let target = Target {
+            info: place.info,
+            #[cfg(feature = "tls-rustls")]
+            tls,
         };
-        let address = settings.address();
-        let way = Way::One(Link::open(settings, shared, &runtime));
-        Ok(RedisHandle::new(way, keyspace, address, timeout))
+        #[cfg(feature = "sentinel")]
+        return Whereabouts::new(
+            target,
+            place.sentinels,
+            self.sentinel_credentials.as_ref(),
+            self.connect_timeout,
+        );
+        #[cfg(not(feature = "sentinel"))]
+        Ok(Whereabouts::Fixed(target))
     }
 }
 
@@ -255,6 +305,9 @@ impl fmt::Debug for RedisBuilder {
             queue_bound,
             #[cfg(feature = "tls-rustls")]
             tls,
+            instance,
+            #[cfg(feature = "sentinel")]
+            sentinel_credentials,
         } = self;
         let mut shown = f.debug_struct("RedisBuilder");
         shown
@@ -262,9 +315,12 @@ impl fmt::Debug for RedisBuilder {
             .field("prefix", prefix)
             .field("command_timeout", command_timeout)
             .field("connect_timeout", connect_timeout)
-            .field("queue_bound", queue_bound);
+            .field("queue_bound", queue_bound)
+            .field("instance", instance);
         #[cfg(feature = "tls-rustls")]
         shown.field("tls", tls);
+        #[cfg(feature = "sentinel")]
+        shown.field("sentinel_credentials", &sentinel_credentials.is_some());
         shown.finish()
     }
 }

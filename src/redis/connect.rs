@@ -13,13 +13,17 @@ use super::dial::{Driver, Target, dial};
 use super::failure::Failure;
 use super::mailbox::Mailbox;
 use super::probe::{Probed, probe};
+use super::whereabouts::Whereabouts;
 
 /// A connection on which Redis has just answered.
 pub(crate) struct Line {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Driver,
-    /// Sent by the driver when the connection ends, also while nothing is asked.
-    pub(crate) lost: oneshot::Receiver<()>,
+    /// Ends with the connection, also while nothing is asked; says so where another server is to
+    /// be used from now on.
+    pub(crate) lost: oneshot::Receiver<Failure>,
+    /// Which server it is, for logs.
+    pub(crate) address: String,
     pub(crate) probed: Probed,
 }
 
@@ -30,12 +34,12 @@ pub(crate) struct Line {
 ///
 /// Dropping the future closes whatever was opened.
 pub(crate) async fn attempt(
-    target: Target,
+    whereabouts: Whereabouts,
     mailbox: Arc<Mailbox>,
     timeout: Duration,
     room: usize,
 ) -> Result<Line, Failure> {
-    match tokio::time::timeout(timeout, open(target, mailbox, room)).await {
+    match tokio::time::timeout(timeout, open(whereabouts, mailbox, room)).await {
         Ok(result) => result,
         Err(_) => Err(Failure::unreachable(format!(
             "no answer within {timeout:?}"
@@ -43,9 +47,14 @@ pub(crate) async fn attempt(
     }
 }
 
-async fn open(target: Target, mailbox: Arc<Mailbox>, room: usize) -> Result<Line, Failure> {
+async fn open(
+    whereabouts: Whereabouts,
+    mailbox: Arc<Mailbox>,
+    room: usize,
+) -> Result<Line, Failure> {
     let (ended, lost) = oneshot::channel();
-    let ended = Mutex::new(Some(ended));
+    let ended = Arc::new(Mutex::new(Some(ended)));
+    let disconnected = Arc::clone(&ended);
     let silent = mailbox.silent_channel().to_owned();
     let config = AsyncConnectionConfig::new()
         // The supervisor and the attempt have time-outs of their own.
@@ -54,21 +63,51 @@ async fn open(target: Target, mailbox: Arc<Mailbox>, room: usize) -> Result<Line
         .set_pipeline_buffer_size(room)
         .set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
-                // It comes once; a poisoned lock cannot be, nothing panics under it.
-                if let Some(ended) = ended.lock().ok().and_then(|mut ended| ended.take()) {
-                    let _ = ended.send(());
-                }
+                drop(take(&disconnected));
             } else {
                 mailbox.deliver(push);
             }
             Ok::<(), ()>(())
         });
-    let (mut connection, driver) = dial(target, &config).await?;
-    let probed = probe(&mut connection, &silent).await?;
+    let (target, mut moved) = whereabouts.find().await?;
+    let address = target.address();
+    let reached = reach(target, &config, &silent);
+    let (connection, mut driver, probed) = match &mut moved {
+        None => reached.await?,
+        // One that stood still may answer only when it is not the master any longer.
+        Some(moved) => tokio::select! {
+            failure = moved => return Err(failure),
+            reached = reached => reached?,
+        },
+    };
+    if let Some(moved) = moved {
+        driver.spawn(async move {
+            let failure = moved.await;
+            if let Some(ended) = take(&ended) {
+                let _ = ended.send(failure);
+            }
+        });
+    }
     Ok(Line {
         connection,
         driver,
         lost,
+        address,
         probed,
     })
+}
+
+async fn reach(
+    target: Target,
+    config: &AsyncConnectionConfig,
+    silent_channel: &str,
+) -> Result<(MultiplexedConnection, Driver, Probed), Failure> {
+    let (mut connection, driver) = dial(target, config).await?;
+    let probed = probe(&mut connection, silent_channel).await?;
+    Ok((connection, driver, probed))
+}
+
+/// Whoever comes first has the word; a poisoned lock cannot be, nothing panics under it.
+fn take<T>(once: &Mutex<Option<T>>) -> Option<T> {
+    once.lock().ok().and_then(|mut once| once.take())
 }

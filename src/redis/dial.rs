@@ -1,4 +1,4 @@
-//! Opens a connection to Redis and logs in.
+//! Opens a connection to one server and logs in.
 //!
 //! Floor 3.
 
@@ -10,28 +10,29 @@ use super::failure::Failure;
 #[cfg(feature = "tls-rustls")]
 use super::tls::Tls;
 
-/// Where Redis is and how it is spoken to.
+/// Where a server is and how it is spoken to.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) info: ConnectionInfo,
-    /// For `rediss://`.
+    /// For `rediss://` and `rediss-sentinel://`.
     #[cfg(feature = "tls-rustls")]
     pub(crate) tls: Option<Tls>,
 }
 
-#[cfg(feature = "cluster")]
 impl Target {
-    /// The same at another node; `None` where TLS cannot be for a host of that name.
-    pub(crate) fn at(&self, node: &super::cluster::node::Node) -> Option<Self> {
+    /// The same at another node.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn at(&self, node: &super::cluster::node::Node) -> Self {
         let address = redis::ConnectionAddr::Tcp(node.host.clone(), node.port);
-        Some(Self {
+        Self {
             info: self.info.clone().set_addr(address),
-            #[cfg(feature = "tls-rustls")]
-            tls: match &self.tls {
-                Some(tls) => Some(tls.to(&node.host)?),
-                None => None,
-            },
-        })
+            ..self.clone()
+        }
+    }
+
+    /// Host and port, or path: without user and password.
+    pub(crate) fn address(&self) -> String {
+        self.info.addr().to_string()
     }
 }
 

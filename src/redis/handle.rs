@@ -3,7 +3,7 @@
 //! Floor 3.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -13,6 +13,7 @@ use super::error::RedisError;
 use super::keyspace::Keyspace;
 use super::queue::Queued;
 use super::script::Script;
+use super::shared::Settings;
 use super::slots::Slots;
 use super::status::RedisStatus;
 use super::way::Way;
@@ -29,24 +30,19 @@ pub struct RedisHandle(Arc<Inner>);
 struct Inner {
     way: Way,
     keyspace: Keyspace,
-    address: String,
-    command_timeout: Duration,
+    settings: Settings,
     slots: Slots,
+    beside: OnceLock<RedisHandle>,
 }
 
 impl RedisHandle {
-    pub(crate) fn new(
-        way: Way,
-        keyspace: Keyspace,
-        address: String,
-        command_timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(way: Way, keyspace: Keyspace, settings: Settings) -> Self {
         Self(Arc::new(Inner {
             way,
             keyspace,
-            address,
-            command_timeout,
+            settings,
             slots: Slots::default(),
+            beside: OnceLock::new(),
         }))
     }
 
@@ -83,8 +79,11 @@ impl RedisHandle {
     /// Once polled, the closing goes on without the future.
     pub async fn close(&self) {
         // A safety net for a supervisor whose runtime is blocked.
-        let bound = 2 * self.0.command_timeout + Duration::from_secs(1);
+        let bound = 2 * self.command_timeout() + Duration::from_secs(1);
         let _ = tokio::time::timeout(bound, self.0.way.close()).await;
+        if let Some(beside) = self.0.beside.get() {
+            Box::pin(beside.close()).await;
+        }
     }
 }
 
@@ -102,13 +101,13 @@ impl RedisHandle {
     }
 
     /// As [`now_ms`](Self::now_ms), where the keys of this hash tag are.
-    pub(crate) fn now_ms_at<T: AsRef<[u8]>>(&self, tag: impl FnOnce() -> T) -> u64 {
+    pub(crate) fn now_ms_at<T: AsRef<str>>(&self, tag: impl FnOnce() -> T) -> u64 {
         let at = self.0.way.at(tag);
         at.map_or_else(|| self.now_ms(), |link| link.shared.clock.now_ms())
     }
 
     /// A reply that has just come in, from where the keys of this hash tag are, carried Redis's time.
-    pub(crate) fn observe_time<T: AsRef<[u8]>>(&self, tag: impl FnOnce() -> T, redis_ms: u64) {
+    pub(crate) fn observe_time<T: AsRef<str>>(&self, tag: impl FnOnce() -> T, redis_ms: u64) {
         if let Some(link) = self.0.way.at(tag) {
             link.shared.clock.observe(redis_ms);
         }
@@ -117,11 +116,7 @@ impl RedisHandle {
     /// Grows with every connection, also the first: what was sent before may be lost, and
     /// messages meanwhile are.
     pub(crate) fn epochs(&self) -> watch::Receiver<u64> {
-        match &self.0.way {
-            Way::One(link) => link.shared.epochs.subscribe(),
-            #[cfg(feature = "cluster")]
-            Way::Many(nodes) => nodes.epochs.subscribe(),
-        }
+        self.0.way.epochs().subscribe()
     }
 
     /// Whether there are several nodes, so that scripts see the keys of one slot only, and a message
@@ -134,8 +129,22 @@ impl RedisHandle {
         }
     }
 
+    /// Which connection it is: 0 before the first.
+    pub(crate) fn epoch(&self) -> u64 {
+        *self.0.way.epochs().borrow()
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
     pub(crate) fn command_timeout(&self) -> Duration {
-        self.0.command_timeout
+        self.0.settings.command_timeout
+    }
+
+    /// Where the second connection is kept, if one was ever wanted.
+    pub(crate) fn beside_cell(&self) -> &OnceLock<RedisHandle> {
+        &self.0.beside
     }
 
     /// The value of this type that all clones of this handle share; made when first asked for.
@@ -216,14 +225,17 @@ impl RedisHandle {
 impl fmt::Debug for RedisHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner {
-            way: _,
+            way,
             keyspace,
-            address,
-            command_timeout: _,
+            settings,
             slots: _,
+            beside: _,
         } = &*self.0;
         f.debug_struct("RedisHandle")
-            .field("address", address)
+            .field(
+                "address",
+                &way.address().unwrap_or_else(|| settings.address()),
+            )
             .field("prefix", &keyspace.prefix())
             .field("status", &self.status())
             .finish()

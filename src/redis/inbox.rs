@@ -24,14 +24,14 @@ pub(crate) struct Inbox<'a> {
 impl RedisHandle {
     /// The channel on which other processes reach this one, for what is published where the keys of
     /// this hash tag are.
-    pub(crate) fn inbox<T: AsRef<[u8]>>(&self, tag: impl FnOnce() -> T) -> Inbox<'_> {
+    pub(crate) fn inbox<T: AsRef<str>>(&self, tag: impl FnOnce() -> T) -> Inbox<'_> {
         Inbox {
             at: self.way().at(tag),
             timeout: self.command_timeout(),
         }
     }
 
-    /// What others publish to: `{prefix}:inbox1:{random}`.
+    /// What others publish to: `{prefix}:inbox1:{random}[/{instance}]@{host}:{pid}`.
     pub(crate) fn channel(&self) -> &str {
         self.way().mailbox().channel()
     }

@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::error::RedisError;
 use super::keyspace::Keyspace;
+use crate::instance::place;
 
 /// How many messages a slow receiver may fall behind.
 const BACKLOG: usize = 1024;
@@ -34,11 +35,14 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// The name is drawn at random: no other process, and no earlier life of this one, has it.
-    pub(crate) fn new(keyspace: &Keyspace) -> Self {
+    /// The name is drawn at random: no other process, and no earlier life of this one, has it. What
+    /// follows tells operators whose it is: `{name}[/{instance}]@{host}:{pid}`.
+    pub(crate) fn new(keyspace: &Keyspace, instance: Option<&str>) -> Self {
         let name = u128::from_le_bytes(crate::random::bytes());
+        let slash = if instance.is_some() { "/" } else { "" };
+        let (instance, place) = (instance.unwrap_or_default(), place());
         Self {
-            channel: keyspace.channel("inbox1", &format!("{name:032x}")),
+            channel: keyspace.channel("inbox1", &format!("{name:032x}{slash}{instance}@{place}")),
             silent_channel: keyspace.channel("inbox1", ""),
             subscription: watch::Sender::new(Subscription::Pending),
             messages: broadcast::Sender::new(BACKLOG),

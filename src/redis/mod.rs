@@ -40,6 +40,8 @@
 //! | --- | --- | --- |
 //! | loads its data (`LOADING`), is a replica without a master (`MASTERDOWN`) | [`Away`](RedisErrorKind::Away) | away, [`NotReady`](AwayCause::NotReady) |
 //! | is a replica, from the start or since a fail-over (`READONLY`) | [`Away`](RedisErrorKind::Away) | away, [`ReadOnly`](AwayCause::ReadOnly); the host name is looked up again for every attempt |
+//! | is a master in whose place the sentinels name another one | what was sent [`Unknown`](RedisErrorKind::Unknown), then [`Away`](RedisErrorKind::Away) | away, [`ReadOnly`](AwayCause::ReadOnly), until the other one serves |
+//! | is not known to the sentinels by this name | [`Away`](RedisErrorKind::Away) | away, [`UnknownMaster`](AwayCause::UnknownMaster) |
 //! | refuses the login (`NOAUTH`, `WRONGPASS`), or `PING` or `TIME` (`NOPERM`) | [`Away`](RedisErrorKind::Away) | away, [`Login`](AwayCause::Login) |
 //! | is not the one of its certificate, or refuses ours | [`Away`](RedisErrorKind::Away) | away, [`Tls`](AwayCause::Tls) |
 //! | is older than 6.2, or speaks no RESP3 | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
@@ -50,6 +52,22 @@
 //! reached. The first [connection](RedisHandle::connect) and every later one warn, and go on, where
 //! `maxmemory-policy` may evict locks and sessions, and where the user may not publish to
 //! `{prefix}:inbox1:*`, so that requests that wait for a lock cannot be woken.
+//!
+//! # Sentinel
+//! With the feature `sentinel` and a URL `redis-sentinel://…` (see [`RedisHandle::connect`]) every
+//! attempt to connect first asks the sentinels where the master is: all of them at once, half the
+//! connect time-out long, and an eighth from the first answer on. Of several answers the one of the
+//! latest fail-over counts; who hangs or is dead is passed over.
+//!
+//! While connected, all of them are asked once a second and listened to, and the master is left as
+//! soon as one of them names a newer one: an old master may live on, cut off from the sentinels, and
+//! take writes that are lost when it comes back. It costs one connection, and two short commands a
+//! second, at every sentinel for each process. Sentinels that are away change nothing while the
+//! master lives, but a connection that is lost meanwhile is not made anew.
+//!
+//! Who is cut off from the sentinels together with the old master cannot know. What such a master
+//! takes is bounded by its `min-replicas-to-write` alone, and what it grants by the fences that the
+//! resource checks.
 //!
 //! # Redis Cluster
 //! With the feature `cluster`, `redis-cluster://host:port,host:port` (with TLS `rediss-cluster://`) is a
@@ -112,15 +130,20 @@ mod mailbox;
 mod managed;
 mod probe;
 mod queue;
+pub(crate) mod replicas;
 pub(crate) mod script;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod shared;
 mod slots;
+mod start;
 pub(crate) mod status;
 mod supervisor;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod url;
 mod way;
+mod whereabouts;
 #[cfg(feature = "testing")]
 mod wire;
 

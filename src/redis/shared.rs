@@ -9,38 +9,47 @@ use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
 #[cfg(feature = "cluster")]
-use super::cluster::news::Teller;
+use super::cluster::{news::Teller, node::Node};
+#[cfg(feature = "cluster")]
 use super::dial::Target;
 use super::mailbox::Mailbox;
 use super::status::Breaker;
+use super::whereabouts::Whereabouts;
 
 /// The most commands in one pipeline. Its replies come all at once, when Redis has carried out the
 /// last of them: with short ones, callers go on while Redis works on the next.
 pub(crate) const PIPELINE: usize = 8;
 
 /// What is set at construction.
-#[derive(Debug)]
-#[cfg_attr(feature = "cluster", derive(Clone))]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) target: Target,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) command_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) queue_bound: usize,
+    /// The process's name, for operators.
+    pub(crate) instance: Option<Arc<str>>,
 }
 
 impl Settings {
-    /// The same for another server.
+    /// How a node of the Cluster is spoken to.
     #[cfg(feature = "cluster")]
-    pub(crate) fn at(&self, target: Target) -> Self {
+    pub(crate) fn target(&self, node: &Node) -> Target {
+        self.whereabouts.target().at(node)
+    }
+
+    /// The same for one node.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn at(&self, node: &Node) -> Self {
         Self {
-            target,
+            whereabouts: Whereabouts::Fixed(self.target(node)),
             ..self.clone()
         }
     }
 
-    /// Host and port, or path: without user and password.
+    /// For logs: without user and password.
     pub(crate) fn address(&self) -> String {
-        self.target.info.addr().to_string()
+        self.whereabouts.address()
     }
 }
 

@@ -75,13 +75,25 @@ pub(crate) struct Breaker {
     // One relaxed load a command. It guards no data: a command that slips past a change is
     // answered by the supervisor instead.
     state: AtomicU8,
+    /// Whether its changes are told to nobody but those who ask.
+    silent: bool,
     status: watch::Sender<RedisStatus>,
 }
 
 impl Breaker {
     pub(crate) fn new() -> Self {
+        Self::starting(false)
+    }
+
+    /// Of a further connection: another one speaks for Redis.
+    pub(crate) fn silent() -> Self {
+        Self::starting(true)
+    }
+
+    fn starting(silent: bool) -> Self {
         Self {
             state: AtomicU8::new(STARTING),
+            silent,
             status: watch::Sender::new(RedisStatus::unreachable("not connected yet")),
         }
     }
@@ -110,13 +122,18 @@ impl Breaker {
     }
 
     pub(crate) fn up(&self) {
-        count(RedisConnects::All);
+        if !self.silent {
+            count(RedisConnects::All);
+        }
         self.change(UP, RedisStatus::Up);
     }
 
     /// Returns whether this is news, so that it is logged once: away, or away for another cause.
     pub(crate) fn away(&self, failure: &Failure) -> bool {
         let (state, status) = self.change(AWAY, RedisStatus::away(failure));
+        if self.silent {
+            return false;
+        }
         add(RedisOutages::All, usize::from(state != AWAY));
         state != AWAY || status.cause() != Some(failure.cause)
     }
@@ -136,7 +153,9 @@ impl Breaker {
 
     fn change(&self, state: u8, status: RedisStatus) -> (u8, RedisStatus) {
         let before = self.state.swap(state, Ordering::Relaxed);
-        set(RedisUp::Now, f64::from(u8::from(state == UP)));
+        if !self.silent {
+            set(RedisUp::Now, f64::from(u8::from(state == UP)));
+        }
         (before, self.status.send_replace(status))
     }
 }

@@ -68,11 +68,12 @@ impl Supervisor {
             // Ends with the round, and so does the connection.
             driver: _driver,
             mut lost,
+            address,
             probed,
         }) = self.reach().await
         {
             let begun = Instant::now();
-            self.announce(&probed);
+            self.announce(&address, &probed);
             let mut flight = Flight::new(connection, self.settings.command_timeout);
             let end = self.serve(&mut flight, &mut lost).await;
             self.shared.mailbox.set(Subscription::Pending);
@@ -128,11 +129,11 @@ impl Supervisor {
                     next.as_mut().reset(planned.min(soon));
                 }
                 () = &mut next => {
-                    let Settings { target, connect_timeout, queue_bound, .. } = &self.settings;
+                    let Settings { whereabouts, connect_timeout, queue_bound, .. } = &self.settings;
                     let mailbox = Arc::clone(&self.shared.mailbox);
                     // As much again for those that timed out before they left.
                     let room = 2 * queue_bound;
-                    attempts.spawn(attempt(target.clone(), mailbox, *connect_timeout, room));
+                    attempts.spawn(attempt(whereabouts.clone(), mailbox, *connect_timeout, room));
                     next.as_mut().reset(Instant::now() + OVERLAP);
                 }
                 () = self.intake.some(), if room => {
@@ -154,7 +155,7 @@ impl Supervisor {
     }
 
     /// Sends what is queued and hands out replies until the connection or the handle ends.
-    async fn serve(&mut self, flight: &mut Flight, lost: &mut oneshot::Receiver<()>) -> End {
+    async fn serve(&mut self, flight: &mut Flight, lost: &mut oneshot::Receiver<Failure>) -> End {
         let mut again = Vec::new();
         self.intake.subscribe = self.intake.inbox_wanted;
         loop {
@@ -180,7 +181,7 @@ impl Supervisor {
                         }
                     }
                 },
-                _ = &mut *lost => return End::Lost(None),
+                moved = &mut *lost => return moved.map_or(End::Lost(None), End::Unfit),
                 () = self.intake.some(), if room => self.intake.gather(flight.is_empty(), &self.shared.full).await,
             }
         }
@@ -207,7 +208,7 @@ impl Supervisor {
         }
     }
 
-    fn announce(&self, probed: &Probed) {
+    fn announce(&self, address: &str, probed: &Probed) {
         let Time {
             redis_ms,
             sent,
@@ -219,7 +220,6 @@ impl Supervisor {
         self.shared.epochs.send_modify(|epoch| *epoch += 1);
         #[cfg(feature = "cluster")]
         self.shared.tell_status();
-        let address = self.settings.address();
         tracing::info!(address, "connected to Redis");
         for warning in &probed.warnings {
             tracing::warn!(address, "{warning}");

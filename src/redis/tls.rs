@@ -16,7 +16,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName,
+};
 use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore};
 
 use super::away::AwayCause;
@@ -24,6 +26,7 @@ use super::failure::Failure;
 use crate::config::ConfigError;
 
 const ROOTS: &str = "PEM with at least one CA certificate";
+const NAME: &str = "a host name or IP address for TLS";
 const IDENTITY: &str = "PEM with this process's certificate and those that signed it, and PEM with \
      the key of the first one";
 
@@ -41,14 +44,16 @@ impl TlsOptions {
     pub(crate) fn build(
         &self,
         wanted: bool,
-        address: &ConnectionAddr,
+        addresses: &[ConnectionAddr],
     ) -> Result<Option<Tls>, ConfigError> {
-        let host = match address {
-            ConnectionAddr::Tcp(host, _) if wanted => host,
-            _ => return self.unused().map_or(Ok(None), Err),
-        };
-        let name = ServerName::try_from(host.clone())
-            .map_err(|_| ConfigError::new("url", host, "a host name or IP address for TLS"))?;
+        if !wanted {
+            return self.unused().map_or(Ok(None), Err);
+        }
+        for address in addresses {
+            if let ConnectionAddr::Tcp(host, _) = address {
+                name(host).map_err(|_| ConfigError::new("url", host, NAME))?;
+            }
+        }
         // The process's default is its own affair: it may have none, or another one.
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -70,7 +75,6 @@ impl TlsOptions {
         };
         Ok(Some(Tls {
             connector: TlsConnector::from(Arc::new(config)),
-            name,
         }))
     }
 
@@ -127,23 +131,18 @@ impl fmt::Debug for TlsOptions {
     }
 }
 
-/// Ready to shake hands with one host.
+/// What a certificate has to be for.
+fn name(host: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
+    ServerName::try_from(host.to_owned())
+}
+
+/// Ready to shake hands.
 #[derive(Clone)]
 pub(crate) struct Tls {
     connector: TlsConnector,
-    name: ServerName<'static>,
 }
 
 impl Tls {
-    /// The same with another host; `None` where it can have no certificate.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn to(&self, host: &str) -> Option<Self> {
-        Some(Self {
-            name: ServerName::try_from(host.to_owned()).ok()?,
-            ..self.clone()
-        })
-    }
-
     /// Dropping the future closes whatever was opened.
     pub(crate) async fn connect(
         &self,
@@ -152,10 +151,12 @@ impl Tls {
         let ConnectionAddr::Tcp(host, port) = address else {
             return Err(Failure::unreachable("TLS goes over TCP alone"));
         };
+        // Of the URL's hosts it was looked at before; sentinels, and nodes of a Cluster, name others.
+        let name = name(host).map_err(|_| Failure::new(AwayCause::Tls, NAME))?;
         let socket = first_of_all(host, *port)
             .await
             .map_err(|error| Failure::unreachable(error.to_string()))?;
-        let handshake = self.connector.connect(self.name.clone(), socket).await;
+        let handshake = self.connector.connect(name, socket).await;
         handshake.map_err(|error| {
             // Whatever else ends a handshake is the network's, or a balancer's with nobody behind it.
             let tls = error.get_ref().is_some_and(|inner| inner.is::<Error>());
@@ -190,7 +191,6 @@ async fn first_of_all(host: &str, port: u16) -> io::Result<TcpStream> {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connector: _, name } = self;
-        f.debug_tuple("Tls").field(name).finish()
+        f.debug_struct("Tls").finish_non_exhaustive()
     }
 }

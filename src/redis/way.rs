@@ -6,6 +6,8 @@ use std::ops::Deref;
 #[cfg(feature = "cluster")]
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 #[cfg(feature = "cluster")]
 use super::cluster::nodes::Nodes;
 #[cfg(feature = "cluster")]
@@ -43,14 +45,16 @@ impl Deref for At<'_> {
 
 impl Way {
     /// The link for keys of this hash tag; none while nobody is known to have them.
-    pub(crate) fn at<T: AsRef<[u8]>>(&self, tag: impl FnOnce() -> T) -> Option<At<'_>> {
+    pub(crate) fn at<T: AsRef<str>>(&self, tag: impl FnOnce() -> T) -> Option<At<'_>> {
         match self {
             Self::One(link) => {
                 let _ = tag;
                 Some(At::Only(link))
             }
             #[cfg(feature = "cluster")]
-            Self::Many(nodes) => nodes.of_slot(slot::of_tag(tag().as_ref())).map(At::Node),
+            Self::Many(nodes) => nodes
+                .of_slot(slot::of_tag(tag().as_ref().as_bytes()))
+                .map(At::Node),
         }
     }
 
@@ -70,6 +74,24 @@ impl Way {
             Self::One(link) => link.shared.breaker.status(),
             #[cfg(feature = "cluster")]
             Self::Many(nodes) => nodes.status(),
+        }
+    }
+
+    /// Of the connection, or of all together.
+    pub(crate) fn epochs(&self) -> &watch::Sender<u64> {
+        match self {
+            Self::One(link) => &link.shared.epochs,
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => &nodes.epochs,
+        }
+    }
+
+    /// What stands in for the address where there are several.
+    pub(crate) fn address(&self) -> Option<String> {
+        match self {
+            Self::One(_) => None,
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => Some(nodes.address()),
         }
     }
 

@@ -12,5 +12,6 @@ mod lock;
 mod once;
 mod redis;
 mod session;
+mod supply_chain;
 #[cfg(feature = "metrics")]
 mod telemetry;

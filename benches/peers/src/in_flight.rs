@@ -70,9 +70,13 @@ pub fn run() -> Result<(), Error> {
         "tower-handoff, count only",
         "tower-http",
         "tokio-util TaskTracker token",
+        "tower-handoff, drain gate",
+        "tower-handoff, count only and drain gate",
     ];
     // One a process: its memory is never given back.
     let in_flight = tower_handoff::InFlight::new();
+    let phase = tower_handoff::lifecycle::PhaseControl::new();
+    phase.advance(tower_handoff::Phase::Ready);
     println!("\n## In-flight tracking, {ROUNDS} rounds, interleaved\n");
     header(&[
         "threads",
@@ -97,12 +101,15 @@ pub fn run() -> Result<(), Error> {
             let handoff = tower_handoff::InFlightLayer::new(in_flight);
             let (tower_http, _counter) = tower_http::metrics::InFlightRequestsLayer::pair();
             let counting = handoff.clone().with_list(false);
+            let gate = tower_handoff::DrainGateLayer::new(phase.watch());
             let round = [
                 nanoseconds(threads, bare),
                 nanoseconds(threads, handoff.layer(bare)),
                 nanoseconds(threads, counting.layer(bare)),
                 nanoseconds(threads, tower_http.layer(bare)),
                 nanoseconds(threads, tracked),
+                nanoseconds(threads, gate.layer(bare)),
+                nanoseconds(threads, counting.layer(gate.layer(bare))),
             ];
             for (one, took) in round.into_iter().enumerate() {
                 series[one].push(took);

@@ -39,6 +39,9 @@ fn main() -> Result<(), Error> {
             .ok_or("serve <candidate> <redis url>")?;
         return http::serve::run(Candidate::of_name(&candidate)?, &redis);
     }
+    if what == "lock-worker" {
+        return locks::worker::run(&arguments.collect::<Vec<_>>());
+    }
     let seconds: u64 = match arguments.next() {
         Some(text) => text
             .parse()

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Arrival, Cohort, Leave, Phase, Step, Turn, Waiter};
+use super::words::{Arrival, Leave, Step, Turn};
+use super::{Cohort, Phase};
 use crate::lock::lease::{Claim, Fence, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::tenure::{BATCH, RESERVED};
@@ -31,8 +32,8 @@ impl Cohort {
             Phase::Asking { asker } => format!("asking {:?}", asker.as_ref().map(name)),
             Phase::Held(tenure) => format!("{} {:?}", name(&tenure.holder), tenure.outlook(now)),
         };
-        let gone = |waiter: &Waiter| (name(&waiter.owner), waiter.wake.is_closed());
-        let line: Vec<_> = self.line.iter().map(gone).collect();
+        let places = self.line.iter();
+        let line: Vec<_> = places.map(|it| (name(&it.owner), it.is_gone())).collect();
         let (token, driven, wanted) = (name(&self.token), self.driven, self.wanted);
         format!("{token} {phase} {line:?} {driven} {wanted}")
     }

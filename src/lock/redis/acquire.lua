@@ -20,7 +20,7 @@ if not left then
       -- Who holds does not wait, also when it stood behind a place that this version cannot read.
       redis.call('LREM', KEYS[2], 1, token .. channel)
     end
-    return { grant(token, channel, fence, ARGV[2]) and 3 or 1, now, fence }
+    return { grant(token, channel .. ' ' .. ARGV[7], fence, ARGV[2]) and 3 or 1, now, fence }
   end
   left = ARGV[5] - 86400000
   value = redis.call('GET', KEYS[1])
@@ -36,7 +36,7 @@ if most >= 0 then
     if string.byte(value, 34) == 45 then
       redis.call('SETRANGE', KEYS[1], 33, 'w')
       -- The holder's process passes the key on within itself until it knows.
-      redis.pcall('PUBLISH', string.sub(value, 35), 'w' .. string.sub(value, 1, 17))
+      redis.pcall('PUBLISH', string.match(value, '^[^ ]*', 35), 'w' .. string.sub(value, 1, 17))
     end
   end
   -- Longer than anybody waits, so that a line nobody serves any more goes away.

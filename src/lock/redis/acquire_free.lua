@@ -1,12 +1,12 @@
 -- KEYS: the lock, its line. ARGV: token (format '1' and 16 bytes of owner), how long to keep the
 -- value in ms (the lease and a day), not after (ms of this clock), this process's channel, the
--- same keep for a hand-over, the most who may wait or '-1' not to wait.
+-- same keep for a hand-over, the most who may wait or '-1' not to wait, what operators are told.
 -- Returns a fence that is this clock's time in us: granted · or { what, now, detail }:
 --         1 granted, fence · 3 the same, and others wait · 0 busy, ms left · 2 the line is full · -1 came too late ·
 --         -2 held in a format of a newer version.
 --
 -- The lock's value: '1', 16 bytes of owner, 16 digits of fence, '-' or 'w' where others wait, the
--- channel of the holder's process. Let go, it becomes '0' and 16 digits of fence, the floor of the
+-- channel of the holder's process, and after a space what operators are told. Let go, it becomes '0' and 16 digits of fence, the floor of the
 -- next one, and 'w' where somebody stands in line all the same.
 --
 -- A value stays for a day after its lease, and the lease is what its time to live exceeds a day
@@ -40,6 +40,6 @@ else
 end
 if free then
   local fence = now_us > floor and now_us or floor + 1
-  redis.call('SET', KEYS[1], ARGV[1] .. string.format('%016d-', fence) .. ARGV[4], 'PX', ARGV[2])
+  redis.call('SET', KEYS[1], ARGV[1] .. string.format('%016d-', fence) .. ARGV[4] .. ' ' .. ARGV[7], 'PX', ARGV[2])
   return fence == now_us and fence or { 1, now, fence }
 end

@@ -9,14 +9,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::config::ConfigError;
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
-use crate::lock::cohort::Arrival;
+use crate::lock::cohort::words::Arrival;
 use crate::lock::error::LockError;
 use crate::lock::held::HeldLocks;
+use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, MAX_WAITERS};
+use crate::lock::lock_key::LockKey;
 use crate::lock::redis::cohorts::Cohorts;
+use crate::lock::redis::reply;
 use crate::lock::redis::waiters::Waiters;
 use crate::redis::handle::RedisHandle;
+use crate::redis::replicas::Replicas;
 
 /// Locks in Redis, shared by every instance; made by
 /// [`RedisHandle::locks`](crate::redis::RedisHandle::locks).
@@ -38,6 +43,16 @@ use crate::redis::handle::RedisHandle;
 /// In a [Cluster](crate::redis#redis-cluster) each key is on its own node, and several keys on several.
 /// Who is woken there asks for the key once more.
 ///
+/// Operators read who holds a lock, and for what, where [`Locks::inspect`](crate::lock::Locks::inspect)
+/// does (what the bytes before it name lets anybody release the lock):
+///
+/// ```text
+/// redis-cli GETRANGE 'app:l1:{order:7}' 34 -1   # {prefix}:inbox1:{id}@{host}:{pid} {name} {route} {request id}
+/// redis-cli GETRANGE 'app:l1:{order:7}' 17 32   # the fence: in microseconds of Redis's clock, since when
+/// redis-cli PTTL 'app:l1:{order:7}'             # in ms; what it exceeds 86400000 by is left of the lease
+/// redis-cli LLEN 'app:l1:{order:7}:q'           # how many processes wait
+/// ```
+///
 /// While Redis is away every operation fails at once. Waiting needs `SUBSCRIBE` and `PUBLISH`:
 /// where an ACL forbids the first, a request that would have to wait is refused instead; where it
 /// forbids the second, those who wait find a free key only at their next look.
@@ -46,6 +61,7 @@ pub struct RedisLocks {
     pub(super) handle: RedisHandle,
     pub(super) shared: Arc<Shared>,
     pub(super) max_waiters: usize,
+    replicas: Option<Arc<Replicas>>,
 }
 
 /// What all locks of one handle share.
@@ -64,6 +80,7 @@ impl RedisHandle {
             handle: self.clone(),
             shared: self.slot(),
             max_waiters: MAX_WAITERS,
+            replicas: None,
         }
     }
 }
@@ -77,6 +94,41 @@ impl RedisLocks {
         self
     }
 
+    /// Has every grant wait until `replicas` replicas have it, 1 or more, for `within` at most, from
+    /// 1 ms to the command time-out: a fail-over then finds the lock held. It stays an efficiency lock;
+    /// correctness comes from the fence that the resource checks. What it promises is in the
+    /// [module](crate::redis#durability).
+    ///
+    /// Where fewer acknowledge in time, the lock is let go again and the answer is that of a backend
+    /// that is away.
+    ///
+    /// It costs a grant one round trip and what the replicas take, twice `within` at most and out of the
+    /// lease's time, and this process a second connection, which waits for all grants together.
+    /// Renewals and releases wait for nobody, and a key that is passed on within the process is waited
+    /// for again. The Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_handoff::redis::RedisHandle;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_handoff::ConfigError> {
+    /// let redis = RedisHandle::connect("redis://127.0.0.1:6379")?;
+    /// let locks = redis.locks().replicas(1, Duration::from_millis(200))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A number or a time out of range.
+    pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
+        let replicas = Replicas::new(&self.handle, replicas, within)?;
+        Ok(Self {
+            replicas: Some(Arc::new(replicas)),
+            ..self
+        })
+    }
+
     /// The locks that this process holds now.
     #[must_use]
     pub fn held(&self) -> HeldLocks {
@@ -84,8 +136,12 @@ impl RedisLocks {
     }
 }
 
-impl LockBackend for RedisLocks {
-    async fn acquire(&self, claim: &Claim, wait: Option<Duration>) -> Result<Acquired, LockError> {
+impl RedisLocks {
+    async fn ask_or_wait(
+        &self,
+        claim: &Claim,
+        wait: Option<Duration>,
+    ) -> Result<Acquired, LockError> {
         let arrival = self
             .shared
             .cohorts
@@ -105,6 +161,23 @@ impl LockBackend for RedisLocks {
                     .await
             }
         }
+    }
+}
+
+impl LockBackend for RedisLocks {
+    async fn acquire(&self, claim: &Claim, wait: Option<Duration>) -> Result<Acquired, LockError> {
+        let Some(replicas) = &self.replicas else {
+            return self.ask_or_wait(claim, wait).await;
+        };
+        let asked = replicas.mark();
+        let acquired = self.ask_or_wait(claim, wait).await?;
+        if matches!(acquired, Acquired::Granted(_)) {
+            // Who waited may have been granted the key on a later connection than it asked on.
+            let mark = wait.map_or(asked, |_| replicas.mark());
+            // Whoever is told of the failure withdraws the claim.
+            replicas.have(mark).await.map_err(reply::failed)?;
+        }
+        Ok(acquired)
     }
 
     async fn renew(&self, claim: &Claim) -> Result<Renewed, LockError> {
@@ -133,6 +206,10 @@ impl LockBackend for RedisLocks {
         self.let_go(claim, true).await
     }
 
+    async fn inspect(&self, key: &LockKey) -> Result<Option<Holder>, LockError> {
+        self.holder_of(key).await
+    }
+
     fn held(&self) -> HeldLocks {
         self.held()
     }
@@ -148,11 +225,13 @@ impl fmt::Debug for RedisLocks {
             handle,
             shared,
             max_waiters,
+            replicas,
         } = self;
         f.debug_struct("RedisLocks")
             .field("handle", handle)
             .field("held", &shared.held)
             .field("max_waiters", max_waiters)
+            .field("replicas", replicas)
             .finish()
     }
 }

@@ -8,6 +8,7 @@ use crate::lock::error::LockError;
 use crate::lock::lease::{Claim, HAND_OVER, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::RedisLocks;
+use crate::lock::redis::digits::Digits;
 use crate::lock::redis::names::{Names, tag};
 use crate::lock::redis::reply::{self, Answer, Answered};
 use crate::redis::script::{Script, script};
@@ -19,7 +20,7 @@ static RENEW: Script = script!("renew.lua");
 
 /// How long Redis keeps a lock's value after its lease, for the sake of the fence. The scripts
 /// know it too: it is part of the format.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A question for a key, asked under a token.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,8 @@ pub(super) struct Asked<'a> {
     pub(super) key: &'a LockKey,
     pub(super) token: Owner,
     pub(super) lease: LeaseTime,
+    /// What operators are told.
+    pub(super) note: &'a str,
     /// Whether to get in line where the key is busy.
     pub(super) line: bool,
 }
@@ -44,24 +47,20 @@ impl RedisLocks {
     /// Asks for the key once.
     pub(super) async fn ask(&self, asked: Asked<'_>) -> Result<Answer, LockError> {
         let names = Names::new(self.handle.keyspace(), asked.key);
-        let most = if asked.line {
-            self.max_waiters.to_string()
-        } else {
-            "-1".to_owned()
-        };
+        let max_waiters = Digits::of(self.max_waiters as u64);
+        let most = if asked.line { &*max_waiters } else { b"-1" };
         // Once more where the packet came too late, which can mean that this process's idea of
         // Redis's clock was wrong: the answer has put it right.
         for _ in 0..2 {
             let sent = Instant::now();
-            let args: [&[u8]; 6] = [
+            let args: [&[u8]; 7] = [
                 &token(asked.token),
                 &keep(asked.lease.get()),
-                &(self.handle.now_ms_at(|| tag(asked.key)) + self.late_ms())
-                    .to_string()
-                    .into_bytes(),
+                &Digits::of(self.handle.now_ms_at(|| tag(asked.key)) + self.late_ms()),
                 self.handle.channel().as_bytes(),
                 &keep(HAND_OVER),
-                most.as_bytes(),
+                most,
+                asked.note.as_bytes(),
             ];
             let reply = self
                 .handle
@@ -74,7 +73,8 @@ impl RedisLocks {
                 return Ok(answer);
             }
         }
-        Err(LockError::refused(
+        // Not for good: its clock, or a connection, is a moment behind.
+        Err(LockError::refused_for_now(
             "the request reached Redis after its time, twice",
         ))
     }
@@ -88,9 +88,15 @@ impl RedisLocks {
         let names = Names::new(self.handle.keyspace(), &claim.key);
         let sent = Instant::now();
         let lease = claim.lease.get();
+        let args: [&[u8]; 4] = [
+            &token(as_whom),
+            &keep(lease),
+            self.handle.channel().as_bytes(),
+            claim.note.as_str().as_bytes(),
+        ];
         let reply = self
             .handle
-            .run(&RENEW, &names.all(), &[&token(as_whom), &keep(lease)])
+            .run(&RENEW, &names.all(), &args)
             .await
             .map_err(reply::failed)?;
         reply::renewed(&reply, sent, lease)
@@ -106,13 +112,13 @@ impl RedisLocks {
     ) -> Result<Answered, LockError> {
         let names = Names::new(self.handle.keyspace(), key);
         let sent = Instant::now();
-        let last = parting.last.map(|fence| format!("{fence:016}"));
+        let last = parting.last.map(Digits::of_fence);
         let again = parting.again.map(token);
         let args: [&[u8]; 6] = [
             &token(as_whom),
             self.handle.channel().as_bytes(),
             &keep(HAND_OVER),
-            last.as_deref().unwrap_or_default().as_bytes(),
+            last.as_deref().unwrap_or_default(),
             again.as_ref().map_or(&[], |token| &token[..]),
             &keep(lease.get()),
         ];
@@ -139,6 +145,6 @@ pub(super) fn token(owner: Owner) -> [u8; 17] {
 }
 
 /// For how many milliseconds Redis keeps the value of a lock of this lease.
-fn keep(lease: Duration) -> Vec<u8> {
-    (lease + DAY).as_millis().to_string().into_bytes()
+fn keep(lease: Duration) -> Digits {
+    Digits::of((lease + DAY).as_millis())
 }

@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-use crate::lock::cohort::{Arrival, Cohort, Ended, Leave, Place, Step, Turn};
+use crate::lock::cohort::Cohort;
+use crate::lock::cohort::words::{Arrival, Ended, Leave, Place, Step, Turn};
 use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::reply::Ran;
@@ -16,7 +18,11 @@ use crate::lock::redis::waiters::Waiting;
 
 /// One [`Cohort`] for each key that somebody here holds or wants; a free key has none.
 #[derive(Debug, Default)]
-pub(super) struct Cohorts(Mutex<State>);
+pub(super) struct Cohorts {
+    state: Mutex<State>,
+    /// One of those who asked for a line is gone with its runtime.
+    orphaned: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,13 +37,21 @@ struct Entry {
     cohort: Cohort,
     /// The longest of those that its claims ask for.
     lease: LeaseTime,
-    news: Arc<Notify>,
+    /// Made when first asked for: a key that is not contended has nobody to wake.
+    news: Option<Arc<Notify>>,
     /// Where a release got in line again: the ear for the grant, open before the release left.
-    waiting: Option<(Owner, Waiting)>,
+    waiting: Option<Box<(Owner, Waiting)>>,
     ran: Option<Ran>,
 }
 
 impl Entry {
+    /// Wakes the one who asks for the line.
+    fn tell_news(&self) {
+        if let Some(news) = &self.news {
+            news.notify_one();
+        }
+    }
+
     fn overdue(&mut self) -> Option<(Owner, Ended, LeaseTime)> {
         let (holder, ended) = self.cohort.take_overdue()?;
         Some((holder, ended, self.lease))
@@ -67,7 +81,7 @@ impl Cohorts {
             .or_insert_with(|| Entry {
                 cohort: Cohort::new(claim.owner),
                 lease: claim.lease,
-                news: Arc::default(),
+                news: None,
                 waiting: None,
                 ran: None,
             });
@@ -82,7 +96,7 @@ impl Cohorts {
         self.with(&claim.key, |entry| {
             let place = entry.cohort.queue_up(claim);
             if !place.drive {
-                entry.news.notify_one();
+                entry.tell_news();
             }
             place
         })
@@ -91,7 +105,7 @@ impl Cohorts {
     pub(super) fn asked_in_vain(&self, claim: &Claim) {
         self.with(&claim.key, |entry| {
             if entry.cohort.asked_in_vain(claim.owner) {
-                entry.news.notify_one();
+                entry.tell_news();
             }
         });
     }
@@ -102,7 +116,7 @@ impl Cohorts {
             let of_use = entry.cohort.granted(token, lease, limited, Instant::now());
             if of_use {
                 // Whoever rests while a claim asks for itself does not know of this lease's end.
-                entry.news.notify_one();
+                entry.tell_news();
             }
             of_use
         })
@@ -120,7 +134,7 @@ impl Cohorts {
                 Leave::Passed | Leave::Release { .. } | Leave::Unknown => false,
             };
             if over {
-                entry.news.notify_one();
+                entry.tell_news();
             }
             leave
         })
@@ -157,8 +171,25 @@ impl Cohorts {
     pub(super) fn lost(&self, key: &LockKey, token: Owner) {
         self.with(key, |entry| {
             entry.cohort.lost(token);
-            entry.news.notify_one();
+            entry.tell_news();
         });
+    }
+
+    /// Whoever asked for the line is gone: those who wait are to find somebody else.
+    pub(super) fn orphan(&self, key: &LockKey) {
+        self.with(key, |entry| entry.cohort.orphaned());
+        self.orphaned.notify_waiters();
+    }
+
+    /// Resolves when that has befallen a line, from when it is enabled on.
+    pub(super) fn orphaned(&self) -> Notified<'_> {
+        self.orphaned.notified()
+    }
+
+    /// Whether the caller is to ask for the line from now on, as nobody does.
+    pub(super) fn adopt(&self, key: &LockKey) -> bool {
+        self.with(key, |entry| entry.cohort.adopt())
+            .unwrap_or(false)
     }
 
     /// The lease that whoever is served next asks for.
@@ -168,7 +199,9 @@ impl Cohorts {
 
     /// The longest lease that the cohort's claims ask for, and what wakes the one who asks.
     pub(super) fn terms(&self, key: &LockKey) -> Option<(LeaseTime, Arc<Notify>)> {
-        self.with(key, |entry| (entry.lease, entry.news.clone()))
+        self.with(key, |entry| {
+            (entry.lease, entry.news.get_or_insert_default().clone())
+        })
     }
 
     pub(super) fn ran(&self, key: &LockKey) -> Option<Ran> {
@@ -182,8 +215,8 @@ impl Cohorts {
     /// `token` gets in line, or is: the one who asks for the line need not.
     pub(super) fn set_waiting(&self, key: &LockKey, token: Owner, waiting: Option<Waiting>) {
         self.with(key, |entry| {
-            entry.waiting = waiting.map(|waiting| (token, waiting));
-            entry.news.notify_one();
+            entry.waiting = waiting.map(|waiting| Box::new((token, waiting)));
+            entry.tell_news();
         });
     }
 
@@ -202,6 +235,7 @@ impl Cohorts {
     /// A token that was asked for in place of the one who asks for the line, and its ear.
     pub(super) fn take_waiting(&self, key: &LockKey) -> Option<(Owner, Waiting)> {
         self.with(key, |entry| entry.waiting.take())?
+            .map(|waiting| *waiting)
     }
 
     /// Remembers a release until Redis has answered it.
@@ -234,7 +268,7 @@ impl Cohorts {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,9 +9,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::lock::backend::Released;
-use crate::lock::cohort::{Step, Turn};
+use crate::lock::cohort::words::{Step, Turn};
 use crate::lock::error::LockError;
-use crate::lock::holding::until_done;
 use crate::lock::lease::{Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::RedisLocks;
@@ -19,6 +18,7 @@ use crate::lock::redis::ask::Asked;
 use crate::lock::redis::names::tag;
 use crate::lock::redis::reply::{self, Answer};
 use crate::lock::redis::waiters::{Waiting, Wake};
+use crate::lock::send_off::until_done;
 use crate::random;
 use crate::redis::inbox::Inbox;
 
@@ -58,9 +58,38 @@ impl Stand {
 ///
 /// Woken by the grant itself, so that it costs no further round trip. What can go wrong with a
 /// message is made good by asking again, which is harmless, as an acquire is idempotent: at once
-/// after a reconnect, else every few seconds. A runtime that drops this task drops those who wait
-/// as well; their claims are withdrawn like any others.
-pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
+/// after a reconnect, else every few seconds. Where a runtime drops this task, and with it those who
+/// wait there, somebody who waits in another one takes over; their claims are withdrawn like any others.
+pub(super) fn drive(locks: RedisLocks, key: LockKey) -> impl Future<Output = ()> + Send {
+    let mark = Mark {
+        locks: locks.clone(),
+        key: key.clone(),
+        over: false,
+    };
+    async move {
+        // All of it, also where this is dropped before it begins.
+        let mut mark = mark;
+        ask_for_the_line(&locks, key).await;
+        mark.over = true;
+    }
+}
+
+/// The task's mark, which a runtime that has ended drops with the task.
+struct Mark {
+    locks: RedisLocks,
+    key: LockKey,
+    over: bool,
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        if !self.over {
+            self.locks.shared.cohorts.orphan(&self.key);
+        }
+    }
+}
+
+async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
     let Some((mut longest, news)) = locks.shared.cohorts.terms(&key) else {
         return;
     };
@@ -68,6 +97,8 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
     let mut stand: Option<Stand> = None;
     loop {
         epochs.mark_unchanged();
+        // What is read next knows of all news up to here: told of them again, it would ask twice.
+        pin!(news.notified()).enable();
         if let Some((token, waiting)) = locks.shared.cohorts.take_waiting(&key) {
             stand = Some(Stand::new(token, waiting, true));
         }
@@ -106,6 +137,8 @@ pub(super) async fn drive(locks: RedisLocks, key: LockKey) {
                                 key: &key,
                                 token,
                                 lease,
+                                // Whoever is served will be told of at its renewal.
+                                note: "",
                                 line: true,
                             };
                             locks.ask(asked).await
@@ -232,22 +265,19 @@ impl RedisLocks {
     }
 
     /// Takes a claim back that nobody here wants any more, however long Redis is away, while those
-    /// who come next are served. A shutdown waits for the first attempt.
+    /// who come next are served.
     pub(super) fn take_back(&self, key: &LockKey, token: Owner, lease: LeaseTime) {
         let (locks, key) = (self.clone(), key.clone());
-        let mut under_way = Some(self.shared.held.under_way());
-        tokio::spawn(until_done(lease.get(), move || {
-            let under_way = under_way.take();
+        let under_way = self.shared.held.under_way();
+        tokio::spawn(until_done(lease.get(), under_way, move || {
             let (locks, key) = (locks.clone(), key.clone());
-            Box::pin(async move {
+            async move {
                 // Granted after all: by the answer to a release, or to the same claim asking again.
                 if locks.shared.cohorts.holds(&key, token) {
                     return Ok(Released::NotHeld);
                 }
-                let answer = locks.withdraw_token(&key, token, lease).await;
-                drop(under_way);
-                answer
-            })
+                locks.withdraw_token(&key, token, lease).await
+            }
         }));
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::lock::lease::LeaseTime;
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::grant::Grant;
+use crate::lock::redis::inspect;
 use crate::lock::redis::names::Names;
 use crate::lock::redis::reply::{self, Ran};
 use crate::redis::keyspace::Keyspace;
@@ -49,6 +50,7 @@ pub fn reply(data: &[u8]) {
     let (now, lease) = (Instant::now(), LeaseTime::DEFAULT.get());
     let _ = reply::renewed(&value, now, lease).is_ok();
     let _ = reply::released(value.clone(), now, lease).is_ok();
+    let _ = inspect::read(&value).is_ok();
     let _ = reply::acquired(value, now, lease).is_ok();
 }
 

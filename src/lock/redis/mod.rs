@@ -4,10 +4,12 @@ pub(crate) mod adapter;
 mod ask;
 mod beside;
 mod cohorts;
+mod digits;
 mod drive;
 #[cfg(feature = "testing")]
 pub mod fuzz;
 mod grant;
+mod inspect;
 mod names;
 mod reply;
 mod turn;

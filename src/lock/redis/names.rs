@@ -2,6 +2,8 @@
 //!
 //! Floor 4.
 
+use std::borrow::Cow;
+
 use crate::lock::escape::push_escaped;
 use crate::lock::lock_key::LockKey;
 use crate::redis::keyspace::Keyspace;
@@ -10,12 +12,15 @@ use crate::redis::keyspace::Keyspace;
 pub(super) const LOCK: &str = "l1";
 
 /// What the keys of one lock have in common, and are hashed by.
-pub(super) fn tag(key: &LockKey) -> String {
-    let mut tag = String::with_capacity(key.as_str().len() + 8);
-    push_escaped(&mut tag, key.as_str().as_bytes(), |byte| {
-        byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}')
-    });
-    tag
+pub(super) fn tag(key: &LockKey) -> Cow<'_, str> {
+    let key = key.as_str();
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}' | b'%');
+    if key.bytes().all(plain) {
+        return Cow::Borrowed(key);
+    }
+    let mut tag = String::with_capacity(key.len() + 8);
+    push_escaped(&mut tag, key.as_bytes(), plain);
+    Cow::Owned(tag)
 }
 
 /// `{prefix}:l1:{name}` is the lock and, when it is free, its fence's floor; with `:q` its line.

@@ -1,10 +1,15 @@
--- KEYS: the lock, its line. ARGV: token, how long to keep the value in ms (the lease and a day).
+-- KEYS: the lock, its line. ARGV: token, how long to keep the value in ms (the lease and a day), this
+-- process's channel, what operators are told: of a holder that had the key from another one they learn here.
 -- Returns the fence, negative where others wait, or 0 where the lock is not the token's or its
 -- lease is over.
 
 local value = redis.call('GET', KEYS[1])
 local kept = value and string.sub(value, 1, 17) == ARGV[1] and redis.call('PTTL', KEYS[1]) or 0
 if kept > 86400000 then
+  local told = ARGV[3] .. ' ' .. ARGV[4]
+  if string.sub(value, 35) ~= told then
+    redis.call('SET', KEYS[1], string.sub(value, 1, 34) .. told, 'KEEPTTL')
+  end
   -- Never for less: one token serves claims with different leases, and others may go by the longer.
   if kept < tonumber(ARGV[2]) then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])

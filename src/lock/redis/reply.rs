@@ -56,9 +56,7 @@ pub(super) fn acquired(
         2 => Answer::QueueFull,
         -1 => return Ok((redis_ms, None)),
         -2 => {
-            return Err(LockError::refused(
-                "the lock is held in a format of a newer version",
-            ));
+            return Err(newer());
         }
         _ => return Err(unreadable()),
     };
@@ -159,6 +157,10 @@ fn fence(number: i64) -> Result<Fence, LockError> {
         .map_err(|_| unreadable())
 }
 
-fn unreadable() -> LockError {
+pub(super) fn newer() -> LockError {
+    LockError::refused("the lock is held in a format of a newer version")
+}
+
+pub(super) fn unreadable() -> LockError {
     LockError::refused("Redis gave an answer that no lock script gives")
 }

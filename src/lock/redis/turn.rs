@@ -2,10 +2,14 @@
 //!
 //! Floor 4.
 
+use std::mem;
+use std::pin::pin;
+
+use tokio::sync::oneshot::error::RecvError;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::lock::backend::{Acquired, Released};
-use crate::lock::cohort::{Ended, Leave, Place, Turn};
+use crate::lock::cohort::words::{Ended, Leave, Place, Turn};
 use crate::lock::error::LockError;
 use crate::lock::lease::{Claim, Fence, LeaseTime, Owner, end_of};
 use crate::lock::lock_key::LockKey;
@@ -47,6 +51,7 @@ impl RedisLocks {
             key,
             token,
             lease: claim.lease,
+            note: claim.note.as_str(),
             line,
         };
         let left = match self.ask(asked).await? {
@@ -87,13 +92,10 @@ impl RedisLocks {
         left: Duration,
     ) -> Result<Acquired, LockError> {
         claim.meter.count(LockWaits::All);
-        if place.drive {
-            tokio::spawn(drive(self.clone(), claim.key.clone()));
-        }
         let busy = Acquired::Busy { retry_after: left };
         let turn = tokio::select! {
             biased;
-            turn = &mut place.turn => turn,
+            turn = self.turn(claim, &mut place) => turn,
             () = sleep_until(end_of(wait)) => {
                 place.turn.close();
                 match place.turn.try_recv() {
@@ -118,6 +120,23 @@ impl RedisLocks {
             Ok(Turn::Failed(error)) => Err(error),
             // Taken out of the line by a withdrawal, or by the same claim asking once more.
             Err(_) => Ok(busy),
+        }
+    }
+
+    /// What becomes of the wait, though whoever asks for the line goes away meanwhile.
+    async fn turn(&self, claim: &Claim, place: &mut Place) -> Result<Turn, RecvError> {
+        let cohorts = &self.shared.cohorts;
+        loop {
+            let mut orphaned = pin!(cohorts.orphaned());
+            orphaned.as_mut().enable();
+            if mem::take(&mut place.drive) || cohorts.adopt(&claim.key) {
+                tokio::spawn(drive(self.clone(), claim.key.clone()));
+            }
+            tokio::select! {
+                biased;
+                turn = &mut place.turn => return turn,
+                () = orphaned => {}
+            }
         }
     }
 

@@ -92,6 +92,12 @@ impl Nodes {
         }
     }
 
+    /// The seeds, without user and password.
+    pub(crate) fn address(&self) -> String {
+        let seeds: Vec<String> = self.seeds.iter().map(ToString::to_string).collect();
+        seeds.join(",")
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -214,7 +220,7 @@ impl Nodes {
         all.sort_unstable();
         all.truncate(ASKED);
         all.into_iter()
-            .filter_map(|(.., node)| Some((node.clone(), self.settings.target.at(node)?)))
+            .map(|(.., node)| (node.clone(), self.settings.target(node)))
             .collect()
     }
 
@@ -315,7 +321,7 @@ impl Nodes {
         if let Some(link) = state.links.get(node) {
             return Some(Arc::clone(link));
         }
-        let settings = self.settings.at(self.settings.target.at(node)?);
+        let settings = self.settings.at(node);
         let shared = Shared {
             breaker: Breaker::new(),
             clock: Clock::new(settings.command_timeout),

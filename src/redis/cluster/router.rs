@@ -22,6 +22,7 @@ use super::told::Told;
 use crate::redis::backoff::Backoff;
 use crate::redis::error::{RedisError, RedisErrorKind};
 use crate::redis::failure::Failure;
+use crate::redis::keyspace::Keyspace;
 use crate::redis::link::Link;
 use crate::redis::mailbox::Mailbox;
 use crate::redis::queue::Queued;
@@ -65,10 +66,11 @@ impl Router {
     pub(crate) fn start(
         seeds: BTreeSet<Node>,
         settings: Settings,
-        mailbox: Mailbox,
+        keyspace: &Keyspace,
         runtime: &Handle,
     ) -> Way {
         let (tell, news) = mpsc::unbounded_channel();
+        let mailbox = Mailbox::new(keyspace, settings.instance.as_deref());
         let nodes = Nodes::new(seeds, settings, mailbox, runtime.clone(), tell);
         let nodes = Arc::new(nodes);
         let router = Self {

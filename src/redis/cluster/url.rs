@@ -56,9 +56,3 @@ pub(crate) fn parse(text: &str) -> Result<(Place, Option<BTreeSet<Node>>), Confi
     let place = first.ok_or_else(refuse)?;
     Ok((place, Some(seeds)))
 }
-
-/// The seeds, without user and password.
-pub(crate) fn show(seeds: &BTreeSet<Node>) -> String {
-    let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
-    seeds.join(",")
-}

@@ -1,9 +1,14 @@
 //! Sessions in Redis: one string each, read by GET, written by scripts.
 //! Floor 4.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use ::redis::{Cmd, Value};
 
+use crate::config::ConfigError;
 use crate::redis::handle::RedisHandle;
+use crate::redis::replicas::Replicas;
 use crate::redis::script::{Script, push_pieces, script};
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
@@ -45,26 +50,86 @@ const FIRST_TIME: i64 = 8;
 /// `SETRANGE`, `EXISTS`, `PEXPIRE` and `DEL` on these keys; with users also `ZADD`, `ZREM`,
 /// `ZRANGE`, `ZREMRANGEBYSCORE` and `PEXPIREAT`.
 #[derive(Debug, Clone)]
-pub struct RedisSessions(RedisHandle);
+pub struct RedisSessions {
+    handle: RedisHandle,
+    replicas: Option<Arc<Replicas>>,
+}
 
 impl RedisHandle {
     /// Sessions over this connection.
     #[must_use]
     pub fn sessions(&self) -> RedisSessions {
-        RedisSessions(self.clone())
+        RedisSessions {
+            handle: self.clone(),
+            replicas: None,
+        }
     }
 }
 
 impl RedisSessions {
+    /// Has every write wait until `replicas` replicas have it, 1 or more, for `within` at most, from 1 ms
+    /// to the command time-out: what is acknowledged is lost with the master only if they are lost
+    /// too, or not chosen to follow it. What that promises is in the [module](crate::redis#durability).
+    ///
+    /// Where fewer acknowledge in time, the write is done on the master all the same, and the operation
+    /// fails with [`OutcomeUnknown`](crate::session::StoreErrorKind::OutcomeUnknown): the answer is 503.
+    /// So do not ask for replicas that are not there.
+    ///
+    /// It costs a write one round trip and what the replicas take, twice `within` at most, and this
+    /// process a second connection, which waits for all writes together. Reads and renewals wait for
+    /// nobody. The Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_handoff::redis::RedisHandle;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_handoff::ConfigError> {
+    /// let redis = RedisHandle::connect("redis://127.0.0.1:6379")?;
+    /// let sessions = redis.sessions().replicas(1, Duration::from_millis(200))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A number or a time out of range.
+    pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
+        let replicas = Replicas::new(&self.handle, replicas, within)?;
+        Ok(Self {
+            replicas: Some(Arc::new(replicas)),
+            ..self
+        })
+    }
+
+    /// Carries out a write and, where it changed something, waits for the replicas.
+    async fn written<T>(
+        &self,
+        changed: impl FnOnce(&T) -> bool,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let Some(replicas) = &self.replicas else {
+            return write.await;
+        };
+        let mark = replicas.mark();
+        let done = write.await?;
+        if changed(&done) {
+            replicas.have(mark).await.map_err(store_error)?;
+        }
+        Ok(done)
+    }
+
     /// A command on a session's key, begun with room for so many arguments of so many bytes.
     fn on_session(&self, script: &Script, id: &SessionId, args: usize, bytes: usize) -> Cmd {
         let mut text = [0; SessionId::TEXT];
-        let key = self.0.keyspace().key_pieces("s1", id.text(&mut text), "");
+        let key = self
+            .handle
+            .keyspace()
+            .key_pieces("s1", id.text(&mut text), "");
         script.on_key(&key, args, bytes)
     }
 
     async fn run(&self, script: &Script, command: Cmd) -> Result<Value, StoreError> {
-        (self.0.run_built(script, command).await).map_err(store_error)
+        (self.handle.run_built(script, command).await).map_err(store_error)
     }
 
     /// Runs a script that replies one number: done, absent, or Redis's time where it did something.
@@ -85,8 +150,8 @@ impl RedisSessions {
                 Ok(true)
             }
             #[cfg(feature = "cluster")]
-            told if self.0.is_cluster() => {
-                apart::told(&self.0, id, &told).await;
+            told if self.handle.is_cluster() => {
+                apart::told(&self.handle, id, &told).await;
                 Ok(true)
             }
             _ => Err(surprise()),
@@ -95,7 +160,7 @@ impl RedisSessions {
 
     fn scripts(&self) -> &'static Scripts {
         #[cfg(feature = "cluster")]
-        if self.0.is_cluster() {
+        if self.handle.is_cluster() {
             return &apart::SCRIPTS;
         }
         &TOGETHER
@@ -103,31 +168,34 @@ impl RedisSessions {
 
     async fn walk(&self, user: &str, which: Option<Revoke>) -> Result<Walked, StoreError> {
         #[cfg(feature = "cluster")]
-        if self.0.is_cluster() {
-            return apart::walk(&self.0, user, which).await;
+        if self.handle.is_cluster() {
+            return apart::walk(&self.handle, user, which).await;
         }
-        walk(&self.0, user, which).await
+        walk(&self.handle, user, which).await
     }
 
     /// A reply about the session has just brought Redis's time.
     fn observe(&self, id: &SessionId, redis_ms: u64) {
-        self.0.observe_time(|| id.to_string(), redis_ms);
+        self.handle.observe_time(|| id.to_string(), redis_ms);
     }
 }
 
 impl SessionStore for RedisSessions {
     fn now_ms(&self) -> u64 {
-        self.0.now_ms()
+        self.handle.now_ms()
     }
 
     async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
         let mut text = [0; SessionId::TEXT];
-        let key = self.0.keyspace().key_pieces("s1", id.text(&mut text), "");
+        let key = self
+            .handle
+            .keyspace()
+            .key_pieces("s1", id.text(&mut text), "");
         let bytes = key.iter().map(|piece| piece.len()).sum::<usize>();
         let mut get = Cmd::with_capacity(2, "GET".len() + bytes);
         get.arg("GET");
         push_pieces(&mut get, key);
-        match self.0.send(get).await.map_err(store_error)? {
+        match self.handle.send(get).await.map_err(store_error)? {
             Value::Nil => Ok(None),
             Value::BulkString(bytes) => SessionRecord::decode(bytes).map(Some),
             _ => Err(surprise()),
@@ -140,9 +208,9 @@ impl SessionStore for RedisSessions {
         let (before, after) = record.around_clocks();
         let user = new.terms.user.as_deref().unwrap_or_default();
         #[cfg(feature = "cluster")]
-        let user = if self.0.is_cluster() && !user.is_empty() {
+        let user = if self.handle.is_cluster() && !user.is_empty() {
             let deadline = Deadline::In(new.expiry.absolute_ms());
-            apart::enter(&self.0, user, id, deadline).await?;
+            apart::enter(&self.handle, user, id, deadline).await?;
             ""
         } else {
             user
@@ -155,7 +223,7 @@ impl SessionStore for RedisSessions {
             .arg(new.expiry.idle_ms())
             .arg(new.expiry.absolute_ms())
             .arg(user);
-        match self.run(script, command).await? {
+        match self.written(|_| true, self.run(script, command)).await? {
             Value::Int(0) => Ok(false),
             Value::Int(now) if now >= FIRST_TIME => {
                 self.observe(id, now.unsigned_abs());
@@ -171,13 +239,18 @@ impl SessionStore for RedisSessions {
             false => &self.scripts().save_and_list,
         };
         #[cfg(feature = "cluster")]
-        if self.0.is_cluster() {
-            apart::enter_for(&self.0, id, save).await?;
+        if self.handle.is_cluster() {
+            apart::enter_for(&self.handle, id, save).await?;
         }
         let begin = |args, bytes| self.on_session(script, id, args, bytes);
-        let now_ms = || self.0.now_ms_at(|| id.to_string());
+        let now_ms = || self.handle.now_ms_at(|| id.to_string());
         let command = save_command(begin, save, now_ms());
-        match save_reply(self.run(script, command).await?, save, now_ms())? {
+        let saved = async {
+            let reply = self.run(script, command).await?;
+            save_reply(reply, save, now_ms())
+        };
+        let changed = |(saved, _): &(SaveOutcome, _)| matches!(saved, SaveOutcome::Saved(_));
+        match self.written(changed, saved).await? {
             (outcome, Some(now)) => {
                 self.observe(id, now);
                 Ok(outcome)
@@ -191,8 +264,8 @@ impl SessionStore for RedisSessions {
     }
 
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.run_on_owned(&self.scripts().destroy, id, verifier)
-            .await
+        let destroyed = self.run_on_owned(&self.scripts().destroy, id, verifier);
+        self.written(|done| *done, destroyed).await
     }
 
     async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
@@ -200,7 +273,8 @@ impl SessionStore for RedisSessions {
     }
 
     async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
-        let walked = self.walk(user, Some(which)).await;
-        walked.map(|walked| walked.ended)
+        let walked = self.walk(user, Some(which));
+        let walked = self.written(|walked| walked.ended > 0, walked).await?;
+        Ok(walked.ended)
     }
 }

@@ -104,7 +104,7 @@ async fn a_grace_too_short_names_what_it_cut_off() {
 async fn nobody_needs_to_read_the_logs() {
     for server in SERVERS {
         let mut testbed = Testbed::start(&[("SERVER", server), ("GRACE_MS", "20000")]).await;
-        testbed.close_stderr();
+        testbed.close_stderr().await;
         let mut client = testbed.client();
         let slow = tokio::spawn(async move { client.get("/sleep/300").await.status });
         in_flight(&testbed, "/sleep/{ms}").await;

@@ -37,7 +37,11 @@ impl Fleet {
         &self.addrs
     }
 
-    async fn come_up(&mut self, index: usize) {
+    pub(super) fn instance(&self, index: usize) -> &Testbed {
+        self.instances[index].as_ref().expect("it runs")
+    }
+
+    pub(super) async fn come_up(&mut self, index: usize) {
         let settle = (2 * LOOKS_AWAY).as_millis().to_string();
         let instance = Testbed::start(&[
             ("LISTEN", &self.addrs[index]),
@@ -60,7 +64,7 @@ impl Fleet {
         exit
     }
 
-    async fn end(&mut self, index: usize, signal: &str) -> Exit {
+    pub(super) async fn end(&mut self, index: usize, signal: &str) -> Exit {
         let instance = self.instances[index].take().expect("it runs");
         instance.signal(signal);
         instance.exit().await

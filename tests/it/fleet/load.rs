@@ -1,7 +1,9 @@
 //! Visitors that count, write, read back and take locks, each on a keep-alive connection.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -11,13 +13,19 @@ use crate::support::http::{Answer, Client};
 /// Connections, each a visitor with a session of its own.
 pub(super) const VISITORS: usize = 64;
 const LOCKS: usize = 8;
+/// How many failures each visitor keeps.
+const EXAMPLES: usize = 1_000;
+/// After a failure.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What all visitors saw.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) requests: u64,
-    /// Requests without an answer, or with one that is no success.
+    /// Requests without an answer, or with one that is no success; the first thousands of them.
     pub(super) failures: Vec<String>,
+    /// All of them, by what was asked and by the status, or 0 where there was none.
+    pub(super) failed: BTreeMap<(String, u16), u64>,
     /// Increments that were answered, and those whose outcome nobody knows.
     pub(super) counted: u64,
     pub(super) unknown: u64,
@@ -32,6 +40,9 @@ impl Seen {
     fn merge(&mut self, other: Self) {
         self.requests += other.requests;
         self.failures.extend(other.failures);
+        for (what, count) in other.failed {
+            *self.failed.entry(what).or_default() += count;
+        }
         self.counted += other.counted;
         self.unknown += other.unknown;
         self.total += other.total;
@@ -44,19 +55,21 @@ impl Seen {
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
     requests: Arc<AtomicU64>,
+    served: Arc<AtomicU64>,
     visitors: JoinSet<Seen>,
 }
 
 impl Load {
     pub(super) fn start(addr: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let requests = Arc::new(AtomicU64::new(0));
+        let [requests, served] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
         let mut visitors = JoinSet::new();
         for number in 0..VISITORS {
             let visitor = Visitor {
                 number,
                 client: Client::new(addr),
                 requests: Arc::clone(&requests),
+                served: Arc::clone(&served),
                 seen: Seen::default(),
                 last: 0,
             };
@@ -65,6 +78,7 @@ impl Load {
         Self {
             stop,
             requests,
+            served,
             visitors,
         }
     }
@@ -72,6 +86,11 @@ impl Load {
     /// Requests so far.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that succeeded.
+    pub(super) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// Ends the load; every visitor looks once more at its counter.
@@ -89,6 +108,7 @@ struct Visitor {
     number: usize,
     client: Client,
     requests: Arc<AtomicU64>,
+    served: Arc<AtomicU64>,
     seen: Seen,
     /// The counter, as last told.
     last: u64,
@@ -111,7 +131,13 @@ impl Visitor {
             tokio::task::yield_now().await;
         }
         if let Some(answer) = self.ask("GET", "/session/n", None, 200).await {
-            self.seen.total += answer.json().as_u64().expect("a counter");
+            let total = answer.json().as_u64().expect("a counter");
+            let (counted, unknown) = (self.seen.counted, self.seen.unknown);
+            if !(counted..=counted + unknown).contains(&total) {
+                let wrong = format!("visitor {}: {total} of {counted} + {unknown}", self.number);
+                self.seen.wrong.push(wrong);
+            }
+            self.seen.total += total;
         }
         self.seen
     }
@@ -169,16 +195,24 @@ impl Visitor {
     ) -> Option<Answer> {
         self.seen.requests += 1;
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let failure = match self.client.try_send(method, path, body).await {
-            Ok(answer) if answer.status == status => return Some(answer),
+        let (status, failure) = match self.client.try_send(method, path, body).await {
+            Ok(answer) if answer.status == status => {
+                self.served.fetch_add(1, Ordering::Relaxed);
+                return Some(answer);
+            }
             // The first look, before the first increment.
             Ok(answer) if answer.status == 404 && self.seen.counted == 0 => return None,
-            Ok(answer) => format!("{} {}", answer.status, answer.text()),
-            Err(error) => error.to_string(),
+            Ok(answer) => (answer.status, answer.text()),
+            Err(error) => (0, error.to_string()),
         };
-        self.seen
-            .failures
-            .push(format!("{method} {path}: {failure}"));
+        let asked = format!("{method} {path}");
+        if self.seen.failures.len() < EXAMPLES {
+            let example = format!("{asked}: {status} {failure}");
+            self.seen.failures.push(example);
+        }
+        *self.seen.failed.entry((asked, status)).or_default() += 1;
+        // Refusals come at once, and those who are refused come back at once.
+        tokio::time::sleep(PAUSE).await;
         None
     }
 }

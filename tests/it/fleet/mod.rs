@@ -4,4 +4,6 @@ mod instances;
 mod killed;
 mod load;
 mod promise;
+mod soak;
+mod troubles;
 mod uses;

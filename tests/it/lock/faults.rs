@@ -1,8 +1,14 @@
 //! What can befall Redis, and what is in it that is not ours.
 
-use http::StatusCode;
+use std::convert::Infallible;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use tower_handoff::lock::{OnLost, RedisLocks};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_handoff::lock::{OnLost, OnUnavailable, RedisLocks};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal};
 
@@ -10,6 +16,7 @@ use super::rig::{fencing, guarded, hanging, is_free, layer, ms, occupy, send, st
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::redis_server::RedisServer;
+use crate::support::retelling::retelling;
 
 const LOCK: &str = "app:l1:{x-lock:a}";
 
@@ -206,6 +213,31 @@ async fn an_acquire_that_redis_reads_long_after_its_time_leaves_nothing() {
     .await;
 }
 
+/// Redis's time is told wrong, so that every request comes too late: that may pass.
+#[tokio::test]
+async fn coming_too_late_twice_is_no_refusal_for_good() {
+    let server = RedisServer::start();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let thousands = since.as_secs() / 1_000_000;
+    let [now, before] = [thousands, thousands - 1].map(|it| &*it.to_string().leak());
+    let port = retelling(server.port(), now, before).await;
+    let redis = RedisHandle::connect(&format!("redis://127.0.0.1:{port}")).unwrap();
+    redis
+        .ping()
+        .await
+        .expect("from now on it knows Redis's time");
+    let locks = redis.locks();
+    let open = layer(&locks).with_on_unavailable(OnUnavailable::Pass);
+    let service = open.layer(service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let answer = service.oneshot(super::rig::request("a")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(open.passed_unguarded(), 1);
+    let scripts = server.command_counts()["evalsha"];
+    assert_eq!(scripts, 2, "it was asked for twice, and not granted");
+}
+
 #[test]
 fn a_packet_that_comes_too_late_changes_nothing() {
     let server = RedisServer::start();
@@ -216,7 +248,7 @@ fn a_packet_that_comes_too_late_changes_nothing() {
     );
     let ask = |not_after: &str| {
         let command = ["EVAL", script, "2", LOCK, "q", "1sixteen-bytes-ok"];
-        let rest = ["86410000", not_after, "channel", "86401000", "8"];
+        let rest = ["86410000", not_after, "channel", "86401000", "8", ""];
         server.command(&[&command[..], &rest].concat())
     };
     let (what, now, _): (i64, u64, u64) = redis::from_redis_value(ask("1")).unwrap();

@@ -3,10 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
+use tower::ServiceExt;
 use tower_handoff::lock::RedisLocks;
 use tower_handoff::redis::RedisHandle;
 
-use super::rig::{Service, fencing, guarded, is_free, layer, ms, occupy, send, status, text};
+use super::rig::{
+    Service, fencing, guarded, hanging, is_free, layer, ms, occupy, request, send, status, text,
+};
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
 use crate::support::redis_server::RedisServer;
@@ -68,6 +71,42 @@ async fn a_release_wakes_the_waiter_of_another_instance_with_one_message() {
     assert_eq!(counts["publish"], 1);
     // Two releases. A look at the lock, once a second, would be one more, if this machine slept.
     assert!((2..=3).contains(&counts["evalsha"]), "{counts:?}");
+}
+
+/// Acquire and release, whoever waits: nobody asks twice for one place in line.
+#[tokio::test]
+async fn a_wait_costs_one_command_and_its_end_another() {
+    let server = RedisServer::start();
+    let (a, b) = (instance(&server), instance(&server));
+    warm_up(&server, &a).await;
+    warm_up(&server, &b).await;
+    let hold = |locks: &RedisLocks| {
+        let service = hanging(&layer(locks).with_wait(ms(60_000)).unwrap());
+        tokio::spawn(service.oneshot(request("a")))
+    };
+    let held = async |locks: &RedisLocks| {
+        let held = locks.held();
+        eventually("the lock is held", async || !held.names().is_empty()).await;
+    };
+    let mut holder = hold(&a);
+    held(&a).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    const ROUNDS: u64 = 20;
+    for next in [&b, &a].into_iter().cycle().take(ROUNDS as usize) {
+        let waiter = hold(next);
+        in_line(&server, 1).await;
+        holder.abort();
+        holder = waiter;
+        held(next).await;
+    }
+    let counts = server.command_counts();
+    // A look at the lock, once a second, may be more, if this machine slept.
+    let least = 2 * ROUNDS;
+    assert!(
+        (least..=least + 4).contains(&counts["evalsha"]),
+        "{counts:?}"
+    );
+    holder.abort();
 }
 
 /// Each instance has one place; those of one instance follow one another within its turn.

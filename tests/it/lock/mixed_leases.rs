@@ -62,7 +62,7 @@ fn no_script_shortens_a_lease() {
         server.command(&["SET", LOCK, &held, "PX", &(DAY + 60_000).to_string()]);
         for (keep, expected) in [(&second, 50_000..=60_000), (&hour, 3_000_000..=3_600_000)] {
             let call = ["EVAL", script, "2", LOCK, "q", token, keep];
-            let rest = ["9000000000000", "channel", &second, "-1"];
+            let rest = ["9000000000000", "channel", &second, "-1", ""];
             let answer = server.command(&[&call[..], &rest].concat());
             assert_ne!(answer, Value::Int(0));
             assert!(expected.contains(&left()), "{} for {keep}", left());

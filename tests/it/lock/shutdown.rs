@@ -8,6 +8,7 @@ use tower_handoff::{Reason, Refusal};
 use super::rig::{
     fencing, guarded, hanging, is_free, layer, ms, occupy, on_both, send, status, text,
 };
+use crate::support::bad_line::BadLine;
 use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 
@@ -134,6 +135,36 @@ async fn the_end_waits_for_a_claim_that_is_taken_back_while_redis_is_silent() {
     server.signal("CONT");
     end.await;
     assert!(is_free(&server, "x-lock:a"));
+}
+
+/// The acquire is late, and overtaken by what takes it back: Redis grants it after that.
+#[tokio::test]
+async fn the_end_waits_for_a_claim_whose_acquire_is_still_on_its_way() {
+    let server = RedisServer::start();
+    let line = BadLine::start(server.port()).await;
+    let handle = RedisHandle::connect(&line.url()).unwrap();
+    let locks = handle.locks();
+    let service = hanging(&layer(&locks).with_lease(ms(3_600_000)).unwrap());
+    assert_eq!(
+        status(&fencing(&layer(&locks)), "warm").await,
+        StatusCode::OK
+    );
+    eventually("nothing is under way", async || {
+        is_free(&server, "x-lock:warm")
+    })
+    .await;
+    line.delay(ms(700));
+    let late = tokio::spawn(async move { send(&service, "a").await });
+    tokio::time::sleep(ms(50)).await;
+    line.delay(ms(0));
+    line.cut();
+    let answer = late.await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    server.command(&["CONFIG", "RESETSTAT"]);
+    locks.held().release_all().await;
+    let late = server.command(&["EXISTS", "app:l1:{x-lock:a}"]);
+    assert_eq!(late, redis::Value::Int(1), "it has come by now");
+    assert!(is_free(&server, "x-lock:a"), "it was granted after the end");
 }
 
 #[tokio::test]

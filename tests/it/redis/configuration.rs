@@ -32,7 +32,8 @@ async fn a_bad_url_is_named_with_its_password_masked() {
         "redis://0.0.0.0:6379",
         "rediss://:hunter2@",
         "redis+cluster://127.0.0.1:6379",
-        "redis-sentinel://127.0.0.1:26379/main",
+        #[cfg(not(feature = "sentinel"))]
+        "redis-sentinel://:hunter2@127.0.0.1:26379/main",
         "redis://127.0.0.1:6379,127.0.0.1:6380",
         "unix://",
         "unix:///",
@@ -67,6 +68,17 @@ async fn without_its_feature_a_cluster_is_an_error_that_names_the_feature() {
     assert_eq!(error.option(), "url");
     assert!(error.accepted().contains("feature `cluster`"), "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+}
+
+#[cfg(not(feature = "sentinel"))]
+#[tokio::test]
+async fn without_its_feature_a_url_with_sentinels_is_an_error_that_names_the_feature() {
+    for scheme in ["redis-sentinel", "rediss-sentinel"] {
+        let url = format!("{scheme}://:hunter2@a,b/main");
+        let error = RedisHandle::connect(&url).expect_err("no sentinels");
+        assert_eq!(error.value(), format!("{scheme}://***@a,b/main"));
+        assert!(error.accepted().contains("feature `sentinel`"), "{error}");
+    }
 }
 
 #[tokio::test]

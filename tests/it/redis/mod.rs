@@ -1,27 +1,43 @@
 //! The supervised connection: what it promises when Redis or the network fails.
 //!
-//! Faults × what a request does. Each row of `cells.rs` is one test of four requests (untouched,
-//! read, write, lock) before, during and after the fault: status, bound, what is stored, whether the
-//! connection stays, no task left over where no proxy is in between.
+//! Faults × what a request does. Each row of `cells` is one test: before the fault everything works,
+//! and somebody waits in line for a lock; under it eight requests come at once, so that each of them
+//! is the one that finds out, and eight more when the state is known; after it everything works
+//! again by itself. 200 is `+`; `-` is 503 with `Retry-After` and without a cookie, in a bound of
+//! time that no request exceeds.
 //!
-//! | fault | untouched | read | write | lock | where |
-//! | --- | --- | --- | --- | --- | --- |
-//! | paused 2 s, paused past all time-outs | 200 | 503 | 503 | 503 | `cells::paused_for_…`; one command: `outage::a_stopped_redis_…` |
-//! | half-open | 200 | 503 | 503 | 503 | `cells::half_open`; one command: `faults::a_connection_in_a_black_hole_…` |
-//! | slow, 200 ms | 200 | 200 | 200 | 200 | `cells::slow` |
-//! | `OOM`, `NOREPLICAS`, `MISCONF` | 200 | 200 | 503 | 503 | `cells::out_of_memory`, `too_few_replicas`, `snapshots_that_fail…` |
-//! | `READONLY` | 200 | 503 once known | 503 | 503 | `cells::a_master_that_became_a_replica` |
-//! | `MASTERDOWN` | 200 | 503 | 503 | 503 | `cells::a_replica_that_lost_its_master` |
-//! | `LOADING` | | | | | one command: `outage::a_redis_that_loads_its_data_is_away` |
-//! | killed and restarted empty | | | | | one command: `outage::a_killed_redis_…`; locks: `lock::faults` |
-//! | network cut | | | | | commands: `faults::…`, `chaos` |
-//! | `NOAUTH`, `WRONGPASS`, `NOPERM` | | | | | one command: `login` |
-//! | TLS | | | | | one command: `tls` |
-//! | `SCRIPT FLUSH` | | | | | one script: `scripts` |
-//! | Cluster: slots that move, a master killed or replaced | | | | | `cluster` |
+//! | fault | untouched | read | write | rotate | logout | lock | wait | once | in line before | refused, was it done? |
+//! | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | stopped, and started with its append-only file | + | - | - | - | - | - | - | - | - | perhaps |
+//! | killed, and started with its file: `always`, `everysec` | + | - | - | - | - | - | - | - | - | perhaps |
+//! | killed, and started empty | + | - | - | - | - | - | - | - | - | all is lost |
+//! | paused 2 s, paused past all time-outs | + | - | - | - | - | - | - | - | - | perhaps |
+//! | answers lost | + | - | - | - | - | - | - | - | - | perhaps |
+//! | connections cut, half-open | + | - | - | - | - | - | - | - | - | no |
+//! | slow, 200 ms | + | + | + | + | + | + | + | + | + | |
+//! | `OOM` | + | + | - | - | + | - | - | - | + | no |
+//! | `NOREPLICAS`, `MISCONF` | + | + | - | - | - | - | - | - | - | no |
+//! | `READONLY` | + | - once known | - | - | - | - | - | - | - | no |
+//! | `MASTERDOWN`, `LOADING`, `NOAUTH` | + | - | - | - | - | - | - | - | - | no |
+//! | `SCRIPT FLUSH` | + | + | + | + | + | + | + | + | + | |
 //!
-//! Not there yet: rotate, logout, wait for a lock and once as columns; restarted with AOF and
-//! Sentinel as rows.
+//! What was answered well is so afterwards, once: a value, a new cookie and the end of the old one, a
+//! session that was ended, a job that was done (with `everysec`, once the file was synced); fences
+//! grow, also past an empty start. A job that was refused was not run. What was refused with
+//! "perhaps" was done once or not at all: then a rotation that nobody heard of may have cost the
+//! cookie, and a logout may have ended the session. No lock, no place in a line and no task is left
+//! over, and where Redis was not away the connection is the same.
+//!
+//! Every row runs once in the suite, and ten times over on one handle with `TOWER_HANDOFF_LONG`
+//! (`scripts/test long`).
+//!
+//! | beside the table | where |
+//! | --- | --- |
+//! | one command under each fault, bounds, epochs | `outage`, `faults`, `hang_ups`, `login`, `tls`, `scripts` |
+//! | many at random on one connection | `chaos` |
+//! | who holds a lock or works on a job meanwhile | `lock::faults`, `lock::histories`, `once::lost`; policies: `once::away` |
+//! | three instances under load | `fleet::soak` |
+//! | Cluster: slots that move, a master killed or replaced | `cluster` |
 
 mod cells;
 mod chaos;
@@ -37,6 +53,12 @@ mod logging;
 mod login;
 mod outage;
 mod scripts;
+#[cfg(feature = "sentinel")]
+mod sentinel;
+#[cfg(feature = "sentinel")]
+mod sentinel_fail_over;
+#[cfg(feature = "sentinel")]
+mod sentinel_settings;
 mod setup;
 #[cfg(feature = "tls-rustls")]
 mod tls;

@@ -21,6 +21,8 @@ mod cookies;
 mod damage;
 mod detached;
 mod faces;
+#[cfg(feature = "sentinel")]
+mod fail_over;
 mod faults;
 mod gone;
 mod hostile;
@@ -30,6 +32,7 @@ mod logins;
 mod operations;
 mod policy;
 mod remembered;
+mod replicas;
 mod revoked;
 mod seams;
 mod section;

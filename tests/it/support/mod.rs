@@ -10,8 +10,11 @@ pub(crate) mod evidence;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod proxy;
+pub(crate) mod random;
 #[cfg(feature = "cluster")]
 pub(crate) mod redis_cluster;
+#[cfg(feature = "sentinel")]
+pub(crate) mod redis_sentinel;
 pub(crate) mod redis_server;
 pub(crate) mod retelling;
 pub(crate) mod testbed;

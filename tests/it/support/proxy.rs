@@ -22,6 +22,7 @@ pub(crate) struct Proxy {
 #[derive(Debug, Clone, Copy, Default)]
 struct Faults {
     hole: bool,
+    severed: bool,
     /// Connections accepted under an earlier number are closed.
     cut: u64,
 }
@@ -65,6 +66,12 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.hole = open);
     }
 
+    /// Closes every connection, and new ones as soon as they come in, until told otherwise.
+    pub(crate) fn sever(&self, severed: bool) {
+        self.faults.send_modify(|faults| faults.severed = severed);
+        self.cut();
+    }
+
     /// Closes every connection of the moment; new ones are welcome.
     pub(crate) fn cut(&self) {
         self.faults.send_modify(|faults| faults.cut += 1);
@@ -79,6 +86,9 @@ impl Drop for Proxy {
 
 async fn carry(mut inbound: TcpStream, target: u16, mut faults: watch::Receiver<Faults>) {
     let begun = *faults.borrow();
+    if begun.severed {
+        return;
+    }
     if !begun.hole {
         let Ok(mut outbound) = TcpStream::connect(("127.0.0.1", target)).await else {
             return;

@@ -9,20 +9,28 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 /// A server on a Unix socket or a free TCP port of its own.
 ///
 /// A shell watches a pipe held by the test: when the pipe closes, because the value is dropped
-/// or the test process died, the shell stops the server by its process id.
+/// or the test process died, the shell stops the server by its process id. It holds no end of the
+/// server's output: a server that ends by itself is noticed.
 #[derive(Debug)]
 pub(crate) struct RedisServer {
+    process: Process,
+    port: u16,
+    dir: PathBuf,
+}
+
+/// A watched process: gone when the value is.
+#[derive(Debug)]
+pub(crate) struct Process {
     watcher: Child,
     pipe: Option<ChildStdin>,
     pid: u32,
-    port: u16,
-    dir: PathBuf,
 }
 
 const WATCHER: &str = r#"
 "$0" "$@" &
 server=$!
 echo "pid $server"
+exec >&-
 read -r _
 kill -CONT "$server" 2>/dev/null
 kill -KILL "$server" 2>/dev/null
@@ -42,6 +50,14 @@ impl RedisServer {
         Self::start_watched(port, arguments, evidence.as_deref())
     }
 
+    /// Starts a server that writes all it is told to a file in `dir`, synced as `appendfsync` says, and
+    /// begins with what it finds there.
+    pub(crate) fn start_durable(port: u16, dir: &Path, appendfsync: &str) -> Self {
+        let dir = dir.to_str().expect("UTF-8");
+        let durable = ["--appendonly", "yes", "--appendfsync", appendfsync];
+        Self::start_on(port, &[&durable[..], &["--dir", dir]].concat())
+    }
+
     /// As [`start_on`](Self::start_on), and leaves behind in `evidence` what the server held and
     /// was sent: `evidence.rs`.
     pub(crate) fn start_watched(port: u16, arguments: &[&str], evidence: Option<&Path>) -> Self {
@@ -49,50 +65,18 @@ impl RedisServer {
         let name = dir.file_name().expect("named below");
         let evidence = evidence.map(|folder| folder.join(name));
         let socket = dir.join("redis.sock");
-        let mut watcher = Command::new("sh")
-            .arg("-c")
-            .arg(WATCHER)
-            .arg(binary())
+        let mut command = watched();
+        command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--enable-debug-command", "yes"])
             .args(history(&dir, evidence.as_deref()))
             .args(["--unixsocket".as_ref(), socket.as_os_str()])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh starts");
-        let pipe = watcher.stdin.take();
-        let mut lines = BufReader::new(watcher.stdout.take().expect("stdout is piped"));
-        let mut pid = 0;
-        let mut log = String::new();
-        let mut ready = false;
-        // The shell and the server write to the same pipe: their lines come in any order.
-        while pid == 0 || !ready {
-            let mut line = String::new();
-            if lines.read_line(&mut line).unwrap_or(0) == 0 {
-                panic!("redis-server did not start:\n{log}");
-            }
-            if let Some(id) = line.strip_prefix("pid ") {
-                pid = id.trim().parse().expect("the shell prints a process id");
-            }
-            log.push_str(&line);
-            ready |= line.contains("Ready to accept connections");
-        }
-        // Somebody must read on, or the server blocks on a full pipe.
-        std::thread::spawn(move || {
-            let _ = lines.read_to_end(&mut Vec::new());
-        });
+            .args(arguments);
+        let process = Process::start(&mut command, "Ready to accept connections");
         if let Some(evidence) = evidence {
             keep_what_is_sent(port, &evidence);
         }
-        Self {
-            watcher,
-            pipe,
-            pid,
-            port,
-            dir,
-        }
+        Self { process, port, dir }
     }
 
     /// `redis://127.0.0.1:port`
@@ -113,12 +97,12 @@ impl RedisServer {
     /// The server's process id.
     #[allow(dead_code, reason = "the benches pin it to a processor")]
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        self.process.pid
     }
 
     /// Sends the server a signal, by its process id: `STOP`, `CONT`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
-        signal(self.pid, name);
+        self.process.signal(name);
     }
 
     /// Runs one command on a fresh connection, outside of everything under test.
@@ -130,6 +114,18 @@ impl RedisServer {
         command
             .query(&mut connection)
             .expect("the command is accepted")
+    }
+
+    /// The keys of locks that somebody holds or waits for, under a prefix.
+    pub(crate) fn locks(&self, prefix: &str) -> Vec<String> {
+        let keys = self.command(&["KEYS", &format!("{prefix}:l1:*")]);
+        let mut keys: Vec<String> = redis::from_redis_value(keys).expect("keys");
+        // What is free begins with 0; a line is there as long as somebody is in it.
+        keys.retain(|key| {
+            let value = || redis::from_redis_value::<Vec<u8>>(self.command(&["GET", key]));
+            key.ends_with(":q") || !value().is_ok_and(|value| value.starts_with(b"0"))
+        });
+        keys
     }
 
     /// How often Redis ran each command since `CONFIG RESETSTAT`, from its own count.
@@ -148,9 +144,62 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
+        self.process.stop();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// `redis-server`, to be given its arguments and to [`Process::start`].
+pub(crate) fn watched() -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(WATCHER).arg(binary());
+    command
+}
+
+impl Process {
+    /// Waits until the server says `ready`.
+    pub(crate) fn start(command: &mut Command, ready: &str) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut watcher = command.spawn().expect("sh starts");
+        let pipe = watcher.stdin.take();
+        let mut lines = BufReader::new(watcher.stdout.take().expect("stdout is piped"));
+        let mut pid = 0;
+        let mut log = String::new();
+        let mut is_ready = false;
+        // The shell and the server write to the same pipe: their lines come in any order.
+        while pid == 0 || !is_ready {
+            let mut line = String::new();
+            if lines.read_line(&mut line).unwrap_or(0) == 0 {
+                panic!("redis-server did not start:\n{log}");
+            }
+            if let Some(id) = line.strip_prefix("pid ") {
+                pid = id.trim().parse().expect("the shell prints a process id");
+            }
+            log.push_str(&line);
+            is_ready |= line.contains(ready);
+        }
+        // Somebody must read on, or the server blocks on a full pipe.
+        std::thread::spawn(move || {
+            let _ = lines.read_to_end(&mut Vec::new());
+        });
+        Self { watcher, pipe, pid }
+    }
+
+    /// Sends it a signal, by its process id.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.pid, name);
+    }
+
+    /// Ends it and waits for its end.
+    pub(crate) fn stop(&mut self) {
         drop(self.pipe.take());
         let _ = self.watcher.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

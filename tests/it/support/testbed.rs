@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::evidence;
@@ -41,6 +42,8 @@ pub(crate) struct Testbed {
     addr: String,
     probes: Option<String>,
     lines: Lines<BufReader<ChildStdout>>,
+    /// Read all the time: a full pipe would hold up whoever logs.
+    stderr: Option<JoinHandle<String>>,
     shell: Child,
     _pipe: Option<ChildStdin>,
 }
@@ -128,6 +131,7 @@ impl Testbed {
             addr: addr.expect("set above"),
             probes,
             lines,
+            stderr: Some(read_stderr(&mut shell)),
             shell,
             _pipe: pipe,
         }
@@ -138,7 +142,13 @@ impl Testbed {
         let mut shell = command(variables).spawn().expect("sh starts");
         let _pipe = shell.stdin.take();
         let lines = BufReader::new(shell.stdout.take().expect("stdout is piped")).lines();
-        read_exit(lines, &mut shell).await
+        let stderr = read_stderr(&mut shell);
+        read_exit(lines, Some(stderr)).await
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
     }
 
     pub(crate) fn addr(&self) -> &str {
@@ -160,8 +170,11 @@ impl Testbed {
     }
 
     /// From now on nobody reads what the process writes to stderr.
-    pub(crate) fn close_stderr(&mut self) {
-        self.shell.stderr = None;
+    pub(crate) async fn close_stderr(&mut self) {
+        if let Some(stderr) = self.stderr.take() {
+            stderr.abort();
+            let _ = stderr.await;
+        }
     }
 
     /// Waits until `GET path` answers `status`.
@@ -181,13 +194,25 @@ impl Testbed {
     }
 
     /// Waits for the end of the process.
-    pub(crate) async fn exit(mut self) -> Exit {
-        read_exit(self.lines, &mut self.shell).await
+    pub(crate) async fn exit(self) -> Exit {
+        let _shell = self.shell;
+        read_exit(self.lines, self.stderr).await
     }
 }
 
-async fn read_exit(mut lines: Lines<BufReader<ChildStdout>>, shell: &mut Child) -> Exit {
-    let stderr = shell.stderr.take();
+fn read_stderr(shell: &mut Child) -> JoinHandle<String> {
+    let mut stderr = shell.stderr.take().expect("stderr is piped");
+    tokio::spawn(async move {
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).await.expect("text");
+        log
+    })
+}
+
+async fn read_exit(
+    mut lines: Lines<BufReader<ChildStdout>>,
+    stderr: Option<JoinHandle<String>>,
+) -> Exit {
     let read = async {
         let mut stdout = Vec::new();
         let mut code = None;
@@ -198,10 +223,10 @@ async fn read_exit(mut lines: Lines<BufReader<ChildStdout>>, shell: &mut Child) 
                 None => stdout.push(line),
             }
         }
-        let mut log = String::new();
-        if let Some(mut stderr) = stderr {
-            stderr.read_to_string(&mut log).await.expect("text");
-        }
+        let log = match stderr {
+            Some(stderr) => stderr.await.expect("text"),
+            None => String::new(),
+        };
         evidence::said(stdout.join("\n").as_bytes());
         evidence::said(log.as_bytes());
         Exit {

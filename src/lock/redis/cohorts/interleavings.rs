@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Cohorts;
-use crate::lock::cohort::Turn;
+use crate::lock::cohort::words::Turn;
 use crate::lock::lease::Lease;
 use crate::lock::lock_key::LockKey;
 use backend::{Answer, By, Command, RIVAL, Redis};
@@ -41,6 +41,11 @@ enum Event {
     RivalAsks,
     RivalLetsGo,
     Time(Duration),
+    /// The connection is replaced. What was under way has reached Redis or has not; answers and
+    /// messages have got lost.
+    Cut {
+        reached: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -59,6 +64,8 @@ enum Driver {
     Asking(u8),
     /// Waits for the message to this token.
     Listening(u8),
+    /// Asked for this token in vain, and soon asks again.
+    Pausing(u8),
     Resting(Option<Instant>),
 }
 
@@ -73,6 +80,10 @@ struct World {
     answers: VecDeque<Answer>,
     driver: Option<Driver>,
     news: bool,
+    /// Whether the connection was replaced since whoever asks for the line looked.
+    replaced: bool,
+    /// The token that is in Redis's line, as whoever asks for the line knows.
+    in_line: Option<u8>,
     /// The token that was asked for by a claim or with a release.
     asked: Option<u8>,
     /// Messages to the token that the driver asks for.
@@ -83,6 +94,7 @@ struct World {
     rivals: u8,
     ticks: u8,
     cancels: u8,
+    cuts: u8,
 }
 
 impl World {
@@ -96,6 +108,8 @@ impl World {
             answers: VecDeque::new(),
             driver: None,
             news: false,
+            replaced: false,
+            in_line: None,
             asked: None,
             mail: Vec::new(),
             redis: Redis::default(),
@@ -103,6 +117,7 @@ impl World {
             rivals: 2,
             ticks: 2,
             cancels: 2,
+            cuts: 1,
         }
     }
 
@@ -121,6 +136,10 @@ impl World {
         if self.rivals > 0 && !self.redis.rival_holds() && !self.redis.line.contains(&RIVAL) {
             events.push(Event::RivalAsks);
         }
+        let listens = matches!(self.driver, Some(Driver::Listening(_)));
+        if self.cuts > 0 && (listens || !self.commands.is_empty() || !self.answers.is_empty()) {
+            events.extend([true, false].map(|reached| Event::Cut { reached }));
+        }
         if self.ticks > 0 {
             // Past what others leave to this process; past what a next one needs; past a lease.
             events.extend([60, 600, 1_100].map(|ms| Event::Time(Duration::from_millis(ms))));
@@ -134,11 +153,11 @@ impl World {
         // A lease that ended without anybody letting go is found by a look at the lock.
         let unheard = idle && self.redis.holder.is_some() && self.redis.is_free();
         let due = self.driver.is_some_and(|driver| match driver {
-            Driver::Spawned => true,
+            Driver::Spawned | Driver::Pausing(_) => true,
             Driver::Resting(until) => {
                 self.news || until.is_some_and(|until| until <= Instant::now())
             }
-            Driver::Listening(_) => self.news || !self.mail.is_empty() || unheard,
+            Driver::Listening(_) => self.news || self.replaced || !self.mail.is_empty() || unheard,
             Driver::Asking(_) => false,
         });
         let events = [
@@ -163,6 +182,7 @@ impl World {
                 let command = self.commands.pop_front().unwrap();
                 self.redis.carry_out(command, &mut self.answers);
             }
+            Event::Cut { reached } => self.cut(reached),
             Event::Answer => self.answer(),
             Event::Driver => self.drive(),
             Event::Cancel(at) => {
@@ -174,7 +194,9 @@ impl World {
                 self.rivals -= 1;
                 self.rival(Command::Ask(By::Driver, RIVAL, true, Instant::now()));
             }
-            Event::RivalLetsGo => self.rival(Command::Release(RIVAL, None, Instant::now())),
+            Event::RivalLetsGo => {
+                self.rival(Command::Release(By::Driver, RIVAL, None, Instant::now()));
+            }
             Event::Time(passes) => {
                 self.ticks = self.ticks.saturating_sub(1);
                 tokio::time::advance(passes).await;

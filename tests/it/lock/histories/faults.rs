@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 use super::clock::now_us;
 use super::judge::Whom;
 use super::processes::Process;
-use super::random::Random;
 use super::resource::Resource;
 use super::worker::Errand;
 use crate::support::bad_line::BadLine;
+use crate::support::random::Random;
 use crate::support::redis_server::{RedisServer, free_port, scratch_dir};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,17 +108,9 @@ impl Stage {
     }
 
     fn start_redis(&mut self) {
-        let data = self.data.to_str().expect("text");
         // What it has answered is on the disk.
-        let durable = [
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "always",
-            "--dir",
-            data,
-        ];
-        self.redis = Some(RedisServer::start_on(self.port, &durable));
+        let redis = RedisServer::start_durable(self.port, &self.data, "always");
+        self.redis = Some(redis);
     }
 
     fn next_process(&mut self, slot: usize) -> Process {

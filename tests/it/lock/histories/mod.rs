@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 
 use super::rig::is_free;
 use crate::support::eventually::eventually;
+use crate::support::random::Random;
 use clock::{now_us, stalled};
 use faults::{Fault, Stage};
 use judge::{Verdict, Whom, judge};
-use random::Random;
 use resource::Resource;
 use worker::Errand;
 
@@ -23,7 +23,6 @@ mod clock;
 mod faults;
 mod judge;
 mod processes;
-mod random;
 mod resource;
 mod worker;
 

@@ -15,8 +15,8 @@ use tower_handoff::redis::RedisHandle;
 
 use super::super::rig::{Service, guarded, layer, ms, send};
 use super::clock::{now_us, stalled};
-use super::random::Random;
 use crate::support::eventually::eventually;
+use crate::support::random::Random;
 
 /// Names what the process is to do.
 pub(super) const VARIABLE: &str = "TOWER_HANDOFF_HISTORY";

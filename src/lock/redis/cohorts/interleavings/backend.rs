@@ -14,8 +14,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(1);
 /// The token of the other process.
 pub(super) const RIVAL: u8 = 100;
 
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
+/// Who asks, or lets go; of the two the driver takes back what nobody here wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
     Claim(usize),
     Driver,
@@ -25,7 +25,7 @@ pub(super) enum By {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Command {
     Ask(By, u8, Line, Instant),
-    Release(u8, Again, Instant),
+    Release(By, u8, Again, Instant),
 }
 
 /// Whether to get in line.
@@ -41,9 +41,12 @@ pub(super) type Others = bool;
 pub(super) enum Answer {
     Granted(By, u8, Lease, Others),
     Busy(By, u8),
-    GrantedAgain(u8, Lease),
+    /// To a release of this token, which got in line with the other one.
+    GrantedAgain(By, u8, u8, Lease),
     /// A release found nothing, and got nobody in line.
-    NotHeld(u8),
+    NotHeld(By, u8, u8),
+    /// The connection was lost: what became of the command nobody knows.
+    Lost(Command),
     /// Published by whoever let go.
     Message(u8, Lease, Others),
 }
@@ -82,10 +85,10 @@ impl Redis {
                     answers.push_back(Answer::Busy(by, token));
                 }
             }
-            Command::Release(token, again, sent) => {
+            Command::Release(by, token, again, sent) => {
                 self.line.retain(|waiting| *waiting != token);
                 if self.holder.is_none_or(|(holder, _)| holder != token) {
-                    answers.extend(again.map(Answer::NotHeld));
+                    answers.extend(again.map(|again| Answer::NotHeld(by, token, again)));
                     return;
                 }
                 self.holder = None;
@@ -96,7 +99,7 @@ impl Redis {
                 };
                 let message = self.grant(first);
                 answers.extend(match Some(first) == again {
-                    true => Some(Answer::GrantedAgain(first, self.lease(sent))),
+                    true => Some(Answer::GrantedAgain(by, token, first, self.lease(sent))),
                     false => message,
                 });
             }

@@ -2,14 +2,18 @@
 //!
 //! Floor 4.
 
+use std::collections::VecDeque;
+
 use futures_util::FutureExt;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::Instant;
 
 use super::backend::{Again, Answer, By, Command};
 use super::{Driver, Stage, World};
-use crate::lock::cohort::{Arrival, Leave, Step, Turn};
+use crate::lock::cohort::words::{Arrival, Ended, Leave, Step, Turn};
+use crate::lock::error::LockError;
 use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
+use crate::lock::note::Note;
 use crate::lock::redis::cohorts::interleavings::backend::LEASE;
 use crate::telemetry::lock_meter::LockMeter;
 
@@ -27,6 +31,7 @@ impl World {
             key: self.key.clone(),
             owner: owner(u8::try_from(at).unwrap()),
             lease: LeaseTime::new(LEASE).unwrap(),
+            note: Note::default(),
             meter: LockMeter::named(LockMeter::UNNAMED),
         }
     }
@@ -58,8 +63,8 @@ impl World {
         self.commands.push_back(ask);
     }
 
-    fn release(&mut self, token: u8, again: Again) {
-        let release = Command::Release(token, again, Instant::now());
+    fn release(&mut self, by: By, token: u8, again: Again) {
+        let release = Command::Release(by, token, again, Instant::now());
         self.commands.push_back(release);
     }
 
@@ -76,20 +81,37 @@ impl World {
         self.stages[at] = Stage::Over;
         self.order.retain(|waiting| *waiting != at);
         self.cohorts.asked_in_vain(&claim);
+        self.let_go(at);
+    }
+
+    /// Also once more, where nobody knows what became of the first time.
+    fn let_go(&mut self, at: usize) {
+        let (by, claim) = (By::Claim(at), self.claim(at));
         match self.cohorts.leave(&claim) {
             Leave::Passed | Leave::Settled => {}
-            Leave::Withdraw(owner) => self.release(token(owner), None),
+            Leave::Withdraw(owner) => {
+                let ended = Ended {
+                    token: owner,
+                    last: None,
+                };
+                self.cohorts.unsettled(&claim, ended);
+                self.release(by, token(owner), None);
+            }
             Leave::Release { ended, again } => {
+                self.cohorts.unsettled(&claim, ended);
                 if let Some(owner) = again {
                     self.cohorts.set_waiting(&self.key, owner, None);
                     self.asked = Some(token(owner));
                 }
-                self.release(token(ended.token), again.map(token));
+                self.release(by, token(ended.token), again.map(token));
             }
             Leave::Unknown => {
                 let overdue = self.cohorts.take_unsettled(&claim);
                 let owner = overdue.map_or(claim.owner, |ended| ended.token);
-                self.release(token(owner), None);
+                if let Some(ended) = overdue {
+                    self.cohorts.unsettled(&claim, ended);
+                }
+                self.release(by, token(owner), None);
             }
         }
     }
@@ -125,20 +147,26 @@ impl World {
             }
             Answer::Busy(By::Driver, token) => {
                 assert_eq!(self.driver, Some(Driver::Asking(token)));
+                self.in_line = Some(token);
                 if self.cohorts.asks(&self.key, owner(token)) {
                     self.driver = Some(Driver::Listening(token));
                 } else {
-                    self.release(token, None);
+                    self.release(By::Driver, token, None);
                     self.step(None);
                 }
             }
-            Answer::GrantedAgain(token, lease) => self.hand_in(token, lease, false),
-            Answer::NotHeld(again) => {
+            Answer::GrantedAgain(.., token, lease) => self.hand_in(token, lease, false),
+            Answer::NotHeld(.., again) => {
                 self.cohorts.set_waiting(&self.key, owner(again), None);
                 self.asked = None;
             }
+            Answer::Lost(command) => self.lost(command),
             message @ Answer::Message(token, ..) => {
-                let ears = [Driver::Asking(token), Driver::Listening(token)];
+                let ears = [
+                    Driver::Asking(token),
+                    Driver::Listening(token),
+                    Driver::Pausing(token),
+                ];
                 let heard = self.driver.is_some_and(|driver| ears.contains(&driver));
                 if heard || self.asked == Some(token) {
                     self.mail.push(message);
@@ -150,14 +178,79 @@ impl World {
     fn hand_in(&mut self, token: u8, lease: Lease, others: bool) {
         let of_use = self.cohorts.granted(&self.key, owner(token), lease, others);
         if !of_use {
-            self.release(token, None);
+            self.release(By::Driver, token, None);
+        }
+    }
+
+    /// What was under way gets no answer; messages get lost without anybody knowing.
+    pub(super) fn cut(&mut self, reached: bool) {
+        self.cuts -= 1;
+        self.replaced = true;
+        let answers = std::mem::take(&mut self.answers).into_iter();
+        let asked = answers.filter_map(|answer| match answer {
+            Answer::Granted(by, token, ..) | Answer::Busy(by, token) => {
+                Some(Command::Ask(by, token, true, Instant::now()))
+            }
+            Answer::GrantedAgain(by, token, again, _) | Answer::NotHeld(by, token, again) => {
+                Some(Command::Release(by, token, Some(again), Instant::now()))
+            }
+            Answer::Lost(command) => Some(command),
+            Answer::Message(..) => None,
+        });
+        let mut lost: Vec<_> = asked.collect();
+        for command in std::mem::take(&mut self.commands) {
+            if reached {
+                self.redis.carry_out(command, &mut VecDeque::new());
+            }
+            lost.push(command);
+        }
+        self.answers.extend(lost.into_iter().map(Answer::Lost));
+    }
+
+    fn lost(&mut self, command: Command) {
+        match command {
+            Command::Ask(By::Claim(at), ..) => {
+                if matches!(self.stages[at], Stage::Asking { .. }) {
+                    self.leave(at);
+                }
+            }
+            Command::Ask(By::Driver, token, ..) => {
+                assert_eq!(self.driver, Some(Driver::Asking(token)));
+                if self.in_line == Some(token) {
+                    self.driver = Some(Driver::Pausing(token));
+                } else {
+                    let away = || Turn::Failed(LockError::not_sent("the connection was lost"));
+                    self.cohorts.fail(&self.key, owner(token), away);
+                    self.take_back(token);
+                    self.step(None);
+                }
+            }
+            Command::Release(by, token, again, _) => {
+                if let Some(again) = again {
+                    self.cohorts.set_waiting(&self.key, owner(again), None);
+                    self.asked = None;
+                }
+                match by {
+                    By::Claim(at) => self.let_go(at),
+                    By::Driver => self.take_back(token),
+                }
+            }
+        }
+    }
+
+    fn take_back(&mut self, token: u8) {
+        if !self.cohorts.holds(&self.key, owner(token)) {
+            self.release(By::Driver, token, None);
         }
     }
 
     /// Whoever asks for the line wakes up.
     pub(super) fn drive(&mut self) {
-        self.news = false;
+        (self.news, self.replaced) = (false, false);
         let mut known = None;
+        if let Some(Driver::Pausing(token)) = self.driver {
+            known = Some(token);
+        }
         if let Some(Driver::Listening(token)) = self.driver {
             known = Some(token);
             for mail in std::mem::take(&mut self.mail) {
@@ -177,9 +270,9 @@ impl World {
         self.driver = match self.cohorts.step(&self.key) {
             Step::Over(left_behind) => {
                 if let Some(owner) = left_behind {
-                    self.release(token(owner), None);
+                    self.release(By::Driver, token(owner), None);
                 }
-                self.mail.clear();
+                (self.mail, self.in_line) = (Vec::new(), None);
                 None
             }
             Step::Rest(until) => {
@@ -188,11 +281,12 @@ impl World {
                 Some(Driver::Resting(until))
             }
             Step::Ask(owner) if asked == Some(token(owner)) => {
+                self.in_line = asked;
                 Some(Driver::Listening(token(owner)))
             }
             Step::Ask(owner) => {
                 if known != Some(token(owner)) {
-                    self.mail.clear();
+                    (self.mail, self.in_line) = (Vec::new(), None);
                 }
                 self.ask(By::Driver, token(owner), true);
                 Some(Driver::Asking(token(owner)))
@@ -215,6 +309,10 @@ impl World {
             };
             match turn.try_recv() {
                 Ok(Turn::Granted(lease)) => self.now_held(at, lease),
+                Ok(Turn::Failed(_)) if self.cuts == 0 => {
+                    self.order.retain(|waiting| *waiting != at);
+                    self.stages[at] = Stage::Over;
+                }
                 Err(TryRecvError::Empty) => {
                     assert!(self.driver.is_some(), "nobody asks for the line");
                 }

@@ -23,8 +23,8 @@ impl World {
             Command::Ask(by, token, line, sent) => {
                 format!("ask {by:?} {token} {line} {:?}", ago(now, *sent))
             }
-            Command::Release(token, again, sent) => {
-                format!("release {token} {again:?} {:?}", ago(now, *sent))
+            Command::Release(by, token, again, sent) => {
+                format!("release {by:?} {token} {again:?} {:?}", ago(now, *sent))
             }
         });
         let answers = self.answers.iter().chain(&self.mail);
@@ -32,11 +32,17 @@ impl World {
             Answer::Granted(by, token, lease, others) => {
                 format!("{by:?} {token} {:?} {others}", left(lease.deadline()))
             }
-            Answer::GrantedAgain(token, lease) => format!("{token} {:?}", left(lease.deadline())),
+            Answer::GrantedAgain(by, token, again, lease) => {
+                format!("{by:?} {token} {again} {:?}", left(lease.deadline()))
+            }
             Answer::Message(token, lease, others) => {
                 format!("mail {token} {:?} {others}", left(lease.deadline()))
             }
-            Answer::Busy(..) | Answer::NotHeld(_) => format!("{answer:?}"),
+            Answer::Lost(Command::Ask(by, token, ..)) => format!("lost {by:?} {token}"),
+            Answer::Lost(Command::Release(by, token, again, _)) => {
+                format!("lost {by:?} {token} {again:?}")
+            }
+            Answer::Busy(..) | Answer::NotHeld(..) => format!("{answer:?}"),
         });
         let lists = [
             stages.collect::<Vec<_>>(),
@@ -52,8 +58,12 @@ impl World {
         let state = self.cohorts.lock();
         let entry = state.by_key.get(&self.key);
         let cohort = entry.map(|entry| entry.cohort.outlook(now));
-        let told = (driver, self.news, self.asked, self.mail.len(), &self.order);
-        let bounds = (self.rivals, self.ticks, self.cancels);
+        let told = (
+            driver,
+            (self.news, self.replaced, self.in_line),
+            (self.asked, self.mail.len(), &self.order),
+        );
+        let bounds = (self.rivals, self.ticks, self.cancels, self.cuts);
         format!("{lists:?} {told:?} {redis:?} {cohort:?} {bounds:?}")
     }
 }

@@ -48,6 +48,14 @@ impl Route {
         None
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Named(name) => &name.0,
+            #[cfg(feature = "axum")]
+            Self::Matched(matched) => matched.as_str(),
+        }
+    }
+
     pub(crate) fn name(&self) -> Arc<str> {
         match self {
             Self::Named(name) => name.0.clone(),

@@ -1,0 +1,94 @@
+//! How long a lock is this process's, and what ended it.
+//!
+//! Floor 1.
+
+use tokio::time::Instant;
+
+use crate::lock::lease::Lease;
+use crate::telemetry::lock_meter::LockMeter;
+use crate::telemetry::names::LocksLost;
+
+/// The lease of a lock, and what became of it.
+pub(super) struct State {
+    pub(super) phase: Phase,
+    deadline: Instant,
+    /// When the lease is to be renewed next.
+    pub(super) due: Instant,
+    /// When the lock is let go, whatever is still done under it.
+    most: Option<Instant>,
+    /// When work under it began: not while others of several keys are still waited for.
+    pub(super) in_use: Option<Instant>,
+    /// Whether the release is under way.
+    pub(super) let_go: bool,
+    meter: LockMeter,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Held,
+    Lost,
+    Released,
+}
+
+impl State {
+    pub(super) fn new(lease: Lease, meter: LockMeter) -> Self {
+        Self {
+            phase: Phase::Held,
+            deadline: lease.deadline(),
+            due: third(lease),
+            most: None,
+            in_use: None,
+            let_go: false,
+            meter,
+        }
+    }
+
+    pub(super) fn renewed(&mut self, lease: Lease) {
+        self.deadline = lease.deadline();
+        self.due = third(lease);
+    }
+
+    pub(super) fn hold_until(&mut self, until: Instant) {
+        self.most = Some(self.most.map_or(until, |most| most.min(until)));
+    }
+
+    /// When it is to be looked after: renewed, or let go.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
+        match (self.at(now), self.most) {
+            // Held for too long: to be let go.
+            (Phase::Lost, Some(most)) if now >= most && now < self.deadline && !self.let_go => {
+                Some(most)
+            }
+            (Phase::Held, most) => Some(most.map_or(self.due, |most| most.min(self.due))),
+            _ => None,
+        }
+    }
+
+    /// The phase at `now`: the deadline ends the lease whether or not anybody was looking.
+    pub(super) fn at(&mut self, now: Instant) -> Phase {
+        if self.phase == Phase::Held && now >= self.end() {
+            self.end_as(Phase::Lost);
+        }
+        self.phase
+    }
+
+    /// What is held is so no longer.
+    pub(super) fn end_as(&mut self, phase: Phase) {
+        self.phase = phase;
+        if phase == Phase::Lost {
+            self.meter.count(LocksLost::All);
+        }
+    }
+
+    pub(super) fn end(&self) -> Instant {
+        self.most
+            .map_or(self.deadline, |most| most.min(self.deadline))
+    }
+}
+
+/// When a lease is renewed: after a third of it, so that a short request renews nothing and a
+/// long one has time for a second and a third try.
+fn third(lease: Lease) -> Instant {
+    let now = Instant::now();
+    now + lease.deadline().saturating_duration_since(now) / 3
+}

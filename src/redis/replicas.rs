@@ -1,0 +1,203 @@
+//! Waits until replicas have what was written.
+//!
+//! Replication is one stream: a replica that has acknowledged a later write has every earlier one,
+//! whichever connection they came on. So nothing that is written need go on the connection that
+//! waits. A message that nobody listens to is the later write, and one of them serves all who
+//! wait for it.
+//!
+//! Floor 3.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::{Cmd, Value, cmd, from_redis_value};
+use tokio::sync::Mutex;
+
+use super::error::{RedisError, RedisErrorKind};
+use super::handle::RedisHandle;
+use crate::config::ConfigError;
+
+/// How many replicas are waited for, and how long.
+#[derive(Debug)]
+pub(crate) struct Replicas {
+    handle: RedisHandle,
+    least: u8,
+    within: Duration,
+    /// How many rounds have begun.
+    begun: AtomicU64,
+    last: Mutex<Round>,
+}
+
+/// On which connection something is written: that of the moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(u64);
+
+/// The last round that came to its end.
+#[derive(Debug, Default)]
+struct Round {
+    number: u64,
+    outcome: Option<Result<Heard, RedisError>>,
+    /// The two connections that were last found to lead to one server.
+    same: Option<Epochs>,
+}
+
+/// How many replicas had acknowledged all that was written on the connection of this mark.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    mark: u64,
+    replicas: u64,
+}
+
+type Epochs = (u64, u64);
+
+impl Replicas {
+    /// # Errors
+    /// A setting out of range, or a Cluster.
+    pub(crate) fn new(
+        handle: &RedisHandle,
+        least: u8,
+        within: Duration,
+    ) -> Result<Self, ConfigError> {
+        if handle.is_cluster() {
+            // Each master has replicas of its own, and would take a second connection of its own.
+            return Err(ConfigError::new(
+                "replicas",
+                "set on a Cluster",
+                "only with a single Redis or Sentinel",
+            ));
+        }
+        if least == 0 {
+            return Err(ConfigError::new("replicas", least, "1 replica or more"));
+        }
+        let most = handle.command_timeout();
+        if !(Duration::from_millis(1)..=most).contains(&within) {
+            return Err(ConfigError::new(
+                "within",
+                format!("{within:?}"),
+                format!("1 ms to the command time-out, {most:?}"),
+            ));
+        }
+        Ok(Self {
+            handle: handle.clone(),
+            least,
+            within,
+            begun: AtomicU64::new(0),
+            last: Mutex::default(),
+        })
+    }
+
+    /// To be taken before something is written.
+    pub(crate) fn mark(&self) -> Mark {
+        // What is sent before the first connection is there goes out on it.
+        Mark(self.handle.epoch().max(1))
+    }
+
+    /// Resolves when enough replicas have all that was answered on the main connection since
+    /// `mark`; begins no round where one that began since answers for it.
+    ///
+    /// # Errors
+    /// Always [`RedisErrorKind::Unknown`]: it was written, and may be lost with its master.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes nothing back; others who wait begin a round of their own.
+    pub(crate) async fn have(&self, mark: Mark) -> Result<(), RedisError> {
+        let begun = self.begun.load(Ordering::SeqCst);
+        let mut last = self.last.lock().await;
+        if last.number <= begun {
+            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            let outcome = self.round(&mut last.same).await;
+            last.number = number;
+            last.outcome = Some(outcome);
+        }
+        match &last.outcome {
+            Some(Ok(heard)) if heard.mark != mark.0 => {
+                Err(unknown("the connection to Redis was replaced meanwhile"))
+            }
+            Some(Ok(heard)) if heard.replicas >= u64::from(self.least) => Ok(()),
+            Some(Ok(heard)) => Err(unknown(&format!(
+                "{} of {} replicas acknowledged within {:?}",
+                heard.replicas, self.least, self.within
+            ))),
+            Some(Err(error)) => Err(unknown(&error.to_string())),
+            None => Err(unknown("nobody was asked")),
+        }
+    }
+
+    async fn round(&self, same: &mut Option<Epochs>) -> Result<Heard, RedisError> {
+        let beside = self.handle.beside();
+        let epochs = self.one_server(same).await?;
+        let mut wait = cmd("WAIT");
+        wait.arg(self.least).arg(self.within.as_millis() as u64);
+        // Polled in this order, they leave in it.
+        let (said, waited) = tokio::join!(beside.send(self.message()), beside.send(wait));
+        said?;
+        let replicas = from_redis_value(waited?).map_err(|_| surprise())?;
+        // On two connections the second command would have waited for nothing.
+        if self.epochs() != epochs {
+            return Err(surprise());
+        }
+        Ok(Heard {
+            mark: epochs.0,
+            replicas,
+        })
+    }
+
+    /// Makes sure that both connections lead to the same server: after a fail-over, one may still
+    /// lead to the old master. Asked once for every pair of connections.
+    async fn one_server(&self, same: &mut Option<Epochs>) -> Result<Epochs, RedisError> {
+        // A connection that is just being made changes the epoch once.
+        for _ in 0..3 {
+            let epochs = self.epochs();
+            if *same == Some(epochs) {
+                return Ok(epochs);
+            }
+            let beside = self.handle.beside();
+            let (here, there) = tokio::join!(self.handle.send(who()), beside.send(who()));
+            let (here, there) = (run_id(here?)?, run_id(there?)?);
+            if self.epochs() != epochs {
+                continue;
+            }
+            if here != there {
+                break;
+            }
+            *same = Some(epochs);
+            return Ok(epochs);
+        }
+        Err(RedisError::away(
+            "the connection that waits for replicas leads to another server",
+        ))
+    }
+
+    fn epochs(&self) -> Epochs {
+        (self.handle.epoch(), self.handle.beside().epoch())
+    }
+
+    fn message(&self) -> Cmd {
+        let mut publish = cmd("PUBLISH");
+        publish.arg(self.handle.way().mailbox().silent_channel());
+        publish.arg("");
+        publish
+    }
+}
+
+fn who() -> Cmd {
+    let mut info = cmd("INFO");
+    info.arg("server");
+    info
+}
+
+/// What a server calls itself from its start to its end.
+fn run_id(info: Value) -> Result<String, RedisError> {
+    let info: String = from_redis_value(info).map_err(|_| surprise())?;
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    id.map(str::to_owned).ok_or_else(surprise)
+}
+
+fn surprise() -> RedisError {
+    RedisError::away("the connection that waits for replicas was not answered as it should")
+}
+
+fn unknown(why: &str) -> RedisError {
+    let text = format!("written, but it may be lost with its master: {why}");
+    RedisError::new(RedisErrorKind::Unknown, text)
+}

@@ -1,0 +1,52 @@
+//! How a connection begins: its queue, what its handles share, the task that owns it.
+//!
+//! Floor 3.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+use super::clock::Clock;
+use super::handle::RedisHandle;
+use super::keyspace::Keyspace;
+use super::link::Link;
+use super::mailbox::Mailbox;
+use super::shared::{Settings, Shared};
+use super::status::Breaker;
+use super::way::Way;
+
+/// Starts the supervisor and returns at once.
+pub(crate) fn start(
+    runtime: &Handle,
+    settings: Settings,
+    keyspace: Keyspace,
+    breaker: Breaker,
+) -> RedisHandle {
+    let shared = Shared {
+        breaker,
+        clock: Clock::new(settings.command_timeout),
+        mailbox: Arc::new(Mailbox::new(&keyspace, settings.instance.as_deref())),
+        epochs: watch::Sender::new(0),
+        full: Notify::new(),
+        #[cfg(feature = "cluster")]
+        teller: None,
+    };
+    let way = Way::One(Link::open(settings.clone(), shared, runtime));
+    RedisHandle::new(way, keyspace, settings)
+}
+
+impl RedisHandle {
+    /// A second connection to the same Redis, for commands that block; made when first asked for, on
+    /// the runtime of that moment, and closed with this one.
+    ///
+    /// Each of two such commands may take as long as a command may on this one.
+    pub(crate) fn beside(&self) -> &RedisHandle {
+        self.beside_cell().get_or_init(|| {
+            let mut settings = self.settings().clone();
+            settings.command_timeout *= 3;
+            let keyspace = self.keyspace().clone();
+            start(&Handle::current(), settings, keyspace, Breaker::silent())
+        })
+    }
+}
