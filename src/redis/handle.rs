@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::error::RedisError;
 use super::keyspace::Keyspace;
-use super::queue::Queued;
+use super::queue::{Answer, Queued};
 use super::script::Script;
 use super::shared::Settings;
 use super::slots::Slots;
@@ -190,35 +190,56 @@ impl RedisHandle {
 
     /// Runs a script many times at once, each time on keys of its own: one round trip for all.
     ///
-    /// An error can leave some of them carried out.
+    /// One answer for each, in their order: who has one key may be away, and who has another not.
     #[cfg(feature = "cluster")]
     pub(crate) async fn run_all(
         &self,
         script: &Script,
         commands: impl Iterator<Item = Cmd>,
-    ) -> Result<Vec<Value>, RedisError> {
-        let mut answers = Vec::new();
-        for command in commands {
-            let (queued, answer) = Queued::new(command, Some(script.text()));
-            self.0.way.enqueue(queued)?;
-            answers.push(answer);
-        }
-        let mut replies = Vec::with_capacity(answers.len());
-        for answer in answers {
-            replies.push(answer.reply().await?);
+    ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+        self.started().await?;
+        let asked: Vec<_> = commands
+            .map(|command| self.enqueue(command, Some(script.text())))
+            .collect();
+        let mut replies = Vec::with_capacity(asked.len());
+        for answer in asked {
+            replies.push(match answer {
+                Ok(answer) => answer.reply().await,
+                Err(error) => Err(error),
+            });
         }
         Ok(replies)
     }
 
+    /// Whether the first look at a Cluster's slots has ended.
+    #[cfg(feature = "cluster")]
+    async fn started(&self) -> Result<(), RedisError> {
+        match &self.0.way {
+            Way::One(_) => Ok(()),
+            Way::Many(nodes) => nodes.started().await,
+        }
+    }
+
+    /// Whether a Cluster has a node that answers, though others may be away.
+    pub(crate) async fn serves_some(&self) -> bool {
+        match &self.0.way {
+            Way::One(_) => false,
+            #[cfg(feature = "cluster")]
+            Way::Many(nodes) => nodes.serves_some().await,
+        }
+    }
+
     async fn ask(&self, command: Cmd, script: Option<&'static str>) -> Result<Value, RedisError> {
         #[cfg(feature = "cluster")]
-        if let Way::Many(nodes) = &self.0.way {
-            nodes.started().await?;
-        }
+        self.started().await?;
+        self.enqueue(command, script)?.reply().await
+    }
+
+    fn enqueue(&self, command: Cmd, script: Option<&'static str>) -> Result<Answer, RedisError> {
         let (queued, answer) = Queued::new(command, script);
         let enqueued = self.0.way.enqueue(queued);
         enqueued.inspect_err(|_| count(RedisCommands::Away))?;
-        answer.reply().await
+        Ok(answer)
     }
 }
 

@@ -19,6 +19,8 @@ use super::supervisor::Supervisor;
 pub(crate) struct Link {
     queue: mpsc::Sender<Item>,
     pub(crate) shared: Arc<Shared>,
+    #[cfg(feature = "cluster")]
+    pub(crate) opened: tokio::time::Instant,
 }
 
 impl Link {
@@ -27,7 +29,12 @@ impl Link {
         let shared = Arc::new(shared);
         let (queue, items) = mpsc::channel(settings.queue_bound);
         runtime.spawn(Supervisor::new(settings, Arc::clone(&shared), items).run());
-        Self { queue, shared }
+        Self {
+            queue,
+            shared,
+            #[cfg(feature = "cluster")]
+            opened: tokio::time::Instant::now(),
+        }
     }
 
     /// Hands an item to the supervisor, unless Redis is away or too much is queued.

@@ -43,10 +43,21 @@ impl Queued {
     /// waits for the answer.
     #[cfg(feature = "cluster")]
     pub(crate) fn asking(since: Instant) -> Self {
+        let mut caller = Caller::new(oneshot::channel().0, None, since);
+        caller.sent_on = true;
         Self {
             command: redis::cmd("ASKING"),
-            caller: Caller::new(oneshot::channel().0, None, since),
+            caller,
         }
+    }
+
+    /// Whether it leaves by itself: a pipeline ends with the first of its time-outs, and this one's
+    /// began long before the others'.
+    pub(crate) fn leaves_alone(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.caller.sent_on;
+        #[cfg(not(feature = "cluster"))]
+        false
     }
 }
 
@@ -79,9 +90,12 @@ pub(crate) struct Caller {
     pub(crate) script: Option<&'static str>,
     /// The time-out counts from here, through a second sending too.
     pub(crate) since: Instant,
-    /// How often it was sent on.
+    /// How often it was sent on, since it was last told to wait.
     #[cfg(feature = "cluster")]
     pub(crate) hops: u8,
+    /// Another node had it before.
+    #[cfg(feature = "cluster")]
+    pub(crate) sent_on: bool,
 }
 
 impl Caller {
@@ -92,6 +106,8 @@ impl Caller {
             since,
             #[cfg(feature = "cluster")]
             hops: 0,
+            #[cfg(feature = "cluster")]
+            sent_on: false,
         }
     }
 

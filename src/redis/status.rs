@@ -121,6 +121,11 @@ impl Breaker {
         self.state.load(Ordering::Relaxed) == UP
     }
 
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == CLOSED
+    }
+
     pub(crate) fn up(&self) {
         if !self.silent {
             count(RedisConnects::All);

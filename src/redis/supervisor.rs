@@ -196,12 +196,13 @@ impl Supervisor {
         }
         let ready = &mut self.intake.ready;
         while let Some(first) = ready.pop_front() {
-            let batch = if ready.is_empty() {
+            let more = ready.iter().take(PIPELINE - 1);
+            let more = more.take_while(|next| !next.leaves_alone()).count();
+            let batch = if more == 0 || first.leaves_alone() {
                 Batch::one(flight.connection(), first, timeout)
             } else {
                 ready.push_front(first);
-                let count = ready.len().min(PIPELINE);
-                Batch::many(flight.connection(), ready.drain(..count), timeout)
+                Batch::many(flight.connection(), ready.drain(..=more), timeout)
             };
             observe(RedisBatchCommands::Each, batch.len() as f64);
             flight.push(batch).await;

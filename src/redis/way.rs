@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 #[cfg(feature = "cluster")]
-use super::cluster::nodes::Nodes;
+use super::cluster::hold::Hold;
 #[cfg(feature = "cluster")]
 use super::cluster::slot;
 use super::error::RedisError;
@@ -21,7 +21,7 @@ use super::status::RedisStatus;
 pub(crate) enum Way {
     One(Link),
     #[cfg(feature = "cluster")]
-    Many(Arc<Nodes>),
+    Many(Hold),
 }
 
 /// The link to where a key is.

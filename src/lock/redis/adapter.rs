@@ -105,7 +105,7 @@ impl RedisLocks {
     /// It costs a grant one round trip and what the replicas take, twice `within` at most and out of the
     /// lease's time, and this process a second connection, which waits for all grants together.
     /// Renewals and releases wait for nobody, and a key that is passed on within the process is waited
-    /// for again. The Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    /// for again. The Redis user needs `INFO`, `PUBLISH` and `WAIT`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -120,7 +120,7 @@ impl RedisLocks {
     /// ```
     ///
     /// # Errors
-    /// A number or a time out of range.
+    /// A number or a time out of range, or a Cluster.
     pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
         let replicas = Replicas::new(&self.handle, replicas, within)?;
         Ok(Self {

@@ -5,6 +5,8 @@
 //! links and is asked for every command; `router` is the task that follows the cluster: it sends on
 //! what was redirected and keeps the map of the slots, which `look` asks for.
 
+mod changes;
+pub(crate) mod hold;
 mod look;
 pub(crate) mod news;
 pub(crate) mod node;

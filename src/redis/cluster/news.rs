@@ -46,6 +46,7 @@ impl Teller {
             command: command.clone(),
             caller: Caller {
                 hops: caller.hops.saturating_add(1),
+                sent_on: true,
                 ..caller
             },
         };

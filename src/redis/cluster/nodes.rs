@@ -8,13 +8,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redis::Cmd;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::news::{News, Teller};
+use super::news::News;
 use super::node::Node;
 use super::slot::{self, SLOTS};
-use super::slots_reply::Slots;
 use crate::redis::away::AwayCause;
 use crate::redis::clock::Clock;
 use crate::redis::dial::Target;
@@ -23,8 +23,8 @@ use crate::redis::failure::Failure;
 use crate::redis::link::Link;
 use crate::redis::mailbox::Mailbox;
 use crate::redis::queue::{Item, Queued};
-use crate::redis::shared::{Settings, Shared};
-use crate::redis::status::{Breaker, RedisStatus, away, closed};
+use crate::redis::shared::Settings;
+use crate::redis::status::{RedisStatus, away, closed};
 
 /// The candidates for one look at the slots.
 const ASKED: usize = 2;
@@ -33,36 +33,38 @@ const ASKED: usize = 2;
 pub(crate) struct Nodes {
     seeds: BTreeSet<Node>,
     /// As for the first seed; every node has its own address in it.
-    settings: Settings,
-    runtime: Handle,
-    news: mpsc::UnboundedSender<News>,
+    pub(super) settings: Settings,
+    pub(super) runtime: Handle,
+    pub(super) news: mpsc::UnboundedSender<News>,
     /// Grows with every connection of any link, and when slots moved.
     pub(crate) epochs: watch::Sender<u64>,
     /// One channel for all: whoever stands in line can be reached through every node.
     pub(crate) mailbox: Mailbox,
     /// For when no link is there.
-    clock: Clock,
-    phase: watch::Sender<Phase>,
+    pub(super) clock: Clock,
+    pub(super) phase: watch::Sender<Phase>,
     state: RwLock<State>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Nobody has been asked yet, or not answered.
     Starting,
     Known,
     Closed,
 }
 
-struct State {
-    links: BTreeMap<Node, Arc<Link>>,
-    slots: Box<[Option<Arc<Link>>]>,
+pub(super) struct State {
+    pub(super) links: BTreeMap<Node, Arc<Link>>,
+    pub(super) slots: Box<[Option<Arc<Link>>]>,
     /// Who was named when the slots were last looked up, replicas included.
-    named: BTreeSet<Node>,
+    pub(super) named: BTreeSet<Node>,
     /// Why the slots are not known, or are not served whoever has them.
-    trouble: Option<Failure>,
-    /// A redirect changed the map since it was last looked up.
-    patched: bool,
+    pub(super) trouble: Option<Failure>,
+    /// Under which cause this was last logged.
+    pub(super) said: Option<AwayCause>,
+    /// What redirects changed since the map was last looked up, and when.
+    pub(super) patched: BTreeMap<u16, Instant>,
 }
 
 impl Nodes {
@@ -87,7 +89,8 @@ impl Nodes {
                 slots: vec![None; usize::from(SLOTS)].into(),
                 named: BTreeSet::new(),
                 trouble: Some(Failure::unreachable("not connected yet")),
-                patched: false,
+                said: None,
+                patched: BTreeMap::new(),
             }),
         }
     }
@@ -140,21 +143,38 @@ impl Nodes {
         self.read().links.values().cloned().collect()
     }
 
-    /// Asks every node for a sign of life, all at once.
-    pub(crate) async fn ping(&self) -> Result<(), RedisError> {
+    /// Asks every node for a sign of life, all at once; says how many gave one.
+    async fn signs_of_life(&self) -> Result<(usize, Result<(), RedisError>), RedisError> {
         self.started().await?;
         if self.is_closed() {
             return Err(closed());
         }
-        let mut answers = Vec::new();
-        for link in self.all() {
+        let asked = self.all().into_iter().map(|link| {
             let (ping, answer) = Queued::new(redis::cmd("PING"), None);
-            link.enqueue(Item::Command(ping))?;
-            answers.push(answer);
+            link.enqueue(Item::Command(ping)).map(|()| answer)
+        });
+        let asked: Vec<_> = asked.collect();
+        let (mut alive, mut outcome) = (0, Ok(()));
+        for answer in asked {
+            let reply = match answer {
+                Ok(answer) => answer.reply().await.map(drop),
+                Err(error) => Err(error),
+            };
+            alive += usize::from(reply.is_ok());
+            outcome = outcome.and(reply);
         }
-        for answer in answers {
-            answer.reply().await?;
-        }
+        Ok((alive, outcome))
+    }
+
+    /// Whether who has which slots is known, and anybody is there who has some.
+    pub(crate) async fn serves_some(&self) -> bool {
+        let signs = self.signs_of_life().await;
+        signs.is_ok_and(|(alive, _)| alive > 0) && self.read().slots.iter().any(Option::is_some)
+    }
+
+    /// Asks every node for a sign of life, all at once.
+    pub(crate) async fn ping(&self) -> Result<(), RedisError> {
+        self.signs_of_life().await?.1?;
         if self.status().is_up() {
             Ok(())
         } else {
@@ -224,80 +244,13 @@ impl Nodes {
             .collect()
     }
 
-    /// What was learned of the slots. Links that have none any more are closed when what they
-    /// have to do is done.
-    pub(crate) fn adopt(&self, found: Result<Slots, Failure>) {
-        let mut retired = BTreeMap::new();
-        let mut news = false;
-        {
-            let mut state = self.write();
-            match found {
-                // The links say better than a look that found nobody.
-                Err(Failure {
-                    cause: AwayCause::Unreachable,
-                    ..
-                }) if !state.links.is_empty() => {}
-                Err(failure) => self.note(&mut state, Some(failure)),
-                Ok(Slots { owners, nodes }) => {
-                    self.note(&mut state, None);
-                    let mut slots: Box<[_]> = vec![None; usize::from(SLOTS)].into();
-                    let mut links = BTreeMap::new();
-                    for (range, node) in owners {
-                        let Some(link) = self.open(&mut state, &node) else {
-                            continue;
-                        };
-                        for slot in range {
-                            slots[usize::from(slot)] = Some(Arc::clone(&link));
-                        }
-                        links.insert(node, link);
-                    }
-                    news = std::mem::take(&mut state.patched)
-                        || slots.iter().zip(&state.slots).any(|(now, before)| {
-                            now.as_ref().map(Arc::as_ptr) != before.as_ref().map(Arc::as_ptr)
-                        });
-                    state.slots = slots;
-                    state.named = nodes;
-                    retired = std::mem::replace(&mut state.links, links);
-                }
-            }
-            self.phase.send_if_modified(|phase| {
-                let first = *phase == Phase::Starting;
-                *phase = if first { Phase::Known } else { *phase };
-                first
-            });
-        }
-        // Not under the lock: the last of a link wakes its supervisor.
-        drop(retired);
-        if news {
-            self.epochs.send_modify(|epoch| *epoch += 1);
-        }
-    }
-
-    /// A node said that the slot is another one's. The link to that one.
-    pub(crate) fn moved(&self, slot: u16, node: &Node) -> Option<Arc<Link>> {
-        let mut state = self.write();
-        let link = self.open(&mut state, node)?;
-        state.slots[usize::from(slot)] = Some(Arc::clone(&link));
-        state.patched = true;
-        Some(link)
-    }
-
-    /// The link to a node that a slot is on its way to.
-    pub(crate) fn importing(&self, node: &Node) -> Option<Arc<Link>> {
-        self.open(&mut self.write(), node)
-    }
-
-    /// A node said that the cluster does not serve.
-    pub(crate) fn down(&self, reason: String) {
-        let failure = Failure::new(AwayCause::NotReady, reason);
-        self.note(&mut self.write(), Some(failure));
-    }
-
     /// Sends what is queued to any node, and closes every connection.
     pub(crate) async fn close(&self) {
         let links = {
             let state = self.write();
             self.phase.send_replace(Phase::Closed);
+            // The router ends with the last link, and at once where there is none.
+            let _ = self.news.send(News::Status);
             state.links.values().cloned().collect::<Vec<_>>()
         };
         let mut closing = JoinSet::new();
@@ -305,61 +258,28 @@ impl Nodes {
             closing.spawn(async move { link.close().await });
         }
         while closing.join_next().await.is_some() {}
-        // The router ends too.
-        let _ = self.news.send(News::Status);
+    }
+
+    /// Closed, and every link has done what it had to do.
+    pub(crate) fn is_over(&self) -> bool {
+        let done = |link: &Arc<Link>| link.shared.breaker.is_closed();
+        self.is_closed() && self.read().links.values().all(done)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         *self.phase.borrow() == Phase::Closed
     }
 
-    /// The link to the node, also one that is new; none once all is closed.
-    fn open(&self, state: &mut State, node: &Node) -> Option<Arc<Link>> {
-        if self.is_closed() {
-            return None;
-        }
-        if let Some(link) = state.links.get(node) {
-            return Some(Arc::clone(link));
-        }
-        let settings = self.settings.at(node);
-        let shared = Shared {
-            breaker: Breaker::new(),
-            clock: Clock::new(settings.command_timeout),
-            mailbox: Arc::new(self.mailbox.beside()),
-            epochs: self.epochs.clone(),
-            full: Notify::new(),
-            teller: Some(Teller {
-                node: node.clone(),
-                news: self.news.clone(),
-            }),
-        };
-        let link = Arc::new(Link::open(settings, shared, &self.runtime));
-        state.links.insert(node.clone(), Arc::clone(&link));
-        Some(link)
-    }
-
-    /// Said once a change.
-    fn note(&self, state: &mut State, trouble: Option<Failure>) {
-        let cause = |trouble: &Option<Failure>| trouble.as_ref().map(|failure| failure.cause);
-        let starting = *self.phase.borrow() == Phase::Starting;
-        if let Some(Failure { cause: why, reason }) = &trouble
-            && (starting || cause(&state.trouble) != Some(*why))
-        {
-            tracing::warn!(cause = ?why, reason, "the Redis Cluster is away");
-        }
-        state.trouble = trouble;
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, State> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn is_up(link: &Link) -> bool {
+pub(super) fn is_up(link: &Link) -> bool {
     link.shared.breaker.is_up()
 }
 

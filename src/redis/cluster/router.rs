@@ -8,10 +8,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::hold::Hold;
 use super::look::look;
 use super::news::{News, Redirected};
 use super::node::Node;
@@ -53,12 +54,17 @@ pub(crate) struct Router {
     nodes: Weak<Nodes>,
     news: mpsc::UnboundedReceiver<News>,
     later: JoinSet<Queued>,
-    looking: JoinSet<Result<Slots, Failure>>,
+    /// With when each began.
+    looking: JoinSet<(Result<Slots, Failure>, Instant)>,
     look_at: Option<Instant>,
     looked_at: Option<Instant>,
     /// A look is planned because somebody is away.
     is_pressing: bool,
     backoff: Backoff,
+    /// When the last handle is gone, what is still needed.
+    inherits: Option<oneshot::Receiver<Arc<Nodes>>>,
+    /// Until what was sent has timed out.
+    inherited: Option<(Arc<Nodes>, Instant)>,
 }
 
 impl Router {
@@ -70,6 +76,7 @@ impl Router {
         runtime: &Handle,
     ) -> Way {
         let (tell, news) = mpsc::unbounded_channel();
+        let (heir, inherits) = oneshot::channel();
         let mailbox = Mailbox::new(keyspace, settings.instance.as_deref());
         let nodes = Nodes::new(seeds, settings, mailbox, runtime.clone(), tell);
         let nodes = Arc::new(nodes);
@@ -82,13 +89,21 @@ impl Router {
             looked_at: None,
             is_pressing: false,
             backoff: Backoff::default(),
+            inherits: Some(inherits),
+            inherited: None,
         };
         runtime.spawn(router.run());
-        Way::Many(nodes)
+        Way::Many(Hold::new(nodes, heir))
     }
 
     async fn run(mut self) {
         while self.next().await {}
+        self.news.close();
+        while let Some(news) = self.news.recv().await {
+            if let News::Redirected(redirected) = news {
+                redirected.queued.caller.answer(Err(closed()));
+            }
+        }
         while let Some(later) = self.later.join_next().await {
             if let Ok(queued) = later {
                 queued.caller.answer(Err(closed()));
@@ -104,7 +119,10 @@ impl Router {
                     self.redirect(*redirected);
                     true
                 }
-                Some(News::Status) => self.review(),
+                Some(News::Status) => {
+                    self.review();
+                    !self.nodes.upgrade().is_some_and(|nodes| nodes.is_over())
+                }
                 None => false,
             },
             Some(Ok(queued)) = self.later.join_next() => {
@@ -112,8 +130,9 @@ impl Router {
                 true
             }
             Some(found) = self.looking.join_next() => {
-                let found = found.unwrap_or_else(|_| {
-                    Err(Failure::unreachable("a look at the slots ended without a result"))
+                let (found, begun) = found.unwrap_or_else(|_| {
+                    let failure = Failure::unreachable("a look at the slots ended without a result");
+                    (Err(failure), Instant::now())
                 });
                 if found.is_ok() {
                     self.looking.abort_all();
@@ -122,10 +141,23 @@ impl Router {
                 if self.looking.is_empty() {
                     self.look_at = None;
                 }
-                if let Some(nodes) = self.nodes.upgrade() {
-                    nodes.adopt(found);
+                let nodes = self.nodes.upgrade();
+                if nodes.is_some_and(|nodes| nodes.adopt(found, begun)) {
+                    self.redirects_look();
                 }
-                self.review()
+                self.review();
+                true
+            }
+            nodes = left(&mut self.inherits) => {
+                self.inherited = nodes.map(|nodes| {
+                    let end = Instant::now() + nodes.settings().command_timeout;
+                    (nodes, end)
+                });
+                true
+            }
+            () = until(self.inherited.as_ref().map(|(_, end)| *end)) => {
+                self.inherited = None;
+                true
             }
             () = until(self.look_at) => {
                 self.look();
@@ -135,9 +167,9 @@ impl Router {
     }
 
     /// Whether to look at the slots again, where a link came or went.
-    fn review(&mut self) -> bool {
+    fn review(&mut self) {
         let Some(nodes) = self.nodes.upgrade() else {
-            return true;
+            return;
         };
         set(RedisUp::Now, f64::from(u8::from(nodes.status().is_up())));
         if !nodes.wants_a_look() {
@@ -147,7 +179,6 @@ impl Router {
             let delay = self.backoff.next();
             self.look_by(Instant::now() + delay);
         }
-        !nodes.is_closed()
     }
 
     fn look_by(&mut self, at: Instant) {
@@ -168,7 +199,8 @@ impl Router {
             self.looked_at = Some(now);
             self.look_at = Some(now + OVERLAP);
             let timeout = nodes.settings().connect_timeout;
-            self.looking.spawn(look(nodes.candidates(), timeout));
+            let look = look(nodes.candidates(), timeout);
+            self.looking.spawn(async move { (look.await, now) });
         }
     }
 
@@ -199,6 +231,10 @@ impl Router {
                 } else {
                     self.send_later(queued);
                 }
+            }
+            Told::Elsewhere => {
+                self.redirects_look();
+                self.send_later(queued);
             }
             Told::Ask(node) => {
                 hand(nodes.importing(&node), queued, true);
@@ -232,6 +268,16 @@ impl Router {
             .and_then(|(slot, nodes)| nodes.of_slot(slot));
         hand(link, queued, false);
     }
+}
+
+/// Once: the last handle is gone.
+async fn left(inherits: &mut Option<oneshot::Receiver<Arc<Nodes>>>) -> Option<Arc<Nodes>> {
+    let nodes = match inherits {
+        Some(nodes) => nodes.await.ok(),
+        None => std::future::pending().await,
+    };
+    *inherits = None;
+    nodes
 }
 
 fn hand(link: Option<Arc<Link>>, queued: Queued, asking: bool) {

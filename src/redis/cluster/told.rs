@@ -13,6 +13,8 @@ pub(crate) enum Told {
     Moved(u16, Node),
     /// The slot is on its way to that node, and the key may be there already.
     Ask(Node),
+    /// At a node that is not named so that it could be found.
+    Elsewhere,
     /// Of several keys of a slot on its way only some have arrived.
     Later,
     /// The cluster as a whole does not serve, or nobody has the slot.
@@ -22,8 +24,13 @@ pub(crate) enum Told {
 impl Told {
     pub(crate) fn read(error: &ServerError, said_by: &Node) -> Option<Self> {
         match error.code() {
-            "MOVED" => place(error, said_by).map(|(slot, node)| Self::Moved(slot, node)),
-            "ASK" => place(error, said_by).map(|(_, node)| Self::Ask(node)),
+            "MOVED" => Some(match place(error, said_by) {
+                Some((slot, node)) => Self::Moved(slot, node),
+                None => Self::Elsewhere,
+            }),
+            "ASK" => {
+                Some(place(error, said_by).map_or(Self::Elsewhere, |(_, node)| Self::Ask(node)))
+            }
             "TRYAGAIN" => Some(Self::Later),
             "CLUSTERDOWN" => Some(Self::Down),
             _ => None,
@@ -84,9 +91,11 @@ mod tests {
             "MOVED 1 a:0",
             "MOVED 1 ?:1",
             "ASK 1",
-            "ERR MOVED 1 a:1",
-            "NOSCRIPT none",
         ] {
+            let told = read(&format!("-{reply}\r\n"));
+            assert_eq!(told, Some(Told::Elsewhere), "{reply}");
+        }
+        for reply in ["ERR MOVED 1 a:1", "NOSCRIPT none"] {
             assert_eq!(read(&format!("-{reply}\r\n")), None, "{reply}");
         }
     }

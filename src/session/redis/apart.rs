@@ -3,11 +3,13 @@
 //!
 //! What one script does elsewhere takes a command for each node here: first the entry in the list and
 //! then the session, so that no session without an entry comes to be. An entry without a session is
-//! harmless at any time: whoever reads the list finds it dead and removes it.
+//! harmless at any time: whoever reads the list finds it dead. Nobody but who ended the session takes
+//! it off, because it may be about to be saved; it goes with the next entry after its deadline.
 
 use ::redis::{Cmd, Value};
 use bytes::Bytes;
 
+use crate::redis::error::RedisError;
 use crate::redis::handle::RedisHandle;
 use crate::redis::script::{Script, script};
 use crate::session::error::StoreError;
@@ -105,8 +107,8 @@ async fn head(redis: &RedisHandle, id: &SessionId) -> Result<Option<SessionRecor
     }
 }
 
-/// What a script of one session said of its user's list. What cannot be done is done by others: a
-/// dead entry is found by whoever reads the list, a missing one by the next renewal.
+/// What a script of one session said of its user's list. What cannot be done does no harm: a dead
+/// entry goes after its deadline, a missing one is made by the next renewal.
 pub(super) async fn told(redis: &RedisHandle, id: &SessionId, reply: &Value) {
     let text = |value: &Value| match value {
         Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
@@ -143,47 +145,59 @@ pub(super) async fn walk(
 ) -> Result<Walked, StoreError> {
     let list = index(redis, user);
     let mut walked = Walked::default();
-    let mut unreadable = None;
+    let (mut failed, mut unreadable) = (None, None);
     let mut from = 0;
+    // As many as can be queued at once.
+    let size = PAGE.min(redis.settings().queue_bound);
     loop {
         let page = match which {
             Some(Revoke::One(id)) => vec![id.to_string()],
-            _ => page(redis, &list, from).await?,
+            _ => page(redis, &list, from, size).await?,
         };
         let mut gone = Vec::new();
         for (id, reply) in theirs(redis, user, &page, which).await? {
             match reply {
-                Value::Int(1) => {
+                Ok(Value::Int(1)) => {
                     walked.ended += 1;
                     gone.push(id.to_string());
                 }
-                Value::Int(ABSENT) => gone.push(id.to_string()),
-                Value::Int(code) => unreadable = unreadable.or(Some(code)),
-                Value::BulkString(head) if which.is_none() => {
+                // Dead, or not saved yet.
+                Ok(Value::Int(ABSENT)) => {}
+                Ok(Value::Int(code)) => unreadable = unreadable.or(Some(code)),
+                Ok(Value::BulkString(head)) if which.is_none() => {
                     let record = SessionRecord::decode_head(Bytes::from(head))?;
                     walked.found.push(UserSession::new(id, &record));
                 }
-                Value::BulkString(_) => {}
-                _ => return Err(surprise()),
+                Ok(Value::BulkString(_)) => {}
+                Ok(_) => return Err(surprise()),
+                // Those on other nodes are ended all the same.
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         if !gone.is_empty() {
             leave(redis, &list, &gone).await?;
         }
-        if page.len() < PAGE {
+        if page.len() < size || matches!(which, Some(Revoke::One(_))) {
             break;
         }
         from += page.len() - gone.len();
     }
-    match unreadable {
-        Some(code) => Err(refused(code)),
-        None => Ok(walked),
+    // Whoever asks must not believe that this was all.
+    match (failed, unreadable) {
+        (Some(error), _) => Err(store_error(error)),
+        (None, Some(code)) => Err(refused(code)),
+        (None, None) => Ok(walked),
     }
 }
 
-async fn page(redis: &RedisHandle, list: &[u8], from: usize) -> Result<Vec<String>, StoreError> {
+async fn page(
+    redis: &RedisHandle,
+    list: &[u8],
+    from: usize,
+    size: usize,
+) -> Result<Vec<String>, StoreError> {
     let mut range = ::redis::cmd("ZRANGE");
-    range.arg(list).arg(from).arg(from + PAGE - 1);
+    range.arg(list).arg(from).arg(from + size - 1);
     let ids = redis.send(range).await.map_err(store_error)?;
     ::redis::from_redis_value(ids).map_err(|_| surprise())
 }
@@ -194,7 +208,7 @@ async fn theirs(
     user: &str,
     ids: &[String],
     which: Option<Revoke>,
-) -> Result<Vec<(SessionId, Value)>, StoreError> {
+) -> Result<Vec<(SessionId, Result<Value, RedisError>)>, StoreError> {
     let ids: Vec<SessionId> = ids
         .iter()
         .map(|id| id.parse().map_err(|_| surprise()))
@@ -205,11 +219,8 @@ async fn theirs(
         THEIRS.by_digest(&[&key(redis, id)], &[user.as_bytes(), task.as_bytes()])
     });
     let replies = redis.run_all(&THEIRS, commands).await;
-    Ok(ids
-        .iter()
-        .copied()
-        .zip(replies.map_err(store_error)?)
-        .collect())
+    let replies = replies.map_err(store_error)?;
+    Ok(ids.iter().copied().zip(replies).collect())
 }
 
 fn key(redis: &RedisHandle, id: &SessionId) -> Vec<u8> {

@@ -1,5 +1,7 @@
 -- Puts a session into a list of them by its deadline.
 local function put(key, id, deadline, now)
+  -- It would be gone again at once, and perhaps the list with it.
+  if deadline <= now then return end
   local entered = redis.pcall('ZADD', key, string.format('%.0f', deadline), id)
   -- Without the error's code: it would say that the session is of the wrong type.
   if type(entered) == 'table' then

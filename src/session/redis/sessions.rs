@@ -77,7 +77,7 @@ impl RedisSessions {
     ///
     /// It costs a write one round trip and what the replicas take, twice `within` at most, and this
     /// process a second connection, which waits for all writes together. Reads and renewals wait for
-    /// nobody. The Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    /// nobody. The Redis user needs `INFO`, `PUBLISH` and `WAIT`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -92,7 +92,7 @@ impl RedisSessions {
     /// ```
     ///
     /// # Errors
-    /// A number or a time out of range.
+    /// A number or a time out of range, or a Cluster.
     pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
         let replicas = Replicas::new(&self.handle, replicas, within)?;
         Ok(Self {

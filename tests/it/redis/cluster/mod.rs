@@ -1,8 +1,10 @@
 //! Redis Cluster: commands find their node, whatever the cluster does with slots and masters.
 
 mod contracts;
+mod degraded;
 mod fail_over;
 mod locks;
+mod on_the_way;
 mod redirects;
 mod routing;
 mod secrets;

@@ -148,3 +148,41 @@ async fn nodes_that_point_at_each_other_are_asked_a_few_times_only() {
     let redirects: u32 = redirects.iter().sum();
     assert!((2..=20).contains(&redirects), "{redirects}");
 }
+
+#[tokio::test]
+async fn a_command_that_is_redirected_after_the_last_handle_is_gone_is_sent_on() {
+    let cluster = RedisCluster::start().await;
+    let (handle, other) = (connect(&cluster).await, connect(&cluster).await);
+    let key = "{left-behind}";
+    let slot = cluster.slot_of(key);
+    cluster.move_slot(slot, (cluster.owner(slot) + 1) % 3);
+    handle.wire().post(command(&["SET", key, "1"]));
+    drop(handle);
+    eventually("it is carried out", async || {
+        let get = other.wire().send(command(&["GET", key])).await;
+        get.is_ok_and(|value| value == Value::BulkString(b"1".to_vec()))
+    })
+    .await;
+}
+
+/// The other connections have nothing to wait for, and close long before.
+#[tokio::test]
+async fn what_is_redirected_while_the_handle_closes_was_not_sent() {
+    let cluster = RedisCluster::start().await;
+    let handle = connect(&cluster).await;
+    let key = "{closing}";
+    let slot = cluster.slot_of(key);
+    let from = cluster.owner(slot);
+    cluster.move_slot(slot, (from + 1) % 3);
+    cluster.nodes[from].signal("STOP");
+    let wire = handle.wire();
+    let sent = tokio::spawn(async move { wire.send(command(&["SET", key, "1"])).await });
+    tokio::task::yield_now().await;
+    let go_on = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        cluster.nodes[from].signal("CONT");
+    };
+    tokio::join!(handle.close(), go_on);
+    let error = sent.await.expect("no panic").expect_err("closed");
+    assert_eq!(error.kind(), RedisErrorKind::Away, "{error}");
+}

@@ -14,7 +14,7 @@ use crate::support::evidence::oneshot;
 use crate::support::redis_cluster::RedisCluster;
 
 /// One request; returns the cookie to go on with.
-async fn request<F: Future<Output = ()>>(
+pub(super) async fn request<F: Future<Output = ()>>(
     layer: &SessionLayer,
     cookie: &str,
     handler: impl FnOnce(Session) -> F,
@@ -170,4 +170,49 @@ async fn an_entry_that_a_fail_over_lost_comes_back_with_the_next_renewal() {
         listed.expect("listed").len() == 1
     })
     .await;
+}
+
+/// Where the entry was made and the session is about to be saved: whoever walks in between must not
+/// take the entry off the list.
+#[tokio::test]
+async fn a_walk_between_a_login_s_two_commands_leaves_its_entry() {
+    let cluster = RedisCluster::shared().await;
+    let handle = connect(&cluster).await;
+    let (wire, store) = (handle.wire(), handle.sessions());
+    let layer = SessionLayer::new(handle.sessions());
+    let bound = request(&layer, "", async |session| {
+        session.bind("between").expect("a name");
+    });
+    bound.await;
+    let listed = async || store.sessions_of("between").await.expect("listed");
+    let key = format!("app:s1:{{{}}}", listed().await[0].id());
+    let record = wire.send(super::command(&["GET", &key])).await;
+    let record: Vec<u8> = redis::from_redis_value(record.expect("read")).expect("bytes");
+    let not_yet = wire.send(super::command(&["DEL", &key])).await;
+    assert_eq!(not_yet.expect("carried out"), redis::Value::Int(1));
+
+    assert_eq!(listed().await.len(), 0);
+    let ended = store.revoke("between", tower_handoff::session::Revoke::All);
+    assert_eq!(ended.await.expect("nothing to end"), 0);
+
+    let mut save = redis::cmd("SET");
+    save.arg(&key).arg(record).arg("PX").arg(60_000);
+    wire.send(save).await.expect("saved");
+    assert_eq!(listed().await.len(), 1, "the entry is there");
+    let ended = store.revoke("between", tower_handoff::session::Revoke::All);
+    assert_eq!(ended.await.expect("ended"), 1);
+}
+
+/// Of a session that was read before it ended, and is saved after.
+#[tokio::test]
+async fn an_entry_whose_deadline_is_over_is_not_an_error() {
+    let put = include_str!("../../../../src/session/redis/put.lua");
+    let enter = include_str!("../../../../src/session/redis/enter.lua");
+    let cluster = RedisCluster::shared().await;
+    let wire = connect(&cluster).await.wire();
+    let script = format!("{put}\n{enter}");
+    let enter = super::command(&["EVAL", &script, "1", "app:u1:{over}", "id", "1", ""]);
+    assert_eq!(wire.send(enter).await.expect("run"), redis::Value::Int(0));
+    let list = super::command(&["EXISTS", "app:u1:{over}"]);
+    assert_eq!(wire.send(list).await.expect("read"), redis::Value::Int(0));
 }
