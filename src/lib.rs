@@ -57,6 +57,7 @@
 //! | `axum` | yes | extractors, matched routes, path keys, the listener for `axum::serve`, `probes()` as a router |
 //! | `metrics` | no | metrics on the `metrics` facade: `telemetry` |
 //! | `sentinel` | no | `redis-sentinel://`: the master by its name, fail-overs followed |
+//! | `cluster` | no | `redis-cluster://`: [Redis Cluster](crate::redis#redis-cluster) |
 //! | `tls-rustls` | no | `rediss://`: TLS to Redis by rustls with ring, ten more crates on Linux |
 //! | `testing` | no | contract suites for stores and lock backends of your own, a session store that fails on demand |
 //!

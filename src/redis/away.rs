@@ -28,14 +28,14 @@ pub enum AwayCause {
     /// Redis refuses this client: `NOAUTH`, `WRONGPASS`, `NOPERM` for what the connection itself
     /// needs, `DENIED` (protected mode).
     Login,
-    /// Redis answers and cannot serve yet: `LOADING`, `MASTERDOWN`, too many clients.
+    /// Redis answers and cannot serve yet: `LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, too many clients.
     NotReady,
     /// A replica, which takes no writes, or a master in whose place the sentinels name another one:
     /// a fail-over is under way, or the URL names the wrong server.
     ReadOnly,
     /// The sentinels watch no master of the URL's name.
     UnknownMaster,
-    /// Older than Redis 6.2, or no RESP3.
+    /// Older than Redis 6.2, or no RESP3; or no Cluster, where the URL says it is one.
     Unsupported,
 }
 

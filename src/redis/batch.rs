@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::mailbox::{Mailbox, Subscription};
 use super::queue::{Caller, Queued};
 use super::script::by_text;
+use super::shared::Shared;
 
 type Work = Pin<Box<dyn Future<Output = RedisResult<Replies>> + Send>>;
 
@@ -170,19 +171,20 @@ impl Batch {
     pub(crate) fn settle(
         self,
         replies: Replies,
-        mailbox: &Mailbox,
+        shared: &Shared,
         again: &mut Vec<Queued>,
     ) -> Option<Failure> {
+        let mailbox = &shared.mailbox;
         let mut away = None;
         match (self.waiting, replies) {
             (Waiting::One(caller), Replies::One(command, value)) => {
-                settle(caller, &command, value, again, &mut away);
+                settle(caller, &command, value, shared, again, &mut away);
             }
             (Waiting::Many(callers), Replies::Many(pipeline, values)) => {
                 for ((caller, command), value) in
                     callers.into_iter().zip(pipeline.cmd_iter()).zip(values)
                 {
-                    settle(caller, command, value, again, &mut away);
+                    settle(caller, command, value, shared, again, &mut away);
                 }
             }
             (Waiting::Inbox, Replies::Subscribed(Ok(()))) => mailbox.set(Subscription::Confirmed),
@@ -204,12 +206,23 @@ fn settle(
     caller: Caller,
     command: &Cmd,
     value: Value,
+    shared: &Shared,
     again: &mut Vec<Queued>,
     away: &mut Option<Failure>,
 ) {
     let error = match value {
         Value::ServerError(error) => error,
         value => return caller.answer(Ok(value)),
+    };
+    #[cfg(not(feature = "cluster"))]
+    let _ = shared;
+    #[cfg(feature = "cluster")]
+    let caller = match &shared.teller {
+        Some(teller) => match teller.redirected(command, caller, &error) {
+            Some(caller) => caller,
+            None => return,
+        },
+        None => caller,
     };
     if let ("NOSCRIPT", Some(text)) = (error.code(), caller.script) {
         again.push(Queued {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+#[cfg(feature = "cluster")]
+use super::cluster::{router::Router, url as cluster_url};
 use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
@@ -58,7 +60,9 @@ impl RedisHandle {
     ///
     /// Accepted are `redis://[[user]:password@]host[:port][/db]` (port 6379, database 0),
     /// `rediss://…` for TLS (with the feature `tls-rustls`), and
-    /// `unix:///path[?db=n&user=…&pass=…]`, also spelled `redis+unix://`. Special characters in
+    /// `unix:///path[?db=n&user=…&pass=…]`, also spelled `redis+unix://`; with the feature `cluster`
+    /// `redis-cluster://[[user]:password@]host[:port][,host[:port]…]` and `rediss-cluster://…`, where
+    /// there is no database but 0: see [Redis Cluster](crate::redis#redis-cluster). Special characters in
     /// names and passwords are percent-encoded.
     ///
     /// With the feature `sentinel` also `redis-sentinel://[[user]:password@]host[:port],…/name[/db]`
@@ -213,6 +217,9 @@ impl RedisBuilder {
     /// # Errors
     /// A setting outside of what its method states, or a call outside of a tokio runtime.
     pub fn connect(self) -> Result<RedisHandle, ConfigError> {
+        #[cfg(feature = "cluster")]
+        let (place, seeds) = cluster_url::parse(&self.url)?;
+        #[cfg(not(feature = "cluster"))]
         let place = url::parse(&self.url)?;
         let whereabouts = self.whereabouts(place)?;
         let keyspace = Keyspace::checked(&self.prefix)?;
@@ -247,6 +254,11 @@ impl RedisBuilder {
             queue_bound: self.queue_bound,
             instance: instance.map(Into::into),
         };
+        #[cfg(feature = "cluster")]
+        if let Some(seeds) = seeds {
+            let way = Router::start(seeds, settings.clone(), &keyspace, &runtime);
+            return Ok(RedisHandle::new(way, keyspace, settings, runtime));
+        }
         Ok(start(&runtime, settings, keyspace, Breaker::new()))
     }
 

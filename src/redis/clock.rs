@@ -33,6 +33,16 @@ impl Clock {
         }
     }
 
+    /// One that shows the same, until it is told better.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn copy(&self) -> Self {
+        let offset = self.offset.load(Ordering::Relaxed);
+        Self {
+            offset: AtomicI64::new(offset),
+            ..*self
+        }
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         let now = self.offset.load(Ordering::Relaxed) + millis(self.anchor.elapsed());
         now.max(0) as u64

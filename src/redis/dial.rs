@@ -20,6 +20,16 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// The same at another node.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn at(&self, node: &super::cluster::node::Node) -> Self {
+        let address = redis::ConnectionAddr::Tcp(node.host.clone(), node.port);
+        Self {
+            info: self.info.clone().set_addr(address),
+            ..self.clone()
+        }
+    }
+
     /// Host and port, or path: without user and password.
     pub(crate) fn address(&self) -> String {
         self.info.addr().to_string()

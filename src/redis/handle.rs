@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::error::{RedisError, RedisErrorKind};
+use super::error::RedisError;
 use super::keyspace::Keyspace;
-use super::queue::{Caller, Item, Queued, Reply};
+use super::queue::{Answer, Queued};
 use super::script::Script;
-use super::shared::{PIPELINE, Settings, Shared};
+use super::shared::Settings;
 use super::slots::Slots;
-use super::status::{RedisStatus, closed};
+use super::status::RedisStatus;
+use super::way::Way;
 use crate::telemetry::names::RedisCommands;
 use crate::telemetry::record::count;
 
@@ -29,8 +30,7 @@ use crate::telemetry::record::count;
 pub struct RedisHandle(Arc<Inner>);
 
 struct Inner {
-    queue: mpsc::Sender<Item>,
-    shared: Arc<Shared>,
+    way: Way,
     keyspace: Keyspace,
     settings: Settings,
     runtime: Handle,
@@ -39,16 +39,9 @@ struct Inner {
 }
 
 impl RedisHandle {
-    pub(crate) fn new(
-        queue: mpsc::Sender<Item>,
-        shared: Arc<Shared>,
-        keyspace: Keyspace,
-        settings: Settings,
-        runtime: Handle,
-    ) -> Self {
+    pub(crate) fn new(way: Way, keyspace: Keyspace, settings: Settings, runtime: Handle) -> Self {
         Self(Arc::new(Inner {
-            queue,
-            shared,
+            way,
             keyspace,
             settings,
             runtime,
@@ -60,24 +53,28 @@ impl RedisHandle {
     /// Whether Redis can be reached, as far as this process knows. Asks nobody.
     #[must_use]
     pub fn status(&self) -> RedisStatus {
-        self.0.shared.breaker.status()
+        self.0.way.status()
     }
 
-    /// Asks Redis for a sign of life. One round trip.
+    /// Asks Redis for a sign of life: in a Cluster, every master. One round trip.
     ///
     /// # Errors
-    /// As for every command: [`Away`](RedisErrorKind::Away) at once while Redis is away,
-    /// [`Unknown`](RedisErrorKind::Unknown) where no answer comes within the command time-out.
+    /// As for every command: [`Away`](crate::redis::RedisErrorKind::Away) at once while Redis is away,
+    /// [`Unknown`](crate::redis::RedisErrorKind::Unknown) where no answer comes within the command time-out.
     ///
     /// # Cancel safety
     /// Dropping the future takes nothing back and harms nobody.
     pub async fn ping(&self) -> Result<(), RedisError> {
+        #[cfg(feature = "cluster")]
+        if let Way::Many(nodes) = &self.0.way {
+            return nodes.ping().await;
+        }
         self.send(redis::cmd("PING")).await.map(drop)
     }
 
     /// Sends what is queued, waits for its replies, no longer than the command time-out, and
     /// closes the connection; at the same time that on which writes wait for replicas. For every
-    /// clone: commands fail with [`Away`](RedisErrorKind::Away) from then on.
+    /// clone: commands fail with [`Away`](crate::redis::RedisErrorKind::Away) from then on.
     ///
     /// To be called last: sessions and locks that still have something to save or to release
     /// come before it. Calling it again is harmless.
@@ -91,10 +88,10 @@ impl RedisHandle {
         let beside = async {
             if let Some(beside) = self.0.beside.get() {
                 // Its commands may take longer than those of this connection.
-                let _ = timeout(one, beside.end()).await;
+                let _ = timeout(one, beside.0.way.close()).await;
             }
         };
-        let _ = tokio::join!(timeout(bound, self.end()), beside);
+        let _ = tokio::join!(timeout(bound, self.0.way.close()), beside);
     }
 }
 
@@ -108,23 +105,41 @@ impl RedisHandle {
     /// Milliseconds of Redis's clock since the Unix epoch; this machine's until Redis was
     /// reached once. Asks nobody.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.0.shared.clock.now_ms()
+        self.0.way.now_ms()
     }
 
-    /// A reply that has just come in carried Redis's time.
-    pub(crate) fn observe_time(&self, redis_ms: u64) {
-        self.0.shared.clock.observe(redis_ms);
+    /// As [`now_ms`](Self::now_ms), where the keys of this hash tag are.
+    pub(crate) fn now_ms_at<T: AsRef<str>>(&self, tag: impl FnOnce() -> T) -> u64 {
+        let at = self.0.way.at(tag);
+        at.map_or_else(|| self.now_ms(), |link| link.shared.clock.now_ms())
+    }
+
+    /// A reply that has just come in, from where the keys of this hash tag are, carried Redis's time.
+    pub(crate) fn observe_time<T: AsRef<str>>(&self, tag: impl FnOnce() -> T, redis_ms: u64) {
+        if let Some(link) = self.0.way.at(tag) {
+            link.shared.clock.observe(redis_ms);
+        }
     }
 
     /// Grows with every connection, also the first: what was sent before may be lost, and
     /// messages meanwhile are.
     pub(crate) fn epochs(&self) -> watch::Receiver<u64> {
-        self.0.shared.epochs.subscribe()
+        self.0.way.epochs().subscribe()
+    }
+
+    /// Whether there are several nodes, so that scripts see the keys of one slot only, and a message
+    /// can be heard that its sender believes nobody heard.
+    pub(crate) fn is_cluster(&self) -> bool {
+        match &self.0.way {
+            Way::One(_) => false,
+            #[cfg(feature = "cluster")]
+            Way::Many(_) => true,
+        }
     }
 
     /// Which connection it is: 0 before the first.
     pub(crate) fn epoch(&self) -> u64 {
-        *self.0.shared.epochs.borrow()
+        *self.0.way.epochs().borrow()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -154,18 +169,11 @@ impl RedisHandle {
 
     /// Has the connection of this epoch, if it still is the one of the moment, give way to another.
     pub(crate) fn replace(&self, epoch: u64) {
-        // An error means that it has ended.
-        let _ = self.enqueue(Item::Replace(epoch));
+        self.0.way.replace(epoch);
     }
 
-    async fn end(&self) {
-        // An error means that it is closing already.
-        let _ = self.0.queue.send(Item::Close).await;
-        self.0.shared.breaker.closed().await;
-    }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.0.shared
+    pub(crate) fn way(&self) -> &Way {
+        &self.0.way
     }
 
     /// Sends one command and waits for its reply, no longer than the command time-out.
@@ -198,61 +206,65 @@ impl RedisHandle {
         self.ask(command, Some(script.text())).await
     }
 
-    /// Wants the inbox's subscription, on this connection and all later ones.
-    pub(crate) fn subscribe(&self) -> Result<(), RedisError> {
-        self.enqueue(Item::Subscribe)
+    /// Runs a script many times at once, each time on keys of its own: one round trip for all.
+    ///
+    /// One answer for each, in their order: who has one key may be away, and who has another not.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn run_all(
+        &self,
+        script: &Script,
+        commands: impl Iterator<Item = Cmd>,
+    ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+        self.started().await?;
+        let asked: Vec<_> = commands
+            .map(|command| self.enqueue(command, Some(script.text())))
+            .collect();
+        let mut replies = Vec::with_capacity(asked.len());
+        for answer in asked {
+            replies.push(match answer {
+                Ok(answer) => answer.reply().await,
+                Err(error) => Err(error),
+            });
+        }
+        Ok(replies)
+    }
+
+    /// Whether the first look at a Cluster's slots has ended.
+    #[cfg(feature = "cluster")]
+    async fn started(&self) -> Result<(), RedisError> {
+        match &self.0.way {
+            Way::One(_) => Ok(()),
+            Way::Many(nodes) => nodes.started().await,
+        }
+    }
+
+    /// Whether a Cluster has a node that answers, though others may be away.
+    pub(crate) async fn serves_some(&self) -> bool {
+        match &self.0.way {
+            Way::One(_) => false,
+            #[cfg(feature = "cluster")]
+            Way::Many(nodes) => nodes.serves_some().await,
+        }
     }
 
     async fn ask(&self, command: Cmd, script: Option<&'static str>) -> Result<Value, RedisError> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(item(command, script, reply))
-            .inspect_err(|_| count(RedisCommands::Away))?;
-        // The supervisor watches the time for all. It answers everybody, unless its runtime was
-        // shut down under it.
-        answer.await.unwrap_or_else(|_| {
-            Err(RedisError::unknown(
-                "the runtime of the Redis handle has ended: the command may have been carried out",
-                None,
-            ))
-        })
+        #[cfg(feature = "cluster")]
+        self.started().await?;
+        self.enqueue(command, script)?.reply().await
     }
 
-    fn enqueue(&self, item: Item) -> Result<(), RedisError> {
-        self.0.shared.breaker.admit()?;
-        self.0.queue.try_send(item).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => RedisError::new(
-                RedisErrorKind::Away,
-                "too many commands are queued for Redis: the command was not sent",
-            ),
-            mpsc::error::TrySendError::Closed(_) => closed(),
-        })?;
-        let queue = &self.0.queue;
-        let queued = queue.max_capacity() - queue.capacity();
-        if queued > 0 && queued.is_multiple_of(PIPELINE) {
-            self.0.shared.full.notify_one();
-        }
-        Ok(())
+    fn enqueue(&self, command: Cmd, script: Option<&'static str>) -> Result<Answer, RedisError> {
+        let (queued, answer) = Queued::new(command, script);
+        let enqueued = self.0.way.enqueue(queued);
+        enqueued.inspect_err(|_| count(RedisCommands::Away))?;
+        Ok(answer)
     }
-}
-
-fn item(command: Cmd, script: Option<&'static str>, reply: oneshot::Sender<Reply>) -> Item {
-    // It would get no reply, and every later command the reply of the one before it.
-    debug_assert!(command.args_iter().len() > 0, "an empty command");
-    Item::Command(Queued {
-        command,
-        caller: Caller {
-            reply,
-            script,
-            since: Instant::now(),
-        },
-    })
 }
 
 impl fmt::Debug for RedisHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner {
-            queue: _,
-            shared: _,
+            way,
             keyspace,
             settings,
             runtime: _,
@@ -260,7 +272,10 @@ impl fmt::Debug for RedisHandle {
             beside: _,
         } = &*self.0;
         f.debug_struct("RedisHandle")
-            .field("address", &settings.address())
+            .field(
+                "address",
+                &way.address().unwrap_or_else(|| settings.address()),
+            )
             .field("prefix", &keyspace.prefix())
             .field("status", &self.status())
             .finish()

@@ -2,42 +2,49 @@
 //!
 //! Floor 3.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::error::RedisError;
 use super::handle::RedisHandle;
 use super::mailbox::Subscription;
+use super::queue::Item;
+use super::status::away;
+use super::way::At;
 
-/// The channel on which other processes reach this one. Nothing is subscribed until
-/// [`ready`](Self::ready) is called for the first time.
-#[derive(Debug, Clone)]
-pub(crate) struct Inbox {
-    handle: RedisHandle,
+/// The channel on which other processes reach this one, as one connection hears it. Nothing is
+/// subscribed until [`ready`](Self::ready) is called for the first time.
+pub(crate) struct Inbox<'a> {
+    at: Option<At<'a>>,
+    timeout: Duration,
 }
 
 impl RedisHandle {
-    /// The channel on which other processes reach this one.
-    pub(crate) fn inbox(&self) -> Inbox {
+    /// The channel on which other processes reach this one, for what is published where the keys of
+    /// this hash tag are.
+    pub(crate) fn inbox<T: AsRef<str>>(&self, tag: impl FnOnce() -> T) -> Inbox<'_> {
         Inbox {
-            handle: self.clone(),
+            at: self.way().at(tag),
+            timeout: self.command_timeout(),
         }
     }
-}
 
-impl Inbox {
     /// What others publish to: `{prefix}:inbox1:{random}[/{instance}]@{host}:{pid}`.
     pub(crate) fn channel(&self) -> &str {
-        self.handle.shared().mailbox.channel()
+        self.way().mailbox().channel()
     }
 
     /// Messages from now on. A receiver that falls 1024 behind is told how many it missed.
     ///
     /// Messages sent while the connection was lost are lost: look again after every epoch.
     pub(crate) fn messages(&self) -> broadcast::Receiver<Bytes> {
-        self.handle.shared().mailbox.messages()
+        self.way().mailbox().messages()
     }
+}
 
+impl Inbox<'_> {
     /// Resolves once Redis has confirmed the subscription on the connection of the moment.
     ///
     /// Costs nothing where it has already; otherwise one round trip, shared by all who wait.
@@ -49,13 +56,14 @@ impl Inbox {
     /// # Cancel safety
     /// Dropping the future leaves the subscription wanted.
     pub(crate) async fn ready(&self) -> Result<(), RedisError> {
-        let shared = self.handle.shared();
+        let link = self.at.as_deref().ok_or_else(away)?;
+        let shared = &link.shared;
         shared.breaker.admit()?;
         let mut subscription = shared.mailbox.subscription();
         if matches!(*subscription.borrow_and_update(), Subscription::Confirmed) {
             return Ok(());
         }
-        self.handle.subscribe()?;
+        link.enqueue(Item::Subscribe)?;
         let answered = async {
             loop {
                 // The sender lives as long as the handle, so an error cannot come.
@@ -68,7 +76,7 @@ impl Inbox {
                 }
             }
         };
-        tokio::time::timeout(self.handle.command_timeout(), answered)
+        tokio::time::timeout(self.timeout, answered)
             .await
             .unwrap_or_else(|_| {
                 shared.breaker.admit()?;

@@ -96,6 +96,12 @@ impl Intake {
         for item in self.items.drain(..) {
             match item {
                 Item::Command(queued) => self.ready.push_back(queued),
+                // Side by side, and so they stay: what is ready leaves in this order.
+                #[cfg(feature = "cluster")]
+                Item::Asking(queued) => {
+                    self.ready.push_back(Queued::asking(queued.caller.since));
+                    self.ready.push_back(queued);
+                }
                 Item::Subscribe => {
                     self.subscribe = true;
                     self.inbox_wanted = true;

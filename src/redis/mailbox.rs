@@ -49,6 +49,17 @@ impl Mailbox {
         }
     }
 
+    /// The same channel on another connection: what comes in on either is heard by all.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            channel: self.channel.clone(),
+            silent_channel: self.silent_channel.clone(),
+            subscription: watch::Sender::new(Subscription::Pending),
+            messages: self.messages.clone(),
+        }
+    }
+
     pub(crate) fn channel(&self) -> &str {
         &self.channel
     }

@@ -3,6 +3,8 @@
 //! Floor 5.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::error::BoxError;
@@ -18,14 +20,19 @@ use crate::redis::status::RedisStatus;
 ///
 /// Its check, `redis`, is required until it has passed once: a fresh instance that cannot reach
 /// Redis takes no traffic, but when Redis goes away the whole fleet must not leave the load
-/// balancer, for its other routes still work.
+/// balancer, for its other routes still work. Of a Cluster one master that answers is enough to pass
+/// the first time, so that instances can be replaced while another is away; from then on the check says
+/// which one is.
 impl Managed for RedisHandle {
     fn name(&self) -> &str {
         NAME
     }
 
     fn health_check(&self) -> Option<Arc<dyn HealthCheck>> {
-        Some(Arc::new(RedisCheck(self.clone())))
+        Some(Arc::new(RedisCheck {
+            handle: self.clone(),
+            passed: AtomicBool::new(false),
+        }))
     }
 
     /// # Cancel safety
@@ -47,7 +54,10 @@ const NAME: &str = "redis";
 
 /// One PING a second; none reaches the network while Redis is known to be away.
 #[derive(Debug)]
-struct RedisCheck(RedisHandle);
+struct RedisCheck {
+    handle: RedisHandle,
+    passed: AtomicBool,
+}
 
 impl HealthCheck for RedisCheck {
     fn name(&self) -> &str {
@@ -70,12 +80,20 @@ impl HealthCheck for RedisCheck {
 
     fn check(&self) -> BoxFuture<'_, Result<(), BoxError>> {
         Box::pin(async {
-            let pinged = self.0.ping().await;
-            pinged.map_err(|error| match self.0.status() {
-                RedisStatus::Up => error.into(),
+            let pinged = self.handle.ping().await;
+            let outcome = pinged.map_err(|error| match self.handle.status() {
+                RedisStatus::Up => error.to_string(),
                 // What somebody can act on, in place of "away".
-                RedisStatus::Away { cause, reason } => format!("{cause:?}: {reason}").into(),
-            })
+                RedisStatus::Away { cause, reason } => format!("{cause:?}: {reason}"),
+            });
+            if let Err(reason) = outcome {
+                if self.passed.load(Relaxed) || !self.handle.serves_some().await {
+                    return Err(reason.into());
+                }
+                tracing::warn!(reason, "ready, though a part of the Redis Cluster is away");
+            }
+            self.passed.store(true, Relaxed);
+            Ok(())
         })
     }
 }

@@ -99,11 +99,57 @@
 //! Waiting makes a loss unlikely, not impossible: replication stays asynchronous, replicas acknowledge
 //! what is in their memory, and an operator can promote any of them, as can a `replica-priority` that
 //! prefers one that lags. A write that too few acknowledge in time is not taken back.
+//! # Redis Cluster
+//! With the feature `cluster`, `redis-cluster://host:port,host:port` (with TLS `rediss-cluster://`) is a
+//! Cluster. One of the hosts has to answer at the start, a replica will do; the others are learned
+//! from it, under the addresses that they announce, with the URL's user, password and TLS: certificates
+//! have to be for these addresses. Each master has a connection of its own, supervised as above, and
+//! each command goes to whoever has its key.
+//!
+//! - **Slots that move.** What a node did not carry out because the key is elsewhere (`MOVED`, `ASK`)
+//!   goes on to the node that it names, also where its caller is gone by then, and the last handle too;
+//!   not past [`close`](RedisHandle::close). The time-out counts from the first sending. Such a command
+//!   is overtaken by what is sent meanwhile. While a slot is on its way, a lock that is new or that
+//!   nobody waits for is in neither place whole (`TRYAGAIN`): it is asked for again for three quarters
+//!   of the command time-out, then refused. So locks survive a move that ends within their lease, not a
+//!   slot that is left half-way. A lock that is handed over meanwhile to the last in line is that one's,
+//!   where the slot arrives within a second; otherwise that one is refused, and gives it back.
+//! - **Fail-over.** Who has the slots is looked up when a connection is lost, and then at least every
+//!   500 ms until all are served; a promoted replica is connected to at once. Commands for a node that
+//!   is away, or that says `CLUSTERDOWN`, fail with [`Away`](RedisErrorKind::Away) at once, and the others
+//!   are served: as far as the Cluster serves them, which takes `cluster-require-full-coverage no`.
+//!   [`RedisStatus`], and the metric `tower_handoff_redis_up`, is up where every slot is served;
+//!   otherwise the status names a node that is away. A fresh instance's health check passes once any
+//!   master answers, and says afterwards who is away. Ending a user's sessions ends those that can be
+//!   reached, and is an error where others may be left: ask again.
+//! - **What it promises.** A Cluster replicates behind the reply. A master that dies takes along what its
+//!   replica had not received: saved sessions, and locks that were granted, so that two may believe that
+//!   they hold one. Fences come from the nodes' clocks, and grow through a fail-over as far as these
+//!   agree; a resource that checks them is safe then. A fail-over that is asked for (`CLUSTER FAILOVER`)
+//!   loses no data. Leases too are by the clock of the node: one whose clock is ahead by so much ends the
+//!   leases that it takes over so much early, also in a fail-over that was asked for, and two may hold
+//!   the lock until the first one's own deadline. An old master that is cut off takes writes for the
+//!   `cluster-node-timeout`, and all of them are lost. Waiting for replicas (`replicas` of sessions and
+//!   locks) would not end that, and is refused: it is for a single Redis or Sentinel.
+//! - **What it costs.** Over the round trips of one server: one more for a login, for the logout and for
+//!   the renewal of a session that is somebody's, because the list of a user's sessions may be on another
+//!   node; two more to bind or prolong a session that was not looked at; a walk through a user's sessions
+//!   is two for each hundred, and one where any have ended. A lock that is handed over is asked for once
+//!   more by who was woken. The wake-up is a plain `PUBLISH`, which the nodes pass on to each other: a
+//!   message to each of them. With plenty of nodes and waiting that is their bus's load, where sharded
+//!   channels would be the waiters' (each key waited for, a subscription, and again when it moves).
+//!   A process hears one wake-up through each of its connections that waits for locks, and may ask once
+//!   for each. The list of a user's sessions keeps those that ended by themselves until their absolute
+//!   deadline.
+//! - **Clocks.** Deadlines of sessions and locks are by the clock of the node that has them. Of a key on
+//!   its way, the new node's time is taken for the old one's until the move ends: keep the nodes' clocks
+//!   in step.
 //!
 //! # What it needs
-//! RESP3, so Redis 6.2 or later, or Valkey; a master, and no Cluster. A user with restricted rights
+//! RESP3, so Redis 6.2 or later, or Valkey; a master, or a Cluster. A user with restricted rights
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
-//! `INFO` it is told about eviction. A connection begins with two round trips: the login, then
+//! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
+//! replicas too. A connection begins with two round trips: the login, then
 //! `HELLO`, `PING`, `TIME`, `INFO memory` and an empty `PUBLISH` as one pipeline.
 
 mod away;
@@ -111,6 +157,8 @@ mod backoff;
 mod batch;
 mod builder;
 mod clock;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod connect;
 mod dial;
 pub(crate) mod error;
@@ -120,6 +168,7 @@ pub(crate) mod handle;
 pub(crate) mod inbox;
 mod intake;
 pub(crate) mod keyspace;
+mod link;
 mod mailbox;
 mod managed;
 mod probe;
@@ -136,6 +185,7 @@ mod supervisor;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod url;
+mod way;
 mod whereabouts;
 #[cfg(feature = "testing")]
 mod wire;

@@ -15,6 +15,9 @@ pub(crate) type Reply = Result<redis::Value, RedisError>;
 #[derive(Debug)]
 pub(crate) enum Item {
     Command(Queued),
+    /// A command for a slot that is on its way to this node.
+    #[cfg(feature = "cluster")]
+    Asking(Queued),
     /// Somebody wants the inbox: subscribe, now and after every reconnection.
     Subscribe,
     /// The connection of this epoch leads to the wrong server: make another one.
@@ -29,10 +32,57 @@ pub(crate) struct Queued {
     pub(crate) caller: Caller,
 }
 
+impl Queued {
+    pub(crate) fn new(command: redis::Cmd, script: Option<&'static str>) -> (Self, Answer) {
+        // It would get no reply, and every later command the reply of the one before it.
+        debug_assert!(command.args_iter().len() > 0, "an empty command");
+        let (reply, answer) = oneshot::channel();
+        let caller = Caller::new(reply, script, Instant::now());
+        (Self { command, caller }, Answer(answer))
+    }
+
+    /// What a node wants to hear in front of a command for a slot that is not its own yet. Nobody
+    /// waits for the answer.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn asking(since: Instant) -> Self {
+        let mut caller = Caller::new(oneshot::channel().0, None, since);
+        caller.sent_on = true;
+        Self {
+            command: redis::cmd("ASKING"),
+            caller,
+        }
+    }
+
+    /// Whether it leaves by itself: a pipeline ends with the first of its time-outs, and this one's
+    /// began long before the others'.
+    pub(crate) fn leaves_alone(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.caller.sent_on;
+        #[cfg(not(feature = "cluster"))]
+        false
+    }
+}
+
 impl std::fmt::Debug for Queued {
     // The command holds values.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Queued").finish_non_exhaustive()
+    }
+}
+
+/// The reply to come. Dropped, the command goes out all the same.
+pub(crate) struct Answer(oneshot::Receiver<Reply>);
+
+impl Answer {
+    pub(crate) async fn reply(self) -> Reply {
+        // The supervisor watches the time for all. It answers everybody, unless its runtime was
+        // shut down under it.
+        self.0.await.unwrap_or_else(|_| {
+            Err(RedisError::unknown(
+                "the runtime of the Redis handle has ended: the command may have been carried out",
+                None,
+            ))
+        })
     }
 }
 
@@ -42,9 +92,27 @@ pub(crate) struct Caller {
     pub(crate) script: Option<&'static str>,
     /// The time-out counts from here, through a second sending too.
     pub(crate) since: Instant,
+    /// How often it was sent on, since it was last told to wait.
+    #[cfg(feature = "cluster")]
+    pub(crate) hops: u8,
+    /// Another node had it before.
+    #[cfg(feature = "cluster")]
+    pub(crate) sent_on: bool,
 }
 
 impl Caller {
+    fn new(reply: oneshot::Sender<Reply>, script: Option<&'static str>, since: Instant) -> Self {
+        Self {
+            reply,
+            script,
+            since,
+            #[cfg(feature = "cluster")]
+            hops: 0,
+            #[cfg(feature = "cluster")]
+            sent_on: false,
+        }
+    }
+
     /// A caller that has gone away does not want the reply: nothing to do then.
     pub(crate) fn answer(self, reply: Reply) {
         count(match reply.as_ref().map_err(RedisError::kind) {

@@ -65,12 +65,20 @@ type Epochs = (u64, u64);
 
 impl Replicas {
     /// # Errors
-    /// A setting out of range.
+    /// A setting out of range, or a Cluster.
     pub(crate) fn new(
         handle: &RedisHandle,
         least: u8,
         within: Duration,
     ) -> Result<Self, ConfigError> {
+        if handle.is_cluster() {
+            // Each master has replicas of its own, and would take a second connection of its own.
+            return Err(ConfigError::new(
+                "replicas",
+                "set on a Cluster",
+                "only with a single Redis or Sentinel",
+            ));
+        }
         if least == 0 {
             return Err(ConfigError::new("replicas", least, "1 replica or more"));
         }
@@ -201,7 +209,7 @@ impl Replicas {
 
     fn message(&self) -> Cmd {
         let mut publish = cmd("PUBLISH");
-        publish.arg(self.handle.shared().mailbox.silent_channel());
+        publish.arg(self.handle.way().mailbox().silent_channel());
         publish.arg("");
         publish
     }

@@ -8,6 +8,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
+#[cfg(feature = "cluster")]
+use super::cluster::{news::Teller, node::Node};
+#[cfg(feature = "cluster")]
+use super::dial::Target;
 use super::mailbox::Mailbox;
 use super::status::Breaker;
 use super::whereabouts::Whereabouts;
@@ -28,6 +32,21 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// How a node of the Cluster is spoken to.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn target(&self, node: &Node) -> Target {
+        self.whereabouts.target().at(node)
+    }
+
+    /// The same for one node.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn at(&self, node: &Node) -> Self {
+        Self {
+            whereabouts: Whereabouts::Fixed(self.target(node)),
+            ..self.clone()
+        }
+    }
+
     /// For logs: without user and password.
     pub(crate) fn address(&self) -> String {
         self.whereabouts.address()
@@ -44,4 +63,17 @@ pub(crate) struct Shared {
     pub(crate) epochs: watch::Sender<u64>,
     /// Rung when as much is queued as makes a pipeline.
     pub(crate) full: Notify,
+    /// Who hears of redirects and outages, where this is one node of several.
+    #[cfg(feature = "cluster")]
+    pub(crate) teller: Option<Teller>,
+}
+
+#[cfg(feature = "cluster")]
+impl Shared {
+    /// The breaker has changed.
+    pub(crate) fn tell_status(&self) {
+        if let Some(teller) = &self.teller {
+            teller.status();
+        }
+    }
 }

@@ -5,15 +5,16 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use super::clock::Clock;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
+use super::link::Link;
 use super::mailbox::Mailbox;
 use super::shared::{Settings, Shared};
 use super::status::Breaker;
-use super::supervisor::Supervisor;
+use super::way::Way;
 
 /// Starts the supervisor and returns at once.
 pub(crate) fn start(
@@ -22,16 +23,17 @@ pub(crate) fn start(
     keyspace: Keyspace,
     breaker: Breaker,
 ) -> RedisHandle {
-    let shared = Arc::new(Shared {
+    let shared = Shared {
         breaker,
         clock: Clock::new(settings.command_timeout),
         mailbox: Arc::new(Mailbox::new(&keyspace, settings.instance.as_deref())),
         epochs: watch::Sender::new(0),
         full: Notify::new(),
-    });
-    let (queue, items) = mpsc::channel(settings.queue_bound);
-    runtime.spawn(Supervisor::new(settings.clone(), Arc::clone(&shared), items).run());
-    RedisHandle::new(queue, shared, keyspace, settings, runtime.clone())
+        #[cfg(feature = "cluster")]
+        teller: None,
+    };
+    let way = Way::One(Link::open(settings.clone(), shared, runtime));
+    RedisHandle::new(way, keyspace, settings, runtime.clone())
 }
 
 impl RedisHandle {

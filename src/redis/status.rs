@@ -45,7 +45,7 @@ impl RedisStatus {
         matches!(self, Self::Up)
     }
 
-    fn away(Failure { cause, reason }: &Failure) -> Self {
+    pub(crate) fn away(Failure { cause, reason }: &Failure) -> Self {
         Self::Away {
             cause: *cause,
             reason: reason.as_str().into(),
@@ -114,6 +114,16 @@ impl Breaker {
     /// The first attempt has not ended yet.
     pub(crate) fn is_starting(&self) -> bool {
         self.state.load(Ordering::Relaxed) == STARTING
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_up(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == UP
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == CLOSED
     }
 
     pub(crate) fn up(&self) {

@@ -180,7 +180,7 @@ impl Supervisor {
                         return End::Silent;
                     },
                     Event::Landed(batch, replies) => {
-                        let unfit = batch.settle(replies, &self.shared.mailbox, &mut again);
+                        let unfit = batch.settle(replies, &self.shared, &mut again);
                         self.intake.ready.extend(again.drain(..));
                         if let Some(failure) = unfit {
                             return End::Unfit(failure);
@@ -202,12 +202,13 @@ impl Supervisor {
         }
         let ready = &mut self.intake.ready;
         while let Some(first) = ready.pop_front() {
-            let batch = if ready.is_empty() {
+            let more = ready.iter().take(PIPELINE - 1);
+            let more = more.take_while(|next| !next.leaves_alone()).count();
+            let batch = if more == 0 || first.leaves_alone() {
                 Batch::one(flight.connection(), first, timeout)
             } else {
                 ready.push_front(first);
-                let count = ready.len().min(PIPELINE);
-                Batch::many(flight.connection(), ready.drain(..count), timeout)
+                Batch::many(flight.connection(), ready.drain(..=more), timeout)
             };
             observe(RedisBatchCommands::Each, batch.len() as f64);
             flight.push(batch).await;
@@ -224,6 +225,8 @@ impl Supervisor {
         self.shared.breaker.up();
         // After the breaker: who is woken by the new epoch sends at once.
         self.shared.epochs.send_modify(|epoch| *epoch += 1);
+        #[cfg(feature = "cluster")]
+        self.shared.tell_status();
         tracing::info!(address, "connected to Redis");
         for warning in &probed.warnings {
             tracing::warn!(address, "{warning}");
@@ -232,6 +235,8 @@ impl Supervisor {
 
     fn away(&mut self, failure: &Failure) {
         if self.shared.breaker.away(failure) {
+            #[cfg(feature = "cluster")]
+            self.shared.tell_status();
             let address = self.settings.address();
             let Failure { cause, reason } = failure;
             tracing::warn!(address, ?cause, reason, "Redis is away");
@@ -246,10 +251,12 @@ impl Drop for Supervisor {
         self.shared.breaker.close();
         self.settings.whereabouts.forget();
         self.intake.finish(&closed());
+        #[cfg(feature = "cluster")]
+        self.shared.tell_status();
     }
 }
 
-async fn until(instant: Option<Instant>) {
+pub(crate) async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,

@@ -151,7 +151,7 @@ impl Tls {
         let ConnectionAddr::Tcp(host, port) = address else {
             return Err(Failure::unreachable("TLS goes over TCP alone"));
         };
-        // Of the URL's hosts it was looked at before; sentinels may name others.
+        // Of the URL's hosts it was looked at before; sentinels, and nodes of a Cluster, name others.
         let name = name(host).map_err(|_| Failure::new(AwayCause::Tls, NAME))?;
         let socket = first_of_all(host, *port)
             .await

@@ -23,6 +23,9 @@ const SENTINELS: &str = "redis-sentinel:// or, with the crate's feature `tls-rus
 #[cfg(not(feature = "sentinel"))]
 const SENTINELS: &str = "redis:// and what else is documented; redis-sentinel:// and rediss-sentinel:// only \
      with the crate's feature `sentinel`";
+#[cfg(not(feature = "cluster"))]
+const NO_CLUSTER: &str = "redis-cluster:// and rediss-cluster:// only with the crate's feature \
+     `cluster`; without it redis://[[user]:password@]host[:port][/db] of one server";
 
 /// What a URL says.
 pub(crate) struct Place {
@@ -49,6 +52,10 @@ impl Place {
 
 /// Reads `url` and settles what this crate needs of a connection.
 pub(crate) fn parse(url: &str) -> Result<Place, ConfigError> {
+    #[cfg(not(feature = "cluster"))]
+    if url.starts_with("redis-cluster:") || url.starts_with("rediss-cluster:") {
+        return Err(ConfigError::new("url", mask(url), NO_CLUSTER));
+    }
     if url.starts_with("redis-sentinel:") || url.starts_with("rediss-sentinel:") {
         return by_sentinels(url).ok_or_else(|| ConfigError::new("url", mask(url), SENTINELS));
     }
@@ -190,6 +197,14 @@ mod tests {
             ("redis://host:65536/0", "redis://host:65536/0"),
             ("redis://[::1]/x", "redis://[::1]/x"),
             ("host:6379", "host:6379"),
+            (
+                "redis-cluster://u:secret,host:1",
+                "redis-cluster://u:***,host:1",
+            ),
+            (
+                "redis-cluster://u:se,cret@a,b:1",
+                "redis-cluster://***@a,b:1",
+            ),
             ("redis-sentinel://a,b:1/m/0", "redis-sentinel://a,b:1/m/0"),
             (
                 "redis-sentinel://u:secret,b:1/m",

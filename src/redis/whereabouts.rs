@@ -54,6 +54,16 @@ impl Whereabouts {
         }
     }
 
+    /// How a server is spoken to.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn target(&self) -> &Target {
+        match self {
+            Self::Fixed(target) => target,
+            #[cfg(feature = "sentinel")]
+            Self::Named(target, _) => target,
+        }
+    }
+
     /// For logs: without user and password.
     pub(crate) fn address(&self) -> String {
         match self {

@@ -51,7 +51,7 @@ impl Wire {
     }
 
     pub fn observe_time(&self, redis_ms: u64) {
-        self.0.observe_time(redis_ms);
+        self.0.observe_time(|| "", redis_ms);
     }
 
     #[must_use]
@@ -61,16 +61,16 @@ impl Wire {
 
     #[must_use]
     pub fn inbox_channel(&self) -> String {
-        self.0.inbox().channel().to_owned()
+        self.0.channel().to_owned()
     }
 
     pub async fn inbox_ready(&self) -> Result<(), RedisError> {
-        self.0.inbox().ready().await
+        self.0.inbox(|| "").ready().await
     }
 
     #[must_use]
     pub fn inbox_messages(&self) -> broadcast::Receiver<Bytes> {
-        self.0.inbox().messages()
+        self.0.messages()
     }
 }
 

@@ -28,11 +28,17 @@ end
 local most = tonumber(ARGV[6])
 if most >= 0 then
   local entry = token .. channel
-  if not redis.call('LPOS', KEYS[2], entry) then
-    if redis.call('LLEN', KEYS[2]) >= most then
+  -- The last in line was served just now: see hand_over.lua.
+  local gone = waiting == 0
+  if gone or not redis.call('LPOS', KEYS[2], entry) then
+    if (gone and 0 or redis.call('LLEN', KEYS[2])) >= most then
       return { 2, now, 0 }
     end
-    redis.call('RPUSH', KEYS[2], entry)
+    local push = gone and redis.pcall or redis.call
+    if type(push('RPUSH', KEYS[2], entry)) == 'table' then
+      -- No line can begin here while the slot is on its way: busy, and no place until asked again.
+      return { 0, now, left }
+    end
     if string.byte(value, 34) == 45 then
       redis.call('SETRANGE', KEYS[1], 33, 'w')
       -- The holder's process passes the key on within itself until it knows.

@@ -40,6 +40,9 @@ use crate::redis::replicas::Replicas;
 /// go or its lease ended, as the floor of the next fence; a value that begins with `0`, or whose
 /// time to live is a day or less, is no lock.
 ///
+/// In a [Cluster](crate::redis#redis-cluster) each key is on its own node, and several keys on several.
+/// Who is woken there asks for the key once more.
+///
 /// Operators read who holds a lock, and for what, where [`Locks::inspect`](crate::lock::Locks::inspect)
 /// does (what the bytes before it name lets anybody release the lock):
 ///
@@ -120,7 +123,7 @@ impl RedisLocks {
     /// ```
     ///
     /// # Errors
-    /// A number or a time out of range.
+    /// A number or a time out of range, or a Cluster.
     pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
         let replicas = Replicas::new(&self.handle, replicas, within)?;
         Ok(Self {

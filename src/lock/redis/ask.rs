@@ -9,7 +9,7 @@ use crate::lock::lease::{Claim, HAND_OVER, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::RedisLocks;
 use crate::lock::redis::digits::Digits;
-use crate::lock::redis::names::Names;
+use crate::lock::redis::names::{Names, tag};
 use crate::lock::redis::reply::{self, Answer, Answered};
 use crate::redis::script::{Script, script};
 
@@ -47,7 +47,6 @@ impl RedisLocks {
     /// Asks for the key once.
     pub(super) async fn ask(&self, asked: Asked<'_>) -> Result<Answer, LockError> {
         let names = Names::new(self.handle.keyspace(), asked.key);
-        let inbox = self.handle.inbox();
         let max_waiters = Digits::of(self.max_waiters as u64);
         let most = if asked.line { &*max_waiters } else { b"-1" };
         // Once more where the packet came too late, which can mean that this process's idea of
@@ -57,8 +56,8 @@ impl RedisLocks {
             let args: [&[u8]; 7] = [
                 &token(asked.token),
                 &keep(asked.lease.get()),
-                &Digits::of(self.handle.now_ms() + self.late_ms()),
-                inbox.channel().as_bytes(),
+                &Digits::of(self.handle.now_ms_at(|| tag(asked.key)) + self.late_ms()),
+                self.handle.channel().as_bytes(),
                 &keep(HAND_OVER),
                 most,
                 asked.note.as_bytes(),
@@ -69,7 +68,7 @@ impl RedisLocks {
                 .await
                 .map_err(reply::failed)?;
             let (redis_ms, answer) = reply::acquired(reply, sent, asked.lease.get())?;
-            self.handle.observe_time(redis_ms);
+            self.handle.observe_time(|| tag(asked.key), redis_ms);
             if let Some(answer) = answer {
                 return Ok(answer);
             }
@@ -89,11 +88,10 @@ impl RedisLocks {
         let names = Names::new(self.handle.keyspace(), &claim.key);
         let sent = Instant::now();
         let lease = claim.lease.get();
-        let inbox = self.handle.inbox();
         let args: [&[u8]; 4] = [
             &token(as_whom),
             &keep(lease),
-            inbox.channel().as_bytes(),
+            self.handle.channel().as_bytes(),
             claim.note.as_str().as_bytes(),
         ];
         let reply = self
@@ -114,12 +112,11 @@ impl RedisLocks {
     ) -> Result<Answered, LockError> {
         let names = Names::new(self.handle.keyspace(), key);
         let sent = Instant::now();
-        let inbox = self.handle.inbox();
         let last = parting.last.map(Digits::of_fence);
         let again = parting.again.map(token);
         let args: [&[u8]; 6] = [
             &token(as_whom),
-            inbox.channel().as_bytes(),
+            self.handle.channel().as_bytes(),
             &keep(HAND_OVER),
             last.as_deref().unwrap_or_default(),
             again.as_ref().map_or(&[], |token| &token[..]),

@@ -15,10 +15,12 @@ use crate::lock::lease::{Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::RedisLocks;
 use crate::lock::redis::ask::Asked;
+use crate::lock::redis::names::tag;
 use crate::lock::redis::reply::{self, Answer};
 use crate::lock::redis::waiters::{Waiting, Wake};
 use crate::lock::send_off::until_done;
 use crate::random;
+use crate::redis::inbox::Inbox;
 
 /// How soon the line's task looks at the lock without having been woken, and how rarely at last.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
@@ -113,7 +115,7 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
             }
             Step::Rest(until) => {
                 // Others in the fleet reach this process from now on.
-                let _ = locks.handle.inbox().ready().await;
+                let _ = locks.inbox(&key).ready().await;
                 let end = until.unwrap_or_else(|| Instant::now() + LAST_LOOK);
                 let held_by = stand.as_ref().map(|stand| stand.token);
                 tokio::select! {
@@ -133,7 +135,7 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 let left = if std::mem::take(&mut stand.asked) {
                     LAST_LOOK
                 } else {
-                    let asked = match locks.handle.inbox().ready().await {
+                    let asked = match locks.inbox(&key).ready().await {
                         Ok(()) => {
                             let asked = Asked {
                                 key: &key,
@@ -165,6 +167,9 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 stand.pause = (stand.pause * 3 / 2).min(LAST_LOOK);
                 tokio::select! {
                     wake = stand.waiting.woken() => match wake {
+                        // Heard through another node than the one that the key is on, it may be
+                            // of a script that counted nobody who heard it, and passed the key on.
+                        Wake::Granted(_) if locks.handle.is_cluster() => {}
                         Wake::Granted(grant) => {
                             if let Some(ran) = locks.shared.cohorts.ran(&key)
                                 && let Some(lease) = grant.lease(ran, Instant::now())
@@ -197,15 +202,19 @@ enum Next {
 }
 
 impl RedisLocks {
+    /// Where the key is, this process's channel.
+    pub(super) fn inbox(&self, key: &LockKey) -> Inbox<'_> {
+        self.handle.inbox(|| tag(key))
+    }
+
     /// An ear for messages to `token`.
     pub(super) fn listen(&self, token: Owner) -> Waiting {
-        let inbox = self.handle.inbox();
-        self.shared.waiters.register(token, || inbox.messages())
+        let messages = || self.handle.messages();
+        self.shared.waiters.register(token, messages)
     }
 
     fn hear(&self) {
-        let inbox = self.handle.inbox();
-        self.shared.waiters.read_on(|| inbox.messages());
+        self.shared.waiters.read_on(|| self.handle.messages());
     }
 
     /// Puts an answer to use, or back where nobody is left to use it.

@@ -28,9 +28,14 @@ local function last_of(value)
   return fence_of(value) + reserved
 end
 
+-- How many stand in line, once hand_over has looked. From then on they are counted: the line goes with
+-- its last entry, and where the slot is on its way to another node of a Cluster, Redis ends a script that
+-- looks for a key that is not there, halfway through.
+local waiting
+
 -- Returns whether others wait.
 local function grant(token, channel, fence, keep)
-  local others = redis.call('EXISTS', KEYS[2]) == 1
+  local others = waiting > 0
   local value = token .. string.format('%016d', fence) .. (others and 'w' or '-') .. channel
   redis.call('SET', KEYS[1], value, 'PX', keep)
   return others
@@ -41,24 +46,27 @@ end
 -- of a newer version, which is left alone, and 'nobody'.
 local function hand_over(now_us, last, keep, token)
   local fence = now_us > last and now_us or last + 1
-  local entry = redis.call('LINDEX', KEYS[2], 0)
-  while entry and string.byte(entry) == 49 do
+  waiting = redis.call('LLEN', KEYS[2])
+  while waiting > 0 do
+    local entry = redis.call('LINDEX', KEYS[2], 0)
+    if string.byte(entry) ~= 49 then
+      return 'newer', fence
+    end
     redis.call('LPOP', KEYS[2])
+    waiting = waiting - 1
     local oldest, channel = string.sub(entry, 1, 17), string.sub(entry, 18)
     if oldest == token then
       return 'self', fence
     end
     local deadline = math.floor(now_us / 1000) + keep - 86400000
-    local others = redis.call('EXISTS', KEYS[2])
-    local message = oldest .. string.format('%016d%016d%d', fence, deadline, others)
+    local message = oldest .. string.format('%016d%016d%d', fence, deadline, waiting > 0 and 1 or 0)
     -- Where publishing is forbidden nobody hears anything: the key must come free all the same.
     local heard = redis.pcall('PUBLISH', channel, message)
     if type(heard) == 'number' and heard > 0 then
       grant(oldest, channel, fence, keep)
       return 'given'
     end
-    entry = redis.call('LINDEX', KEYS[2], 0)
   end
-  return entry and 'newer' or 'nobody', fence
+  return 'nobody', fence
 end
 

@@ -125,7 +125,7 @@ pub(super) fn released(
 pub(super) fn failed(error: RedisError) -> LockError {
     match error.kind() {
         RedisErrorKind::Away => LockError::not_sent(error),
-        RedisErrorKind::Refused if error.code().is_some_and(passes) => {
+        RedisErrorKind::Refused if error.code().is_some_and(passes) || is_on_its_way(&error) => {
             LockError::refused_for_now(error)
         }
         RedisErrorKind::Refused => LockError::refused(error),
@@ -139,6 +139,13 @@ fn passes(code: &str) -> bool {
         code,
         "BUSY" | "CLUSTERDOWN" | "MISCONF" | "NOREPLICAS" | "OOM" | "READONLY" | "TRYAGAIN"
     )
+}
+
+/// A script looked for a key that is not there, in a slot of a Cluster that is on its way to another node:
+/// once it has arrived, the same script finds its way.
+fn is_on_its_way(error: &RedisError) -> bool {
+    let text = "Script attempted to access a non local key in a cluster node";
+    error.code() == Some("ERR") && error.to_string().contains(text)
 }
 
 fn ints(reply: Value) -> Option<[i64; 3]> {

@@ -45,7 +45,7 @@ impl RedisLocks {
         let _asking = Asking { cohorts, claim };
         // Nobody gets in line whom no message would reach. Where the inbox was never needed
         // before, the lock is most likely free.
-        let line = wait.is_some() && is_ready(self.handle.inbox().ready());
+        let line = wait.is_some() && is_ready(self.inbox(key).ready());
         let waiting = line.then(|| self.listen(token));
         let asked = Asked {
             key,
@@ -194,7 +194,7 @@ impl RedisLocks {
     ) -> Result<Released, LockError> {
         let (key, cohorts) = (&claim.key, &self.shared.cohorts);
         // Nobody gets in line whom no message would reach; who asks for the line sees to that.
-        let reached = again.filter(|_| is_ready(self.handle.inbox().ready()));
+        let reached = again.filter(|_| is_ready(self.inbox(key).ready()));
         if let Some(token) = again {
             let waiting = reached.map(|token| self.listen(token));
             cohorts.set_waiting(key, token, waiting);

@@ -8,5 +8,4 @@ if format < 1 or #header < 117 then return 7 end
 if string.sub(header, 10, 41) ~= ARGV[1] then return 2 end
 redis.call('DEL', KEYS[1])
 local user = string.sub(header, 118, 117 + struct.unpack('>I2', header, 115))
-if user ~= '' then leave(user) end
-return 0
+return user ~= '' and leave(user) or 0

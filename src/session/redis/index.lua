@@ -10,13 +10,7 @@ end
 
 local function enter(user, deadline, now)
   local key, id = index(user)
-  local entered = redis.pcall('ZADD', key, string.format('%.0f', deadline), id)
-  -- Without the error's code: it would say that the session is of the wrong type.
-  if type(entered) == 'table' then
-    error("the list of the user's sessions: " .. string.gsub(entered.err, '^%S+ ', ''))
-  end
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
-  redis.call('PEXPIREAT', key, redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+  put(key, id, deadline, now)
 end
 
 -- What stays behind is found dead by whoever reads the list.

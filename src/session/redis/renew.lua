@@ -16,5 +16,8 @@ if life < 1 then return 2 end
 redis.call('SETRANGE', KEYS[1], 89, struct.pack('>I8', now))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', life))
 local user = string.sub(header, 118, 117 + user_length)
-if user ~= '' then pcall(enter, user, deadline, now) end
+if user ~= '' then
+  local entered, told = pcall(enter, user, deadline, now)
+  if entered and told then return told end
+end
 return now

@@ -13,20 +13,18 @@ use crate::redis::script::{Script, push_pieces, script};
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
+#[cfg(feature = "cluster")]
+use crate::session::redis::apart::{self, Deadline};
 use crate::session::redis::reply::{ABSENT, refused, store_error, surprise};
 use crate::session::redis::save::{save_command, save_reply};
-use crate::session::redis::walk::walk;
+use crate::session::redis::scripts::{Scripts, TOGETHER};
+use crate::session::redis::walk::{Walked, walk};
 use crate::session::save::{NewSession, Save, SaveOutcome};
 use crate::session::store::SessionStore;
 use crate::session::token::VerifierHash;
 use crate::session::user_session::{Revoke, UserSession};
 
-static CREATE: Script = script!("index.lua", "create.lua");
 static SAVE: Script = script!("save.lua");
-/// For saves that may touch the list of a user: the others are spared its functions.
-static SAVE_AND_LIST: Script = script!("index.lua", "save.lua");
-static RENEW: Script = script!("index.lua", "renew.lua");
-static DESTROY: Script = script!("index.lua", "destroy.lua");
 
 /// Replies below are codes, others Redis's time.
 const FIRST_TIME: i64 = 8;
@@ -44,6 +42,9 @@ const FIRST_TIME: i64 = 8;
 /// percent-encoded. The scripts that log a user in and out write it along. It expires with the last
 /// session that was in it. Should Redis have evicted it, the renewals of the sessions enter them again;
 /// better is a `maxmemory-policy` that evicts nothing.
+///
+/// In a [Cluster](crate::redis#redis-cluster) the list may be on another node than the session, and is
+/// written by a command of its own, before the session.
 ///
 /// A Redis user with restricted rights needs `EVAL`, `EVALSHA`, `TIME`, `GET`, `SET`, `GETRANGE`,
 /// `SETRANGE`, `EXISTS`, `PEXPIRE` and `DEL` on these keys; with users also `ZADD`, `ZREM`,
@@ -95,7 +96,7 @@ impl RedisSessions {
     /// ```
     ///
     /// # Errors
-    /// A number or a time out of range.
+    /// A number or a time out of range, or a Cluster.
     pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
         let replicas = Replicas::new(&self.handle, replicas, within)?;
         Ok(Self {
@@ -149,11 +150,37 @@ impl RedisSessions {
             Value::Int(ABSENT) => Ok(false),
             Value::Int(code) if code < FIRST_TIME => Err(refused(code)),
             Value::Int(now) => {
-                self.handle.observe_time(now.unsigned_abs());
+                self.observe(id, now.unsigned_abs());
+                Ok(true)
+            }
+            #[cfg(feature = "cluster")]
+            told if self.handle.is_cluster() => {
+                apart::told(&self.handle, id, &told).await;
                 Ok(true)
             }
             _ => Err(surprise()),
         }
+    }
+
+    fn scripts(&self) -> &'static Scripts {
+        #[cfg(feature = "cluster")]
+        if self.handle.is_cluster() {
+            return &apart::SCRIPTS;
+        }
+        &TOGETHER
+    }
+
+    async fn walk(&self, user: &str, which: Option<Revoke>) -> Result<Walked, StoreError> {
+        #[cfg(feature = "cluster")]
+        if self.handle.is_cluster() {
+            return apart::walk(&self.handle, user, which).await;
+        }
+        walk(&self.handle, user, which).await
+    }
+
+    /// A reply about the session has just brought Redis's time.
+    fn observe(&self, id: &SessionId, redis_ms: u64) {
+        self.handle.observe_time(|| id.to_string(), redis_ms);
     }
 }
 
@@ -184,17 +211,26 @@ impl SessionStore for RedisSessions {
         let record = new.record(0);
         let (before, after) = record.around_clocks();
         let user = new.terms.user.as_deref().unwrap_or_default();
+        #[cfg(feature = "cluster")]
+        let user = if self.handle.is_cluster() && !user.is_empty() {
+            let deadline = Deadline::In(new.expiry.absolute_ms());
+            apart::enter(&self.handle, user, id, deadline).await?;
+            ""
+        } else {
+            user
+        };
+        let script = &self.scripts().create;
         let bytes = record.as_bytes().len() + 2 * 13 + user.len();
-        let mut command = self.on_session(&CREATE, id, 5, bytes);
+        let mut command = self.on_session(script, id, 5, bytes);
         command.arg(before).arg(after);
         command
             .arg(new.expiry.idle_ms())
             .arg(new.expiry.absolute_ms())
             .arg(user);
-        match self.written(|_| true, self.run(&CREATE, command)).await? {
+        match self.written(|_| true, self.run(script, command)).await? {
             Value::Int(0) => Ok(false),
             Value::Int(now) if now >= FIRST_TIME => {
-                self.handle.observe_time(now.unsigned_abs());
+                self.observe(id, now.unsigned_abs());
                 Ok(true)
             }
             _ => Err(surprise()),
@@ -204,18 +240,23 @@ impl SessionStore for RedisSessions {
     async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
         let script = match save.terms.is_empty() {
             true => &SAVE,
-            false => &SAVE_AND_LIST,
+            false => &self.scripts().save_and_list,
         };
+        #[cfg(feature = "cluster")]
+        if self.handle.is_cluster() {
+            apart::enter_for(&self.handle, id, save).await?;
+        }
         let begin = |args, bytes| self.on_session(script, id, args, bytes);
-        let command = save_command(begin, save, self.handle.now_ms());
+        let now_ms = || self.handle.now_ms_at(|| id.to_string());
+        let command = save_command(begin, save, now_ms());
         let saved = async {
             let reply = self.run(script, command).await?;
-            save_reply(reply, save, self.handle.now_ms())
+            save_reply(reply, save, now_ms())
         };
         let lasts = |(saved, _): &(SaveOutcome, _)| matches!(saved, SaveOutcome::Saved(_));
         match self.written(lasts, saved).await? {
             (outcome, Some(now)) => {
-                self.handle.observe_time(now);
+                self.observe(id, now);
                 Ok(outcome)
             }
             (outcome, None) => Ok(outcome),
@@ -223,23 +264,21 @@ impl SessionStore for RedisSessions {
     }
 
     async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.run_on_owned(&RENEW, id, verifier).await
+        self.run_on_owned(&self.scripts().renew, id, verifier).await
     }
 
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        let destroyed = self.run_on_owned(&DESTROY, id, verifier);
+        let destroyed = self.run_on_owned(&self.scripts().destroy, id, verifier);
         // Also where nothing is there: it may have been ended by a write that nobody acknowledged.
         self.written(|_| true, destroyed).await
     }
 
     async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
-        walk(&self.handle, user, None)
-            .await
-            .map(|walked| walked.found)
+        self.walk(user, None).await.map(|walked| walked.found)
     }
 
     async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
-        let walked = walk(&self.handle, user, Some(which));
+        let walked = self.walk(user, Some(which));
         let walked = self.written(|_| true, walked).await?;
         Ok(walked.ended)
     }

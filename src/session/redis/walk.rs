@@ -2,10 +2,8 @@
 //! Floor 4.
 //!
 //! The scripts touch a list and sessions at once, under keys of different hash tags, so that a login
-//! and a walk are one round trip each: one Redis holds all keys. Nothing in the formats needs that.
-//! Over several Redis nodes a login is two round trips, first the entry and then the session, and
-//! a walk reads the list, then the sessions by commands of one key each: an entry without a session
-//! is harmless at any time, and a session without an entry never comes to be.
+//! and a walk are one round trip each: one Redis holds all keys. Nothing in the formats needs that;
+//! `apart.rs` does without.
 
 use ::redis::Value;
 
@@ -35,7 +33,7 @@ pub(super) async fn walk(
     user: &str,
     which: Option<Revoke>,
 ) -> Result<Walked, StoreError> {
-    let index = redis.keyspace().key("u1", &escaped(user), "");
+    let index = index(redis, user);
     let (task, id) = match which {
         None => ("L", String::new()),
         Some(Revoke::One(id)) => ("O", id.to_string()),
@@ -110,6 +108,11 @@ impl Page {
 
 /// The scripts' word for what makes no sense.
 const CORRUPT: i64 = 7;
+
+/// The key of a user's list.
+pub(super) fn index(redis: &RedisHandle, user: &str) -> Vec<u8> {
+    redis.keyspace().key("u1", &escaped(user), "")
+}
 
 /// The user's name in a key: all but the unreserved characters of RFC 3986 become `%XX`. The
 /// scripts do the same.

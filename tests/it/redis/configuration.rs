@@ -60,6 +60,16 @@ async fn without_its_feature_a_url_with_tls_is_an_error_that_names_the_feature()
     assert!(error.accepted().contains("feature `tls-rustls`"), "{error}");
 }
 
+#[cfg(not(feature = "cluster"))]
+#[tokio::test]
+async fn without_its_feature_a_cluster_is_an_error_that_names_the_feature() {
+    let url = "redis-cluster://:hunter2@127.0.0.1:7000,127.0.0.1:7001";
+    let error = RedisHandle::connect(url).expect_err("no Cluster");
+    assert_eq!(error.option(), "url");
+    assert!(error.accepted().contains("feature `cluster`"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+}
+
 #[cfg(not(feature = "sentinel"))]
 #[tokio::test]
 async fn without_its_feature_a_url_with_sentinels_is_an_error_that_names_the_feature() {

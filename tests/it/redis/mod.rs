@@ -37,10 +37,13 @@
 //! | many at random on one connection | `chaos` |
 //! | who holds a lock or works on a job meanwhile | `lock::faults`, `lock::histories`, `once::lost`; policies: `once::away` |
 //! | three instances under load | `fleet::soak` |
+//! | Cluster: slots that move, a master killed or replaced | `cluster` |
 
 mod cells;
 mod chaos;
 mod close;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod configuration;
 mod faults;
 mod gathering;

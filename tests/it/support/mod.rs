@@ -11,6 +11,8 @@ pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod proxy;
 pub(crate) mod random;
+#[cfg(feature = "cluster")]
+pub(crate) mod redis_cluster;
 #[cfg(feature = "sentinel")]
 pub(crate) mod redis_sentinel;
 pub(crate) mod redis_server;

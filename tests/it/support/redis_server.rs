@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// A server on a Unix socket or a free TCP port of its own.
 ///
@@ -156,32 +158,39 @@ pub(crate) fn watched() -> Command {
     command
 }
 
+/// How long a server may take to say that it is ready.
+const START: Duration = Duration::from_secs(60);
+
 impl Process {
     /// Waits until the server says `ready`.
     pub(crate) fn start(command: &mut Command, ready: &str) -> Self {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut watcher = command.spawn().expect("sh starts");
         let pipe = watcher.stdin.take();
-        let mut lines = BufReader::new(watcher.stdout.take().expect("stdout is piped"));
+        let lines = BufReader::new(watcher.stdout.take().expect("stdout is piped"));
+        let (say, said) = mpsc::channel();
+        // Somebody must read on, or the server blocks on a full pipe.
+        std::thread::spawn(move || {
+            for line in lines.split(b'\n').map_while(Result::ok) {
+                let _ = say.send(String::from_utf8_lossy(&line).into_owned());
+            }
+        });
         let mut pid = 0;
         let mut log = String::new();
         let mut is_ready = false;
         // The shell and the server write to the same pipe: their lines come in any order.
         while pid == 0 || !is_ready {
-            let mut line = String::new();
-            if lines.read_line(&mut line).unwrap_or(0) == 0 {
+            // It ended, or says nothing: the watcher ends it then.
+            let Ok(line) = said.recv_timeout(START) else {
                 panic!("redis-server did not start:\n{log}");
-            }
+            };
             if let Some(id) = line.strip_prefix("pid ") {
                 pid = id.trim().parse().expect("the shell prints a process id");
             }
             log.push_str(&line);
+            log.push('\n');
             is_ready |= line.contains(ready);
         }
-        // Somebody must read on, or the server blocks on a full pipe.
-        std::thread::spawn(move || {
-            let _ = lines.read_to_end(&mut Vec::new());
-        });
         Self { watcher, pipe, pid }
     }
 

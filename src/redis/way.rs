@@ -1,0 +1,132 @@
+//! From a handle to the connection that has a key: one there is, or one for each master.
+//!
+//! Floor 3.
+
+use std::ops::Deref;
+#[cfg(feature = "cluster")]
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+#[cfg(feature = "cluster")]
+use super::cluster::hold::Hold;
+#[cfg(feature = "cluster")]
+use super::cluster::slot;
+use super::error::RedisError;
+use super::link::Link;
+use super::mailbox::Mailbox;
+use super::queue::{Item, Queued};
+use super::status::RedisStatus;
+
+pub(crate) enum Way {
+    One(Link),
+    #[cfg(feature = "cluster")]
+    Many(Hold),
+}
+
+/// The link to where a key is.
+pub(crate) enum At<'a> {
+    Only(&'a Link),
+    #[cfg(feature = "cluster")]
+    Node(Arc<Link>),
+}
+
+impl Deref for At<'_> {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        match self {
+            Self::Only(link) => link,
+            #[cfg(feature = "cluster")]
+            Self::Node(link) => link,
+        }
+    }
+}
+
+impl Way {
+    /// The link for keys of this hash tag; none while nobody is known to have them.
+    pub(crate) fn at<T: AsRef<str>>(&self, tag: impl FnOnce() -> T) -> Option<At<'_>> {
+        match self {
+            Self::One(link) => {
+                let _ = tag;
+                Some(At::Only(link))
+            }
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => nodes
+                .of_slot(slot::of_tag(tag().as_ref().as_bytes()))
+                .map(At::Node),
+        }
+    }
+
+    /// Queues a command for whoever has its first key.
+    pub(crate) fn enqueue(&self, queued: Queued) -> Result<(), RedisError> {
+        match self {
+            Self::One(link) => link.enqueue(Item::Command(queued)),
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => nodes
+                .of_command(&queued.command)?
+                .enqueue(Item::Command(queued)),
+        }
+    }
+
+    pub(crate) fn status(&self) -> RedisStatus {
+        match self {
+            Self::One(link) => link.shared.breaker.status(),
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => nodes.status(),
+        }
+    }
+
+    /// Of the connection, or of all together.
+    pub(crate) fn epochs(&self) -> &watch::Sender<u64> {
+        match self {
+            Self::One(link) => &link.shared.epochs,
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => &nodes.epochs,
+        }
+    }
+
+    /// What stands in for the address where there are several.
+    pub(crate) fn address(&self) -> Option<String> {
+        match self {
+            Self::One(_) => None,
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => Some(nodes.address()),
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        match self {
+            Self::One(link) => link.shared.clock.now_ms(),
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => nodes.now_ms(),
+        }
+    }
+
+    /// For the name of the channel and what comes in on it, whichever connection brings it.
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        match self {
+            Self::One(link) => &link.shared.mailbox,
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => &nodes.mailbox,
+        }
+    }
+
+    /// Has the connection of this epoch give way to another; of a Cluster's, each sees to itself.
+    pub(crate) fn replace(&self, epoch: u64) {
+        match self {
+            // An error means that it has ended.
+            Self::One(link) => drop(link.enqueue(Item::Replace(epoch))),
+            #[cfg(feature = "cluster")]
+            Self::Many(_) => {}
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::One(link) => link.close().await,
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => nodes.close().await,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Sessions and the lists of users' sessions on different nodes of a Cluster.
+//! Floor 4.
+//!
+//! What one script does elsewhere takes a command for each node here: first the entry in the list and
+//! then the session, so that no session without an entry comes to be. An entry without a session is
+//! harmless at any time: whoever reads the list finds it dead. Nobody but who ended the session takes
+//! it off, because it may be about to be saved; it goes with the next entry after its deadline.
+
+use ::redis::{Cmd, Value};
+use bytes::Bytes;
+
+use crate::redis::error::RedisError;
+use crate::redis::handle::RedisHandle;
+use crate::redis::script::{Script, script};
+use crate::session::error::StoreError;
+use crate::session::id::SessionId;
+use crate::session::record::SessionRecord;
+use crate::session::redis::reply::{ABSENT, refused, store_error, surprise};
+use crate::session::redis::scripts::Scripts;
+use crate::session::redis::walk::{Walked, index};
+use crate::session::save::{Plan, Save};
+use crate::session::user_session::{Revoke, UserSession};
+
+/// In place of those of one node.
+pub(super) static SCRIPTS: Scripts = Scripts {
+    create: script!("create.lua"),
+    save_and_list: script!("apart.lua", "save.lua"),
+    renew: script!("apart.lua", "renew.lua"),
+    destroy: script!("apart.lua", "destroy.lua"),
+};
+
+static ENTER: Script = script!("put.lua", "enter.lua");
+static THEIRS: Script = script!("theirs.lua");
+
+/// Sessions that are looked at at once.
+const PAGE: usize = 100;
+
+/// A session's absolute deadline.
+pub(super) enum Deadline {
+    /// By Redis's clock, in ms.
+    At(u64),
+    /// In so many ms.
+    In(u64),
+}
+
+/// Puts a session into its user's list.
+pub(super) async fn enter(
+    redis: &RedisHandle,
+    user: &str,
+    id: &SessionId,
+    deadline: Deadline,
+) -> Result<(), StoreError> {
+    let (at, off) = match deadline {
+        Deadline::At(ms) => (ms.to_string(), String::new()),
+        Deadline::In(ms) => (String::new(), ms.to_string()),
+    };
+    let id = id.to_string();
+    let args = [&id, &at, &off].map(|text| text.as_bytes());
+    let list = index(redis, user);
+    let entered = redis.run(&ENTER, &[&list], &args).await;
+    entered.map(drop).map_err(store_error)
+}
+
+/// What a save does to the list, before it is sent: an entry under whoever is the user from now on.
+///
+/// Where the save does not say all of it, the session as it was read does, or else as it is now: one
+/// round trip more, for whoever binds or prolongs without having looked.
+pub(super) async fn enter_for(
+    redis: &RedisHandle,
+    id: &SessionId,
+    save: &Save<'_>,
+) -> Result<(), StoreError> {
+    let deadline = (save.terms.expiry.as_ref()).map(|expiry| Deadline::In(expiry.absolute_ms()));
+    let (user, deadline) = match (save.terms.user.as_deref(), deadline) {
+        (Some(""), _) | (None, None) => return Ok(()),
+        (Some(user), Some(deadline)) => return enter(redis, user, id, deadline).await,
+        rest => rest,
+    };
+    let stored;
+    let record = match save.plan {
+        Plan::ReplaceOrMerge(base) | Plan::ReplaceOrReport(base) => Some(base),
+        Plan::Merge | Plan::Add { .. } => {
+            stored = head(redis, id).await?;
+            stored.as_ref()
+        }
+    };
+    // The save itself says that there is none.
+    let Some(record) = record else {
+        return Ok(());
+    };
+    match user.or(record.user()) {
+        Some(user) => {
+            let deadline = deadline.unwrap_or(Deadline::At(record.deadline_ms()));
+            enter(redis, user, id, deadline).await
+        }
+        None => Ok(()),
+    }
+}
+
+async fn head(redis: &RedisHandle, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
+    let mut range = Cmd::new();
+    range.arg("GETRANGE").arg(key(redis, id)).arg(0).arg(627);
+    match redis.send(range).await.map_err(store_error)? {
+        Value::BulkString(head) if head.is_empty() => Ok(None),
+        Value::BulkString(head) => SessionRecord::decode_head(head).map(Some),
+        _ => Err(surprise()),
+    }
+}
+
+/// What a script of one session said of its user's list. What cannot be done does no harm: a dead
+/// entry goes after its deadline, a missing one is made by the next renewal.
+pub(super) async fn told(redis: &RedisHandle, id: &SessionId, reply: &Value) {
+    let text = |value: &Value| match value {
+        Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
+        _ => None,
+    };
+    match reply {
+        Value::Array(entry) => {
+            if let [_, user, deadline] = &entry[..]
+                && let Some(user) = text(user)
+                && let Some(Ok(at)) = text(deadline).map(|text| text.parse())
+            {
+                let _ = enter(redis, &user, id, Deadline::At(at)).await;
+            }
+        }
+        left => {
+            if let Some(user) = text(left) {
+                let _ = leave(redis, &index(redis, &user), &[id.to_string()]).await;
+            }
+        }
+    }
+}
+
+async fn leave(redis: &RedisHandle, list: &[u8], ids: &[String]) -> Result<(), StoreError> {
+    let mut remove = ::redis::cmd("ZREM");
+    remove.arg(list).arg(ids);
+    redis.send(remove).await.map(drop).map_err(store_error)
+}
+
+/// Walks a user's sessions: a page of the list, and then the sessions in it, all at once.
+pub(super) async fn walk(
+    redis: &RedisHandle,
+    user: &str,
+    which: Option<Revoke>,
+) -> Result<Walked, StoreError> {
+    let list = index(redis, user);
+    let mut walked = Walked::default();
+    let (mut failed, mut unreadable) = (None, None);
+    let mut from = 0;
+    // As many as can be queued at once.
+    let size = PAGE.min(redis.settings().queue_bound);
+    loop {
+        let page = match which {
+            Some(Revoke::One(id)) => vec![id.to_string()],
+            _ => page(redis, &list, from, size).await?,
+        };
+        let mut gone = Vec::new();
+        for (id, reply) in theirs(redis, user, &page, which).await? {
+            match reply {
+                Ok(Value::Int(1)) => {
+                    walked.ended += 1;
+                    gone.push(id.to_string());
+                }
+                // Dead, or not saved yet.
+                Ok(Value::Int(ABSENT)) => {}
+                Ok(Value::Int(code)) => unreadable = unreadable.or(Some(code)),
+                Ok(Value::BulkString(head)) if which.is_none() => {
+                    let record = SessionRecord::decode_head(Bytes::from(head))?;
+                    walked.found.push(UserSession::new(id, &record));
+                }
+                Ok(Value::BulkString(_)) => {}
+                Ok(_) => return Err(surprise()),
+                // Those on other nodes are ended all the same.
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if !gone.is_empty() {
+            leave(redis, &list, &gone).await?;
+        }
+        if page.len() < size || matches!(which, Some(Revoke::One(_))) {
+            break;
+        }
+        from += page.len() - gone.len();
+    }
+    // Whoever asks must not believe that this was all.
+    match (failed, unreadable) {
+        (Some(error), _) => Err(store_error(error)),
+        (None, Some(code)) => Err(refused(code)),
+        (None, None) => Ok(walked),
+    }
+}
+
+async fn page(
+    redis: &RedisHandle,
+    list: &[u8],
+    from: usize,
+    size: usize,
+) -> Result<Vec<String>, StoreError> {
+    let mut range = ::redis::cmd("ZRANGE");
+    range.arg(list).arg(from).arg(from + size - 1);
+    let ids = redis.send(range).await.map_err(store_error)?;
+    ::redis::from_redis_value(ids).map_err(|_| surprise())
+}
+
+/// Looks at each, and ends those that `which` picks.
+async fn theirs(
+    redis: &RedisHandle,
+    user: &str,
+    ids: &[String],
+    which: Option<Revoke>,
+) -> Result<Vec<(SessionId, Result<Value, RedisError>)>, StoreError> {
+    let ids: Vec<SessionId> = ids
+        .iter()
+        .map(|id| id.parse().map_err(|_| surprise()))
+        .collect::<Result<_, _>>()?;
+    let commands = ids.iter().map(|id| {
+        let ends = which.is_some_and(|which| which.ends(id));
+        let task = if ends { "E" } else { "L" };
+        THEIRS.by_digest(&[&key(redis, id)], &[user.as_bytes(), task.as_bytes()])
+    });
+    let replies = redis.run_all(&THEIRS, commands).await;
+    let replies = replies.map_err(store_error)?;
+    Ok(ids.iter().copied().zip(replies).collect())
+}
+
+fn key(redis: &RedisHandle, id: &SessionId) -> Vec<u8> {
+    redis.keyspace().key("s1", &id.to_string(), "")
+}
