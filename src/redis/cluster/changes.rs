@@ -24,7 +24,7 @@ impl Nodes {
     /// closed when what they have to do is done.
     ///
     /// What was heard of since is newer, and a link that is still being made holds commands that would
-    /// be lost with it: these stay. Returns whether any did, for the next look to judge.
+    /// be lost with it: these stay. Returns whether anything did, for the next look to judge.
     pub(crate) fn adopt(&self, found: Result<Slots, Failure>, begun: Instant) -> bool {
         let mut retired = BTreeMap::new();
         let (mut news, mut spared) = (false, false);
@@ -67,6 +67,7 @@ impl Nodes {
                             spared = true;
                         }
                     }
+                    spared |= !state.patched.is_empty();
                     news |= slots.iter().zip(&state.slots).any(|(now, before)| {
                         now.as_ref().map(Arc::as_ptr) != before.as_ref().map(Arc::as_ptr)
                     });

@@ -138,8 +138,10 @@ impl Router {
                     self.looking.abort_all();
                     self.looking.detach_all();
                 }
+                // Whatever was planned meanwhile is planned anew, by what is known now.
                 if self.looking.is_empty() {
                     self.look_at = None;
+                    self.is_pressing = false;
                 }
                 let nodes = self.nodes.upgrade();
                 if nodes.is_some_and(|nodes| nodes.adopt(found, begun)) {
