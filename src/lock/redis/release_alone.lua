@@ -10,6 +10,9 @@ local value = redis.call('GET', KEYS[1])
 local held = value and string.sub(value, 1, 17) == ARGV[1]
 local last = ARGV[4] ~= '' and ARGV[4] or held and string.sub(value, 18, 33)
 if held and string.byte(value, 34) == 45 and ARGV[5] == '' then
-  redis.call('SET', KEYS[1], '0' .. last, 'KEEPTTL')
+  if redis.pcall('SET', KEYS[1], '0' .. last, 'KEEPTTL').err then
+    -- Out of memory: end the lease at least, which takes none.
+    redis.call('PEXPIRE', KEYS[1], 86400000)
+  end
   return 1
 end

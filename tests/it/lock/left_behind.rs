@@ -99,3 +99,20 @@ async fn a_lease_is_renewed_though_redis_is_out_of_memory() {
     assert!(kept.check().is_ok());
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
 }
+
+#[tokio::test]
+async fn a_lock_is_let_go_though_redis_is_out_of_memory() {
+    let server = RedisServer::start();
+    let locks = Locks::new(locks(&server.url()))
+        .with_lease(ms(60_000))
+        .unwrap();
+    let key = || LockKey::new("x-lock:a").unwrap();
+    let first = locks.acquire(key()).await.unwrap();
+    let fence = first.fence();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    first.release().await;
+    assert!(locks.inspect(&key()).await.unwrap().is_none());
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    let next = locks.try_acquire(key()).await.unwrap();
+    assert!(next.fence() > fence);
+}
