@@ -24,10 +24,9 @@ impl Target {
     #[cfg(feature = "cluster")]
     pub(crate) fn at(&self, node: &super::cluster::node::Node) -> Self {
         let address = redis::ConnectionAddr::Tcp(node.host.clone(), node.port);
-        Self {
-            info: self.info.clone().set_addr(address),
-            ..self.clone()
-        }
+        let mut target = self.clone();
+        target.info = target.info.set_addr(address);
+        target
     }
 
     /// Host and port, or path: without user and password.
