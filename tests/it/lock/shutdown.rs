@@ -1,7 +1,7 @@
 //! What an instance holds, and how it lets go of it at the end.
 
 use http::StatusCode;
-use tower_handoff::lock::{LockBackend, LockErrorKind, MemoryLocks};
+use tower_handoff::lock::{LockBackend, LockErrorKind, MemoryLocks, RedisLocks};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal};
 
@@ -110,6 +110,18 @@ async fn the_end_waits_no_longer_than_redis_takes_to_fail() {
     server.signal("CONT");
 }
 
+/// Redis is connected to, it knows the scripts, and nothing is under way.
+async fn at_rest(server: &RedisServer, locks: &RedisLocks) {
+    assert_eq!(
+        status(&fencing(&layer(locks)), "warm").await,
+        StatusCode::OK
+    );
+    eventually("nothing is under way", async || {
+        is_free(server, "x-lock:warm")
+    })
+    .await;
+}
+
 /// Nobody saw what became of the acquire, and Redis has not yet said that it is taken back.
 #[tokio::test]
 async fn the_end_waits_for_a_claim_that_is_taken_back_while_redis_is_silent() {
@@ -117,14 +129,7 @@ async fn the_end_waits_for_a_claim_that_is_taken_back_while_redis_is_silent() {
     let handle = RedisHandle::connect(&server.url()).unwrap();
     let locks = handle.locks();
     let service = hanging(&layer(&locks).with_lease(ms(3_600_000)).unwrap());
-    assert_eq!(
-        status(&fencing(&layer(&locks)), "warm").await,
-        StatusCode::OK
-    );
-    eventually("nothing is under way", async || {
-        is_free(&server, "x-lock:warm")
-    })
-    .await;
+    at_rest(&server, &locks).await;
     server.signal("STOP");
     let cancelled = tokio::time::timeout(ms(100), send(&service, "a")).await;
     assert!(cancelled.is_err(), "Redis is silent");
@@ -145,14 +150,7 @@ async fn the_end_waits_for_a_claim_whose_acquire_is_still_on_its_way() {
     let handle = RedisHandle::connect(&line.url()).unwrap();
     let locks = handle.locks();
     let service = hanging(&layer(&locks).with_lease(ms(3_600_000)).unwrap());
-    assert_eq!(
-        status(&fencing(&layer(&locks)), "warm").await,
-        StatusCode::OK
-    );
-    eventually("nothing is under way", async || {
-        is_free(&server, "x-lock:warm")
-    })
-    .await;
+    at_rest(&server, &locks).await;
     line.delay(ms(700));
     let late = tokio::spawn(async move { send(&service, "a").await });
     tokio::time::sleep(ms(50)).await;

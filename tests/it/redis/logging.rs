@@ -2,6 +2,7 @@
 
 use tower_handoff::redis::RedisHandle;
 
+use super::said::own_lines;
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
 use crate::support::redis_server::RedisServer;
@@ -26,10 +27,7 @@ async fn each_change_is_logged_once_and_without_the_password() {
     eventually("a ping is answered", async || handle.ping().await.is_ok()).await;
 
     let text = log.text();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| line.contains("tower_handoff"))
-        .collect();
+    let lines = own_lines(&text);
     assert_eq!(lines.len(), 3, "up, away, up:\n{text}");
     assert!(
         lines[1].contains("WARN") && lines[1].contains(&format!("127.0.0.1:{port}")),

@@ -1,19 +1,11 @@
 //! Redis refuses this process: told apart from a Redis that is away, and mended without a restart.
 
-use tower_handoff::redis::{AwayCause, RedisErrorKind, RedisHandle, RedisStatus};
+use tower_handoff::redis::{AwayCause, RedisHandle, RedisStatus};
 
+use super::said::{failure, own_lines};
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
 use crate::support::redis_server::{RedisServer, free_port};
-
-async fn failure(handle: &RedisHandle) -> (AwayCause, String) {
-    let error = handle.ping().await.expect_err("it is refused");
-    assert_eq!(error.kind(), RedisErrorKind::Away, "{error}");
-    let RedisStatus::Away { cause, reason, .. } = handle.status() else {
-        panic!("it was away a moment ago");
-    };
-    (cause, reason.to_string())
-}
 
 #[tokio::test]
 async fn each_refusal_is_named_and_a_right_that_lacks_with_its_command() {
@@ -74,10 +66,7 @@ async fn each_cause_is_logged_once_and_what_is_mended_at_redis_is_found() {
     eventually("a ping is answered", async || handle.ping().await.is_ok()).await;
 
     let text = log.text();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| line.contains("tower_handoff"))
-        .collect();
+    let lines = own_lines(&text);
     assert_eq!(lines.len(), 3, "unreachable, refused, up:\n{text}");
     assert!(lines[0].contains("cause=Unreachable"), "{text}");
     assert!(

@@ -52,6 +52,7 @@ mod inbox;
 mod logging;
 mod login;
 mod outage;
+mod said;
 mod scripts;
 #[cfg(feature = "sentinel")]
 mod sentinel;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use redis::Value;
 use tokio::time::Instant;
-use tower_handoff::redis::{AwayCause, RedisErrorKind, RedisHandle, RedisStatus};
+use tower_handoff::redis::{AwayCause, RedisHandle, RedisStatus};
 
+use super::said::failure;
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::redis_sentinel::{Sentinel, url};
@@ -17,16 +18,6 @@ fn one_master(sentinels: usize, lines: &[&str]) -> (RedisServer, Vec<Sentinel>) 
     let start = |_| Sentinel::start(server.port(), sentinels, lines);
     let sentinels = (0..sentinels).map(start).collect();
     (server, sentinels)
-}
-
-/// Waits for the first attempt, and says how it ended.
-async fn failure(handle: &RedisHandle) -> (AwayCause, String) {
-    let error = handle.ping().await.expect_err("it cannot connect");
-    assert_eq!(error.kind(), RedisErrorKind::Away, "{error}");
-    let RedisStatus::Away { cause, reason, .. } = handle.status() else {
-        panic!("it was away a moment ago");
-    };
-    (cause, reason.to_string())
 }
 
 fn patient(url: &str) -> RedisHandle {

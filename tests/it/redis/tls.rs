@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use redis::Value;
-use tower_handoff::redis::{AwayCause, RedisBuilder, RedisErrorKind, RedisHandle, RedisStatus};
+use tower_handoff::redis::{AwayCause, RedisBuilder, RedisHandle};
 
+use super::said::failure;
 use crate::support::certificates::Authority;
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
@@ -12,16 +13,6 @@ use crate::support::proxy::Proxy;
 
 fn secured(port: u16, authority: &Authority) -> RedisBuilder {
     RedisHandle::builder(format!("rediss://127.0.0.1:{port}")).tls_roots(authority.pem())
-}
-
-/// Waits for the first attempt, and says how it ended.
-async fn failure(handle: &RedisHandle) -> (AwayCause, String) {
-    let error = handle.ping().await.expect_err("it cannot connect");
-    assert_eq!(error.kind(), RedisErrorKind::Away, "{error}");
-    let RedisStatus::Away { cause, reason, .. } = handle.status() else {
-        panic!("it was away a moment ago");
-    };
-    (cause, reason.to_string())
 }
 
 #[tokio::test]
