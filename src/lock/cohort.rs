@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::lock::cohort::line::Line;
 use crate::lock::cohort::words::{Arrival, Ended, Leave, Place, Step, Turn};
+use crate::lock::grant_path::GrantPath;
 use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
 use crate::lock::tenure::Tenure;
 
@@ -139,7 +140,11 @@ impl Cohort {
             Phase::Held(_) => return true,
             Phase::Vacant => return false,
         };
-        let mut tenure = Tenure::new(holder.unwrap_or(token), lease, now);
+        let path = match holder {
+            Some(_) => GrantPath::Free,
+            None => GrantPath::Queued,
+        };
+        let mut tenure = Tenure::new(holder.unwrap_or(token), lease.with_path(path), now);
         if std::mem::take(&mut self.wanted) || limited {
             tenure.limit(now);
         }

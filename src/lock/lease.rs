@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::ConfigError;
+use crate::lock::grant_path::GrantPath;
 use crate::lock::lock_key::LockKey;
 use crate::lock::note::Note;
 use crate::random;
@@ -158,6 +159,7 @@ impl Claim {
 pub struct Lease {
     fence: Fence,
     deadline: Instant,
+    path: GrantPath,
 }
 
 impl Lease {
@@ -171,13 +173,25 @@ impl Lease {
         Self {
             fence,
             deadline: sent + time.saturating_sub(drift),
+            path: GrantPath::default(),
         }
     }
 
     /// A lease whose deadline is known already.
     #[cfg(feature = "redis")]
     pub(crate) fn until(fence: Fence, deadline: Instant) -> Self {
-        Self { fence, deadline }
+        Self {
+            fence,
+            deadline,
+            path: GrantPath::default(),
+        }
+    }
+
+    /// The same lease, for a backend to say how the grant came: [`Free`](GrantPath::Free) unless told
+    /// otherwise. Nobody looks at that of a renewal.
+    #[must_use]
+    pub fn with_path(self, path: GrantPath) -> Self {
+        Self { path, ..self }
     }
 
     /// The number that grows with every grant.
@@ -190,6 +204,12 @@ impl Lease {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// How the grant came.
+    #[must_use]
+    pub fn path(&self) -> GrantPath {
+        self.path
     }
 }
 

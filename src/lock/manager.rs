@@ -13,6 +13,7 @@ use crate::lock::backend::{Acquired, LockBackend};
 use crate::lock::erased::ErasedBackend;
 use crate::lock::error::{LockError, LockErrorKind};
 use crate::lock::few::Few;
+use crate::lock::grant_path::GrantPath;
 use crate::lock::guard::LockGuard;
 use crate::lock::held::{HeldLocks, UnderWay};
 use crate::lock::hold::Hold;
@@ -119,7 +120,8 @@ impl Manager {
                 Err(NotHeld::Unavailable(_)) => LockAcquires::Unavailable,
                 Err(NotHeld::Closed) => LockAcquires::Draining,
             });
-            let holding = acquired?;
+            let (holding, path) = acquired?;
+            terms.meter.count(path.counted());
             terms.meter.observe(LockWaitSeconds::Each, asked.seconds());
             own.add(holding.clone());
             all.push(holding);
@@ -143,7 +145,7 @@ impl Manager {
         &self,
         claim: Claim,
         wait: Option<Duration>,
-    ) -> Result<Arc<Holding>, NotHeld> {
+    ) -> Result<(Arc<Holding>, GrantPath), NotHeld> {
         let Some(under_way) = self.held.begin() else {
             return Err(NotHeld::Closed);
         };
@@ -176,7 +178,7 @@ impl Manager {
                 return Err(NotHeld::Unavailable(error));
             }
         };
-        let owner = claim.owner;
+        let (owner, path) = (claim.owner, lease.path());
         let holding = Arc::new(Holding::new(
             claim,
             lease,
@@ -193,7 +195,7 @@ impl Manager {
             // Without a runtime no timers and no renewals: the lease ends as it was granted.
             renew_held(&self.held, &self.backend.reconnects());
         }
-        Ok(holding)
+        Ok((holding, path))
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::instance::place;
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
 use crate::lock::error::LockError;
+use crate::lock::grant_path::GrantPath;
 use crate::lock::held::HeldLocks;
 use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, Fence, HAND_OVER, Lease, MAX_WAITERS, Owner, end_of};
@@ -64,10 +65,11 @@ struct Grant {
     note: Note,
     fence: Fence,
     until: Instant,
+    path: GrantPath,
 }
 
 enum Turn {
-    Granted(Fence),
+    Granted(Fence, GrantPath),
     Busy(Instant),
     QueueFull,
 }
@@ -116,9 +118,9 @@ impl LockBackend for MemoryLocks {
             let wake = line.map(|(_, wake)| wake);
             let turn = self.slots().take_turn(claim, now, wake, self.max_waiters);
             let busy_until = match turn {
-                Turn::Granted(fence) => {
+                Turn::Granted(fence, path) => {
                     let lease = Lease::confirmed(fence, now, claim.lease.get());
-                    return Ok(Acquired::Granted(lease));
+                    return Ok(Acquired::Granted(lease.with_path(path)));
                 }
                 Turn::QueueFull => return Ok(Acquired::QueueFull),
                 Turn::Busy(until) => until,
@@ -186,11 +188,11 @@ impl Slots {
         self.sweep(now);
         let fence = self.next_fence();
         let slot = self.by_key.entry(claim.key.clone()).or_default();
-        slot.pass_on(now, fence);
+        slot.pass_on(now, fence, GrantPath::Queued);
         match &mut slot.holder {
             Some(holder) if holder.owner == claim.owner => {
                 holder.until = now + claim.lease.get();
-                Turn::Granted(holder.fence)
+                Turn::Granted(holder.fence, holder.path)
             }
             Some(holder) => {
                 let until = holder.until;
@@ -214,8 +216,9 @@ impl Slots {
                     note: claim.note.clone(),
                     fence,
                     until: now + claim.lease.get(),
+                    path: GrantPath::Free,
                 });
-                Turn::Granted(fence)
+                Turn::Granted(fence, GrantPath::Free)
             }
         }
     }
@@ -230,7 +233,11 @@ impl Slots {
             .holder
             .take_if(|holder| holder.owner == claim.owner)
             .is_some_and(|holder| now < holder.until);
-        slot.pass_on(now, fence);
+        let path = match held {
+            true => GrantPath::Local,
+            false => GrantPath::Queued,
+        };
+        slot.pass_on(now, fence, path);
         let handed_over = slot.holder.is_some();
         if !handed_over {
             self.by_key.remove(&claim.key);
@@ -271,7 +278,7 @@ impl Slot {
 
     /// Gives a key whose lease is over to the oldest waiter, for as long as a waiter that is
     /// still there needs to come and take it.
-    fn pass_on(&mut self, now: Instant, fence: Fence) {
+    fn pass_on(&mut self, now: Instant, fence: Fence, path: GrantPath) {
         if self.is_held(now) {
             return;
         }
@@ -284,6 +291,7 @@ impl Slot {
                 note,
                 fence,
                 until,
+                path,
             }
         });
     }

@@ -51,6 +51,7 @@ pub(crate) mod escape;
 mod extract;
 mod few;
 mod future;
+pub(crate) mod grant_path;
 pub(crate) mod guard;
 mod held;
 mod hold;
@@ -88,6 +89,7 @@ pub use error::{LockError, LockErrorKind};
 #[cfg(feature = "axum")]
 pub use extract::MissingLockGuard;
 pub use future::LockFuture;
+pub use grant_path::GrantPath;
 pub use guard::LockGuard;
 pub use held::HeldLocks;
 pub use holder::Holder;

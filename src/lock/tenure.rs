@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::lock::grant_path::GrantPath;
 use crate::lock::lease::{Fence, Lease, Owner};
 
 /// How often, and for how long, a process passes the key on within itself while others wait.
@@ -26,6 +27,8 @@ pub(crate) struct Tenure {
     confirmed: Instant,
     deadline: Instant,
     limit: Option<Limit>,
+    /// How the key came to its holder.
+    path: GrantPath,
 }
 
 /// Others wait, or may do so without anybody here having been told.
@@ -46,6 +49,7 @@ impl Tenure {
             confirmed: now,
             deadline: lease.deadline(),
             limit: None,
+            path: lease.path(),
         }
     }
 
@@ -60,7 +64,7 @@ impl Tenure {
     }
 
     pub(crate) fn lease(&self) -> Lease {
-        Lease::until(Fence::new(self.fence), self.deadline)
+        Lease::until(Fence::new(self.fence), self.deadline).with_path(self.path)
     }
 
     /// Others want the key: a little more for those here, then it goes to them.
@@ -89,7 +93,10 @@ impl Tenure {
             && now + half <= self.deadline
             && self.deadline <= now + lease
             && self.limit.as_ref().is_none_or(free);
-        self.fence += u64::from(may);
+        if may {
+            self.fence += 1;
+            self.path = GrantPath::Local;
+        }
         may
     }
 }

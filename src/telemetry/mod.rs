@@ -62,6 +62,7 @@
 //! | `session_writes_total` | counter | `outcome`: `written`, `conflict`, `gone`, `too_large`, `not_integer`, `unavailable`, `unknown`, `corrupt` | creations, saves, additions and updates, each try of an update for itself |
 //! | `session_commits_total` | counter | `outcome`: `written`, `gone`, `discarded`, `unavailable`, `failed` | requests that left something to write at their answer; `unavailable` are those that could do without |
 //! | `lock_acquires_total` | counter | `lock`; `outcome`: `acquired`, `busy`, `queue_full`, `unavailable`, `draining` | claims, one for each key; those of a dropped request are none of these |
+//! | `lock_grants_total` | counter | `lock`; `path`: `free`, `local`, `queued` | the acquired ones, by how the key came: free when asked for; passed on within the process, without a round trip; after a wait in the backend's line, which with Redis is that of all instances |
 //! | `lock_waits_total` | counter | `lock` | claims that stood in line |
 //! | `lock_wait_seconds` | histogram | `lock` | of those acquired, from claim to lock, round trip included |
 //! | `lock_hold_seconds` | histogram | `lock` | from lock to release |
@@ -77,6 +78,14 @@
 //!
 //! How many sessions there are nobody counts: it would cost a command. How many locks an instance
 //! holds is what it acquired less what it released.
+//!
+//! Of the locks that were waited for, the share that was passed on within an instance, and so cost
+//! Redis nothing, in PromQL:
+//!
+//! ```text
+//! sum by (lock) (rate(tower_handoff_lock_grants_total{path="local"}[5m]))
+//!   / sum by (lock) (rate(tower_handoff_lock_grants_total{path=~"local|queued"}[5m]))
+//! ```
 //!
 //! # Alerts
 //! In PromQL, for Prometheus. Counters exist from [`describe`] on, as 0, so that `increase` sees

@@ -76,6 +76,9 @@ metrics! {
         "Claims on a key, by what came of them":
         "outcome" in [Acquired "acquired", Busy "busy", QueueFull "queue_full",
             Unavailable "unavailable", Draining "draining"];
+    LockGrants = Counter of each lock "tower_handoff_lock_grants_total" in Count,
+        "Claims that were granted, by how the key came":
+        "path" in [Free "free", Local "local", Queued "queued"];
     LockWaits = Counter of each lock "tower_handoff_lock_waits_total" in Count,
         "Claims that had to stand in line":
         [All];

@@ -173,7 +173,7 @@ impl LockBackend for RedisLocks {
             return self.ask_or_wait(claim, wait).await;
         };
         let acquired = self.ask_or_wait(claim, wait).await?;
-        let Acquired::Granted(_) = acquired else {
+        let Acquired::Granted(granted) = acquired else {
             return Ok(acquired);
         };
         // Who waited, or was passed the key on, holds what a server granted that may not be the master
@@ -192,7 +192,7 @@ impl LockBackend for RedisLocks {
                 "the lease ended before enough replicas had it",
             ));
         }
-        Ok(Acquired::Granted(lease))
+        Ok(Acquired::Granted(lease.with_path(granted.path())))
     }
 
     async fn renew(&self, claim: &Claim) -> Result<Renewed, LockError> {

@@ -8,6 +8,7 @@ pub(crate) mod drop_after;
 pub(crate) mod eventually;
 pub(crate) mod evidence;
 pub(crate) mod http;
+pub(crate) mod lock_paths;
 pub(crate) mod log;
 pub(crate) mod proxy;
 pub(crate) mod random;

@@ -8,11 +8,13 @@ use axum::body::Body;
 use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_handoff::lock::{LockKey, LockLayer, OnUnavailable};
+use tower_handoff::lock::{LockKey, LockLayer, MemoryLocks, OnUnavailable};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Lifecycle, telemetry};
 
 use super::scrape::Scrape;
+use crate::support::lock_paths::each_way;
+use crate::support::redis_server::RedisServer;
 
 /// All that `work` records.
 fn recorded(work: impl Future<Output = ()>) -> Scrape {
@@ -110,4 +112,30 @@ fn a_request_that_passes_without_its_lock_is_counted() {
         ("redis_up", 0.0),
         ("redis_outages_total", 1.0),
     ]);
+}
+
+#[test]
+fn locks_are_counted_by_how_they_came_in_memory_and_in_redis() {
+    let server = RedisServer::start();
+    let scrapes = [
+        recorded(async {
+            each_way(MemoryLocks::new(), "till").await;
+        }),
+        recorded(async {
+            let redis = RedisHandle::connect(&server.url()).expect("well-formed");
+            each_way(redis.locks(), "till").await;
+        }),
+    ];
+    for scrape in scrapes {
+        scrape.is(&[
+            ("lock_grants_total{lock=\"till\",path=\"free\"}", 1.0),
+            ("lock_grants_total{lock=\"till\",path=\"queued\"}", 1.0),
+            ("lock_grants_total{lock=\"till\",path=\"local\"}", 1.0),
+            (
+                "lock_acquires_total{lock=\"till\",outcome=\"acquired\"}",
+                3.0,
+            ),
+            ("lock_waits_total{lock=\"till\"}", 2.0),
+        ]);
+    }
 }
