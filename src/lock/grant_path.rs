@@ -5,7 +5,7 @@
 use crate::telemetry::names::LockGrants;
 
 /// How a grant came to its claim. Operators find it as `path` in the metrics and in the span of the
-/// acquisition: see [`telemetry`](crate::telemetry#metrics).
+/// acquisition: see [seen from outside](crate::lock#seen-from-outside).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum GrantPath {

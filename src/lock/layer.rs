@@ -82,8 +82,8 @@ impl LockLayer {
         }
     }
 
-    /// What the metrics call these locks, in the label `lock`: never their keys, of which there is
-    /// no end. Default `unnamed`. Operators who ask who [holds](crate::lock::Locks::inspect) one are
+    /// What metrics and [spans](crate::lock#seen-from-outside) call these locks, in the label `lock`:
+    /// never their keys, of which there is no end. Default `unnamed`. Operators who ask who [holds](crate::lock::Locks::inspect) one are
     /// told the name too.
     ///
     /// ```

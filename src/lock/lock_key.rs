@@ -83,6 +83,21 @@ impl LockKey {
     }
 }
 
+/// The first 16 hexadecimal digits of a key's SHA-256: enough to find what belongs together, and of a
+/// key that holds a secret nothing that anybody could use.
+#[derive(Debug)]
+pub(crate) struct KeyHash<'a>(pub(crate) &'a LockKey);
+
+impl fmt::Display for KeyHash<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digest = Sha256::digest(self.0.as_str());
+        digest
+            .iter()
+            .take(8)
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl fmt::Debug for LockKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&*self.0, f)

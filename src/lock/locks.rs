@@ -68,8 +68,8 @@ impl Locks {
         }
     }
 
-    /// What the metrics call these locks, in the label `lock`: never their keys, of which there is
-    /// no end. Default `unnamed`. Operators who ask who [holds](Self::inspect) one are told the name
+    /// What metrics and [spans](crate::lock#seen-from-outside) call these locks, in the label `lock`:
+    /// never their keys, of which there is no end. Default `unnamed`. Operators who ask who [holds](Self::inspect) one are told the name
     /// too.
     pub fn with_name(mut self, name: &'static str) -> Self {
         self.terms.set_name(name);

@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tracing::Instrument;
 
+use crate::lock::acquisition::Acquisition;
 use crate::lock::backend::{Acquired, LockBackend};
 use crate::lock::erased::ErasedBackend;
 use crate::lock::error::{LockError, LockErrorKind};
 use crate::lock::few::Few;
-use crate::lock::grant_path::GrantPath;
 use crate::lock::guard::LockGuard;
 use crate::lock::held::{HeldLocks, UnderWay};
 use crate::lock::hold::Hold;
 use crate::lock::hold_time::HoldTime;
 use crate::lock::holder::Holder;
 use crate::lock::holding::Holding;
-use crate::lock::lease::{Claim, Owner, end_of};
+use crate::lock::lease::{Claim, Lease, Owner, end_of};
 use crate::lock::lock_key::LockKey;
 use crate::lock::lock_keys::LockKeys;
 use crate::lock::renew::renew_held;
 use crate::lock::send_off::{send_off, until_done};
 use crate::lock::terms::Terms;
-use crate::telemetry::names::{LockAcquires, LockWaitSeconds};
-use crate::telemetry::stopwatch::Stopwatch;
+use crate::telemetry::names::LockAcquires;
 
 /// A backend, and what is held through it.
 #[derive(Clone)]
@@ -44,6 +44,17 @@ pub(crate) enum NotHeld {
     QueueFull,
     Unavailable(LockError),
     Closed,
+}
+
+impl NotHeld {
+    fn counted(&self) -> LockAcquires {
+        match self {
+            Self::Busy(_) => LockAcquires::Busy,
+            Self::QueueFull => LockAcquires::QueueFull,
+            Self::Unavailable(_) => LockAcquires::Unavailable,
+            Self::Closed => LockAcquires::Draining,
+        }
+    }
 }
 
 impl From<NotHeld> for LockError {
@@ -111,18 +122,18 @@ impl Manager {
                 note: terms.note.clone(),
                 meter: terms.meter,
             };
-            let asked = Stopwatch::start();
-            let acquired = self.acquire_one(claim, left).await;
-            terms.meter.count(match &acquired {
-                Ok(_) => LockAcquires::Acquired,
-                Err(NotHeld::Busy(_)) => LockAcquires::Busy,
-                Err(NotHeld::QueueFull) => LockAcquires::QueueFull,
-                Err(NotHeld::Unavailable(_)) => LockAcquires::Unavailable,
-                Err(NotHeld::Closed) => LockAcquires::Draining,
-            });
-            let (holding, path) = acquired?;
-            terms.meter.count(path.counted());
-            terms.meter.observe(LockWaitSeconds::Each, asked.seconds());
+            let acquisition = Acquisition::begin(&claim);
+            let acquired = self.acquire_one(claim, left);
+            let holding = match acquired.instrument(acquisition.span()).await {
+                Ok((holding, lease)) => {
+                    acquisition.granted(&lease);
+                    holding
+                }
+                Err(why) => {
+                    acquisition.refused(why.counted());
+                    return Err(why);
+                }
+            };
             own.add(holding.clone());
             all.push(holding);
         }
@@ -145,7 +156,7 @@ impl Manager {
         &self,
         claim: Claim,
         wait: Option<Duration>,
-    ) -> Result<(Arc<Holding>, GrantPath), NotHeld> {
+    ) -> Result<(Arc<Holding>, Lease), NotHeld> {
         let Some(under_way) = self.held.begin() else {
             return Err(NotHeld::Closed);
         };
@@ -178,7 +189,7 @@ impl Manager {
                 return Err(NotHeld::Unavailable(error));
             }
         };
-        let (owner, path) = (claim.owner, lease.path());
+        let owner = claim.owner;
         let holding = Arc::new(Holding::new(
             claim,
             lease,
@@ -195,7 +206,7 @@ impl Manager {
             // Without a runtime no timers and no renewals: the lease ends as it was granted.
             renew_held(&self.held, &self.backend.reconnects());
         }
-        Ok((holding, path))
+        Ok((holding, lease))
     }
 }
 

@@ -33,10 +33,26 @@
 //! Redis must not evict locks: `maxmemory-policy noeviction`, or a volatile policy with room to
 //! spare. An evicted lock is a lost one; its holder learns of it at its next renewal.
 //!
+//! # Seen from outside
+//! [`telemetry`](crate::telemetry) has the metrics, [`Locks::inspect`] tells who holds a key, and each
+//! claim on a key is a [`tracing`] span, `lock.acquire`, level debug, target `tower_handoff::lock`: of
+//! [`LockLayer`], [`Locks`] and [`Once`](crate::once::Once) alike, one after the other for several keys,
+//! none for a key that a layer further out holds. It costs nothing where no subscriber wants it.
+//!
+//! | field | of | what |
+//! | --- | --- | --- |
+//! | `lock` | all | the name, as in the metrics |
+//! | `key_hash` | all | the first 16 hexadecimal digits of the key's SHA-256, as keys can come from sessions and headers: `printf %s 'order:7' \| sha256sum \| head -c 16` |
+//! | `wait_ms` | all, at the end | from claim to outcome, round trip included |
+//! | `outcome` | all, at the end | `acquired`, `busy`, `queue_full`, `unavailable`, `draining`; `dropped` where whoever asked did not wait for it |
+//! | `fence` | `acquired` | the number of the [`fence`](LockGuard::fence) |
+//! | `path` | `acquired` | how it came: `free`, `local`, `queued`, as in [`GrantPath`] |
+//!
 //! # Cancel safety
 //! A request may be dropped at any await. What it claimed is withdrawn, what it held is let go,
 //! within a round trip. A process that dies leaves its locks to their leases.
 
+mod acquisition;
 mod admission;
 pub(crate) mod backend;
 mod body;

@@ -12,11 +12,13 @@ use crate::telemetry::lock_keys::LockKeys;
 use crate::telemetry::record::{add_to, observe_in};
 
 /// Records what befalls the locks of one layer or handle, under its name: never under their keys,
-/// of which there is no end. Nothing without the feature.
+/// of which there is no end. Without the feature it is the name, for the log.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LockMeter {
     #[cfg(feature = "metrics")]
     keys: &'static LockKeys,
+    #[cfg(not(feature = "metrics"))]
+    name: &'static str,
 }
 
 impl LockMeter {
@@ -30,6 +32,11 @@ impl LockMeter {
     pub(crate) fn named(name: &'static str) -> Self {
         let keys = LockKeys::named(name);
         Self { keys }
+    }
+
+    /// What the locks are called.
+    pub(crate) fn name(self) -> &'static str {
+        self.keys.name
     }
 
     /// One more.
@@ -48,8 +55,14 @@ impl LockMeter {
 #[cfg(not(feature = "metrics"))]
 impl LockMeter {
     #[inline(always)]
-    pub(crate) fn named(_: &'static str) -> Self {
-        Self {}
+    pub(crate) fn named(name: &'static str) -> Self {
+        Self { name }
+    }
+
+    /// What the locks are called.
+    #[inline(always)]
+    pub(crate) fn name(self) -> &'static str {
+        self.name
     }
 
     #[inline(always)]
@@ -61,9 +74,6 @@ impl LockMeter {
 
 impl fmt::Debug for LockMeter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_tuple("LockMeter");
-        #[cfg(feature = "metrics")]
-        out.field(&self.keys.name);
-        out.finish()
+        f.debug_tuple("LockMeter").field(&self.name()).finish()
     }
 }

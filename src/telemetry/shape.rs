@@ -16,6 +16,16 @@ macro_rules! metrics {
             #[derive(Debug, Clone, Copy, PartialEq, Eq)]
             pub(crate) enum $metric { $($variant),+ }
 
+            impl $metric {
+                /// The value of the label.
+                #[allow(dead_code, reason = "some are told elsewhere too")]
+                pub(crate) const fn value(self) -> &'static str {
+                    match self {
+                        $(Self::$variant => concat!($($value)?)),+
+                    }
+                }
+            }
+
             #[cfg(feature = "metrics")]
             impl Metric for $metric {
                 const DESCRIBED: &'static Described = &Described {

@@ -48,6 +48,31 @@ fn a_guarded_request_allocates_within_its_budget() {
     });
 }
 
+/// Where nobody is interested in the span of an acquisition, it is not there.
+#[test]
+fn a_span_that_no_subscriber_wants_allocates_nothing() {
+    let guarded = |most: Option<tracing::Level>| {
+        let _logging = most.map(|most| {
+            let log = tracing_subscriber::fmt().with_max_level(most);
+            tracing::subscriber::set_default(log.with_writer(std::io::sink).finish())
+        });
+        runtime().block_on(guarded_by(MemoryLocks::new()))
+    };
+    let [silent, unwanted, wanted] = [
+        None,
+        Some(tracing::Level::INFO),
+        Some(tracing::Level::DEBUG),
+    ]
+    .map(guarded);
+    let report =
+        format!("no subscriber {silent:+.2}, of INFO {unwanted:+.2}, of DEBUG {wanted:+.2}");
+    println!("{report}");
+    assert!(
+        silent <= 10.0 && unwanted <= silent && wanted > silent,
+        "{report}"
+    );
+}
+
 #[test]
 fn ten_thousand_held_locks_cost_at_most_a_kibibyte_each() {
     const LOCKS: usize = 10_000;

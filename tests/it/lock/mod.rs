@@ -26,6 +26,7 @@ mod replicas;
 mod rig;
 mod runtimes;
 mod shutdown;
+mod spans;
 mod standalone;
 mod together;
 mod wrong_types;

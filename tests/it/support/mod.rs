@@ -19,5 +19,6 @@ pub(crate) mod redis_sentinel;
 pub(crate) mod redis_server;
 pub(crate) mod replica;
 pub(crate) mod retelling;
+pub(crate) mod spans;
 pub(crate) mod testbed;
 pub(crate) mod websocket;
