@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::BoxError;
 
@@ -12,6 +13,7 @@ use crate::BoxError;
 pub struct LockError {
     kind: LockErrorKind,
     outcome: Outcome,
+    retry_after: Option<Duration>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -69,7 +71,16 @@ impl LockError {
         Self {
             kind,
             outcome: Outcome::Refused,
+            retry_after: None,
             source: None,
+        }
+    }
+
+    /// Somebody else's lease lasts so long, as the backend has it.
+    pub(crate) fn busy(left: Duration) -> Self {
+        Self {
+            retry_after: Some(left),
+            ..Self::of(LockErrorKind::Busy)
         }
     }
 
@@ -85,6 +96,7 @@ impl LockError {
         Self {
             kind: LockErrorKind::Unavailable,
             outcome,
+            retry_after: None,
             source: Some(source.into()),
         }
     }
@@ -108,6 +120,37 @@ impl LockError {
     #[must_use]
     pub fn kind(&self) -> LockErrorKind {
         self.kind
+    }
+
+    /// Of a [`Busy`](LockErrorKind::Busy) key, what was left of the holder's lease: when the key comes
+    /// free if the holder neither lets go nor renews, as after a crash. None of any other kind.
+    ///
+    /// An estimate, to pace the next try by: most holders let go sooner, a living one that is at work
+    /// for long renews, and others may stand in line. In memory it is right when the error is made.
+    /// With Redis it is what Redis said when it was asked for the key, at the beginning of a wait; where
+    /// somebody of this process has the key or asks for it too, Redis is not asked again, and it is what
+    /// this process knows, or else the lease that the claim asks for.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_handoff::BoxError> {
+    /// use std::time::Duration;
+    /// use tower_handoff::lock::{LockErrorKind, LockKey, Locks, MemoryLocks};
+    ///
+    /// let locks = Locks::new(MemoryLocks::new());
+    /// let report = LockKey::new("nightly-report")?;
+    /// let held = locks.acquire(&report).await?;
+    ///
+    /// let refused = locks.try_acquire(&report).await.unwrap_err();
+    /// assert_eq!(refused.kind(), LockErrorKind::Busy);
+    /// assert!(refused.retry_after() <= Some(Duration::from_secs(10)));
+    /// # drop(held);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 

@@ -114,7 +114,8 @@ impl Locks {
     /// Locks a key, or several, and waits in line for it while somebody else holds it.
     ///
     /// # Errors
-    /// [`Busy`](crate::lock::LockErrorKind::Busy) when the wait is over, [`QueueFull`](crate::lock::LockErrorKind::QueueFull),
+    /// [`Busy`](crate::lock::LockErrorKind::Busy) when the wait is over, with what was left of the
+    /// holder's lease ([`retry_after`](LockError::retry_after)), [`QueueFull`](crate::lock::LockErrorKind::QueueFull),
     /// [`Unavailable`](crate::lock::LockErrorKind::Unavailable) while the backend is away, and where one of
     /// several keys was lost while another one was waited for;
     /// [`Closed`](crate::lock::LockErrorKind::Closed) in a shutdown.

@@ -59,12 +59,12 @@ impl NotHeld {
 
 impl From<NotHeld> for LockError {
     fn from(why: NotHeld) -> Self {
-        Self::of(match why {
-            NotHeld::Busy(_) => LockErrorKind::Busy,
-            NotHeld::QueueFull => LockErrorKind::QueueFull,
-            NotHeld::Closed => LockErrorKind::Closed,
-            NotHeld::Unavailable(error) => return error,
-        })
+        match why {
+            NotHeld::Busy(left) => Self::busy(left),
+            NotHeld::QueueFull => Self::of(LockErrorKind::QueueFull),
+            NotHeld::Closed => Self::of(LockErrorKind::Closed),
+            NotHeld::Unavailable(error) => error,
+        }
     }
 }
 
