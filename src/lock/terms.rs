@@ -52,7 +52,7 @@ impl Terms {
     pub(crate) fn set_wait(&mut self, wait: Duration, instead: &str) -> Result<(), ConfigError> {
         if wait.is_zero() || wait > MAX_WAIT {
             return Err(ConfigError::new(
-                "lock wait",
+                "wait",
                 format_args!("{wait:?}"),
                 format!("more than zero, at most 10 min; `{instead}` does not wait"),
             ));
@@ -65,7 +65,7 @@ impl Terms {
         let accepted = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
         if !accepted.contains(&time) {
             return Err(ConfigError::new(
-                "lock max hold",
+                "max_hold",
                 format_args!("{time:?}"),
                 "100 ms to 24 h",
             ));

@@ -137,7 +137,7 @@ impl Once {
     pub fn with_wait(mut self, wait: Duration) -> Result<Self, ConfigError> {
         if wait.is_zero() || wait > MAX_WAIT {
             return Err(ConfigError::new(
-                "wait for a job",
+                "wait",
                 format_args!("{wait:?}"),
                 "more than zero, at most 10 min",
             ));

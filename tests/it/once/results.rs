@@ -89,8 +89,8 @@ fn what_is_wrong_is_named() {
         (once().with_instance_id("").unwrap_err(), "instance_id"),
         (once().with_instance_id("a b").unwrap_err(), "instance_id"),
         (once().with_lease(ms(99)).unwrap_err(), "lease"),
-        (once().with_wait(ms(0)).unwrap_err(), "wait for a job"),
-        (once().with_wait(ms(600_001)).unwrap_err(), "wait for a job"),
+        (once().with_wait(ms(0)).unwrap_err(), "wait"),
+        (once().with_wait(ms(600_001)).unwrap_err(), "wait"),
         (once().with_max_bytes(0).unwrap_err(), "max_bytes"),
         (
             once().with_max_bytes(16 * 1024 * 1024 + 1).unwrap_err(),
