@@ -10,8 +10,10 @@ use tower_handoff::redis::RedisHandle;
 
 use super::rig::{fencing, guarded, layer, ms, on_both, request, status};
 use super::standalone::{key, poll_times};
+use crate::support::eventually::PATIENCE;
 use crate::support::lock_paths::each_way;
 use crate::support::redis_server::{RedisServer, free_port};
+use crate::support::replica::pair;
 use crate::support::spans::{Ended, Spans};
 
 on_both!(
@@ -117,6 +119,15 @@ async fn is_told_of_the_locks_of_a_job(once: Once) {
         (ended[0].get("lock"), ended[0].get("path")),
         ("once", "free")
     );
+}
+
+#[tokio::test]
+async fn a_grant_that_replicas_have_tells_how_it_came_all_the_same() {
+    let (master, _replica) = pair().await;
+    let builder = RedisHandle::builder(master.url()).command_timeout(PATIENCE);
+    let locks = builder.connect().unwrap().locks();
+    let durable = locks.replicas(1, PATIENCE).unwrap();
+    a_grant_tells_its_path_its_wait_and_its_fence(durable).await;
 }
 
 #[tokio::test]
