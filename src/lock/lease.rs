@@ -13,6 +13,7 @@ use crate::lock::lock_key::LockKey;
 use crate::lock::note::Note;
 use crate::random;
 use crate::telemetry::lock_meter::LockMeter;
+use crate::telemetry::names::LockWaits;
 
 /// How long a hand-over is reserved for the waiter it goes to, before the next one gets it.
 ///
@@ -151,6 +152,12 @@ impl Claim {
             note: Note::default(),
             meter: LockMeter::named(LockMeter::UNNAMED),
         }
+    }
+
+    /// It stands in line from now on.
+    pub(crate) fn waits(&self) {
+        self.meter.count(LockWaits::All);
+        tracing::debug!(target: "tower_handoff::lock", "waits in line");
     }
 }
 

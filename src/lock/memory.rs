@@ -19,7 +19,6 @@ use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, Fence, HAND_OVER, Lease, MAX_WAITERS, Owner, end_of};
 use crate::lock::lock_key::LockKey;
 use crate::lock::note::Note;
-use crate::telemetry::names::LockWaits;
 
 /// Locks in this process's memory: for one instance, for development, for tests.
 ///
@@ -206,7 +205,7 @@ impl Slots {
                         wake: wake.clone(),
                         note: claim.note.clone(),
                     });
-                    claim.meter.count(LockWaits::All);
+                    claim.waits();
                 }
                 Turn::Busy(until)
             }

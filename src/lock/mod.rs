@@ -48,6 +48,10 @@
 //! | `fence` | `acquired` | the number of the [`fence`](LockGuard::fence) |
 //! | `path` | `acquired` | how it came: `free`, `local`, `queued`, as in [`GrantPath`] |
 //!
+//! In it is one event, `waits in line`, where the claim has to. What is recorded at the end a subscriber
+//! shows where it shows the ends of spans, as `tracing_subscriber::fmt` does with `FmtSpan::CLOSE`. Of a lock
+//! that is lost the log tells the fence as well.
+//!
 //! # Cancel safety
 //! A request may be dropped at any await. What it claimed is withdrawn, what it held is let go,
 //! within a round trip. A process that dies leaves its locks to their leases.

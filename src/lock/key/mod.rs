@@ -11,6 +11,9 @@
 //! application: `order:{id}` on two routes is the same lock for the same `id`, which is often
 //! what is wanted, and the reason to begin each template with what it names.
 //!
+//! A key is the lock's name in the backend, and stands in the log where the lock is lost. So what is
+//! secret, as in a header `Authorization`, goes into one as a hash, by a closure.
+//!
 //! ```
 //! use tower_handoff::lock::{LockKey, key};
 //!

@@ -18,7 +18,6 @@ use crate::lock::redis::ask::{Asked, Parting};
 use crate::lock::redis::cohorts::Cohorts;
 use crate::lock::redis::drive::{drive, is_ready};
 use crate::lock::redis::reply::{Answer, Answered};
-use crate::telemetry::names::LockWaits;
 
 /// The one who asks in its own name; dropped, it leaves that to those who came after it.
 struct Asking<'a> {
@@ -91,7 +90,7 @@ impl RedisLocks {
         wait: Duration,
         left: Duration,
     ) -> Result<Acquired, LockError> {
-        claim.meter.count(LockWaits::All);
+        claim.waits();
         if place.drive {
             // Before any await: with its budget used up, a task is sent away from there, and the request
             // may be dropped then, while the others in line take it that they have a driver.

@@ -12,6 +12,7 @@ use super::rig::{fencing, guarded, layer, ms, on_both, request, status};
 use super::standalone::{key, poll_times};
 use crate::support::eventually::PATIENCE;
 use crate::support::lock_paths::each_way;
+use crate::support::log::Log;
 use crate::support::redis_server::{RedisServer, free_port};
 use crate::support::replica::pair;
 use crate::support::spans::{Ended, Spans};
@@ -20,6 +21,7 @@ on_both!(
     a_grant_tells_its_path_its_wait_and_its_fence,
     a_refusal_tells_its_outcome_and_so_does_a_wait_that_is_dropped,
     each_request_has_a_span_for_each_key_that_it_locks,
+    a_log_tells_who_waits_while_they_wait,
 );
 
 const SPAN: &str = "lock.acquire";
@@ -106,6 +108,24 @@ async fn each_request_has_a_span_for_each_key_that_it_locks(backend: impl LockBa
     let fences: Vec<_> = ended.iter().map(|span| span.number("fence")).collect();
     let guards: Vec<_> = held.guards().map(|guard| guard.fence().get()).collect();
     assert_eq!(fences, guards);
+}
+
+async fn a_log_tells_who_waits_while_they_wait(backend: impl LockBackend + Clone) {
+    let (log, _guard) = Log::of_this_thread(tracing::Level::DEBUG);
+    let locks = Locks::new(backend).with_name("till");
+    let held = locks.acquire(key("a")).await.unwrap();
+    assert!(locks.try_acquire(key("a")).await.is_err());
+    assert!(!log.text().contains("waits in line"), "{}", log.text());
+    poll_times(4, locks.acquire(key("a"))).await;
+    let text = log.text();
+    let said: Vec<_> = text
+        .lines()
+        .filter(|l| l.contains("waits in line"))
+        .collect();
+    assert_eq!(said.len(), 1, "{text}");
+    let span = "lock.acquire{lock=\"till\" key_hash=0468ca52cae37e01}";
+    assert!(said[0].contains(span), "{text}");
+    drop(held);
 }
 
 async fn is_told_of_the_locks_of_a_job(once: Once) {

@@ -152,6 +152,8 @@ async fn locks_are_acquired_waited_for_refused_handed_over_and_lost_under_the_la
             "lock_acquires_total{lock=\"trylock\",outcome=\"busy\"}",
             1.0,
         ),
+        ("lock_grants_total{lock=\"lock\",path=\"free\"}", 1.0),
+        ("lock_grants_total{lock=\"lock\",path=\"queued\"}", 1.0),
         ("lock_waits_total{lock=\"lock\"}", 1.0),
         ("lock_waits_total{lock=\"trylock\"}", 0.0),
         (
