@@ -143,7 +143,7 @@ impl LockError {
     ///
     /// let refused = locks.try_acquire(&report).await.unwrap_err();
     /// assert_eq!(refused.kind(), LockErrorKind::Busy);
-    /// assert!(refused.retry_after() <= Some(Duration::from_secs(10)));
+    /// assert!(refused.retry_after().is_some_and(|left| left <= Duration::from_secs(10)));
     /// # drop(held);
     /// # Ok(())
     /// # }
