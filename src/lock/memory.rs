@@ -69,7 +69,11 @@ struct Grant {
 
 enum Turn {
     Granted(Fence, GrantPath),
-    Busy(Instant),
+    Busy {
+        until: Instant,
+        /// Whether the claim has just got in line.
+        in_line: bool,
+    },
     QueueFull,
 }
 
@@ -122,7 +126,12 @@ impl LockBackend for MemoryLocks {
                     return Ok(Acquired::Granted(lease.with_path(path)));
                 }
                 Turn::QueueFull => return Ok(Acquired::QueueFull),
-                Turn::Busy(until) => until,
+                Turn::Busy { until, in_line } => {
+                    if in_line {
+                        claim.waits();
+                    }
+                    until
+                }
             };
             let Some((end, wake)) = line else {
                 self.slots().release(claim, now);
@@ -196,7 +205,8 @@ impl Slots {
             Some(holder) => {
                 let until = holder.until;
                 let waits = slot.line.iter().any(|waiter| waiter.owner == claim.owner);
-                if let Some(wake) = wake.filter(|_| !waits) {
+                let place = wake.filter(|_| !waits);
+                if let Some(wake) = place {
                     if slot.line.len() >= max_waiters {
                         return Turn::QueueFull;
                     }
@@ -205,9 +215,9 @@ impl Slots {
                         wake: wake.clone(),
                         note: claim.note.clone(),
                     });
-                    claim.waits();
                 }
-                Turn::Busy(until)
+                let in_line = place.is_some();
+                Turn::Busy { until, in_line }
             }
             None => {
                 slot.holder = Some(Grant {
