@@ -21,16 +21,17 @@ use std::alloc::{GlobalAlloc, Layout as MemoryLayout, System};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderValue, Request, Response};
+use http_body::{Body, Frame};
 use http_body_util::Full;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::{Layer, Service, service_fn};
-use tower_handoff::lifecycle::{Lifecycle, PlatformKind};
+use tower_handoff::lifecycle::{Lifecycle, PlatformKind, TrackedStream};
 use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{Session, SessionLayer};
 
@@ -355,37 +356,89 @@ impl AsyncWrite for Quiet {
     }
 }
 
+const CONNECTIONS: usize = 100_000;
+
+fn lifecycle() -> Lifecycle {
+    let builder = Lifecycle::builder().platform(PlatformKind::Unknown);
+    builder.build().expect("a lifecycle")
+}
+
+/// Whose request has been read.
+fn asked(lifecycle: &Lifecycle) -> TrackedStream<Quiet> {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut connection = lifecycle.wrap_io(Quiet, None);
+    let mut stream = Pin::new(&mut connection);
+    let mut space = [0; 64];
+    let mut buffer = ReadBuf::new(&mut space);
+    assert!(stream.as_mut().poll_read(&mut cx, &mut buffer).is_ready());
+    assert!(stream.as_mut().poll_flush(&mut cx).is_ready());
+    connection
+}
+
+/// And that has sent an answer's head and waits.
+fn answered(connection: &mut TrackedStream<Quiet>, head: &[u8]) {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut stream = Pin::new(connection);
+    assert!(stream.as_mut().poll_write(&mut cx, head).is_ready());
+    assert!(stream.as_mut().poll_flush(&mut cx).is_ready());
+    let mut no_room = ReadBuf::new(&mut []);
+    assert!(stream.poll_read(&mut cx, &mut no_room).is_pending());
+}
+
 #[test]
 fn a_hundred_thousand_idle_connections_cost_at_most_200_bytes_each() {
-    const CONNECTIONS: usize = 100_000;
-    let lifecycle = Lifecycle::builder()
-        .platform(PlatformKind::Unknown)
-        .build()
-        .expect("a lifecycle");
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut space = [0; 64];
+    let lifecycle = lifecycle();
     let before = BYTES.with(Cell::get);
     let mut connections = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        let mut connection = lifecycle.wrap_io(Quiet, None);
-        let mut stream = Pin::new(&mut connection);
-        let mut buffer = ReadBuf::new(&mut space);
-        assert!(stream.as_mut().poll_read(&mut cx, &mut buffer).is_ready());
-        assert!(stream.as_mut().poll_flush(&mut cx).is_ready());
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        assert!(stream.as_mut().poll_write(&mut cx, answer).is_ready());
-        assert!(stream.as_mut().poll_flush(&mut cx).is_ready());
-        let mut no_room = ReadBuf::new(&mut []);
-        assert!(
-            stream
-                .as_mut()
-                .poll_read(&mut cx, &mut no_room)
-                .is_pending()
-        );
+        let mut connection = asked(&lifecycle);
+        answered(&mut connection, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         connections.push(connection);
     }
     let each = (BYTES.with(Cell::get) - before) / CONNECTIONS;
     println!("{each} bytes a connection");
     assert!(each <= 200, "{each} bytes a connection");
     assert!(lifecycle.status().connections.is_empty(), "they are idle");
+}
+
+/// An answer without an end.
+struct Endless;
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_hundred_thousand_streams_of_events_cost_at_most_300_bytes_each() {
+    let lifecycle = lifecycle();
+    let mut app = lifecycle.layer().layer(service_fn(async |_: Request<()>| {
+        Ok::<_, Infallible>(Response::new(Endless))
+    }));
+    let before = BYTES.with(Cell::get);
+    let (mut connections, mut bodies) = (
+        Vec::with_capacity(CONNECTIONS),
+        Vec::with_capacity(CONNECTIONS),
+    );
+    for _ in 0..CONNECTIONS {
+        let mut connection = asked(&lifecycle);
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(response)) = pin!(app.call(Request::new(()))).poll(&mut cx) else {
+            panic!("not at once");
+        };
+        answered(&mut connection, b"HTTP/1.1 200 OK\r\n\r\n");
+        bodies.push(response.into_body());
+        connections.push(connection);
+    }
+    let each = (BYTES.with(Cell::get) - before) / CONNECTIONS;
+    println!("{each} bytes a stream of events");
+    assert!(each <= 300, "{each} bytes a stream of events");
+    assert_eq!(lifecycle.in_flight().count(), CONNECTIONS as u64);
 }

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use axum::Router;
+use axum::routing::any_service;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::net::TcpListener;
@@ -119,7 +120,11 @@ async fn run() -> Result<ExitCode, Stop> {
         redis,
         held,
     };
-    let app = app.merge(lifecycle.probes()).merge(status::routes(status));
+    let app = app
+        .merge(lifecycle.probes())
+        .merge(status::routes(status))
+        // Anybody may stop a testbed.
+        .route("/pre-stop", any_service(lifecycle.pre_stop()));
     #[cfg(feature = "metrics")]
     let app = app.merge(metrics::routes(prometheus, lifecycle.handle()));
 

@@ -10,6 +10,12 @@
 //! next request; a server that just closes idle connections loses the requests that are on
 //! their way. On HTTP/2 the header does not exist, so it is not sent.
 //!
+//! gRPC clients take 503 for `UNAVAILABLE`. A service of hyper's own (axum's answers have no errors) can
+//! say by HTTP/2's `REFUSED_STREAM` that nothing was done, so that a client sends the request again
+//! whatever its method: outside the gate it turns an answer with a [`Refusal`](crate::Refusal) for
+//! [`Reason::Draining`](crate::Reason::Draining) in its extensions into
+//! `Err(h2::Error::from(h2::Reason::REFUSED_STREAM))`, which hyper sends as that.
+//!
 //! Let in, a request costs two atomic loads, and nothing is boxed or allocated.
 //!
 //! The gate goes inside the in-flight layer: a request must be counted before the gate reads

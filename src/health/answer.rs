@@ -39,7 +39,7 @@ pub(crate) struct State<'a> {
 
 impl State<'_> {
     /// The status code and the JSON text.
-    pub(crate) fn answer(&self, probe: Probe) -> (StatusCode, String) {
+    pub(crate) fn answer(&self, probe: Probe, details: bool) -> (StatusCode, String) {
         let (status, reason) = match probe {
             // As long as this can be said, restarting the process helps nobody.
             Probe::Health => (Status::Pass, None),
@@ -55,6 +55,7 @@ impl State<'_> {
             state: self,
             status,
             output: reason.as_deref(),
+            details,
         };
         // Keys are strings and nothing else can fail.
         (code, serde_json::to_string(&body).unwrap_or_default())
@@ -84,17 +85,20 @@ struct Body<'a> {
     state: &'a State<'a>,
     status: Status,
     output: Option<&'a str>,
+    details: bool,
 }
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("checks", &Checks(&self.state.checks))?;
-        map.serialize_entry("instance", self.state.instance)?;
-        if let Some(output) = self.output {
-            map.serialize_entry("output", output)?;
+        if self.details {
+            map.serialize_entry("checks", &Checks(&self.state.checks))?;
+            map.serialize_entry("instance", self.state.instance)?;
+            if let Some(output) = self.output {
+                map.serialize_entry("output", output)?;
+            }
+            map.serialize_entry("phase", self.state.phase.public_str())?;
         }
-        map.serialize_entry("phase", self.state.phase.public_str())?;
         map.serialize_entry("status", self.status.as_str())?;
         map.end()
     }

@@ -8,8 +8,9 @@
 //!
 //! HEAD answers as GET without the body; other methods get 405, other paths 404. The body is
 //! `application/health+json` with `status` (`pass`, `warn`, `fail`), `phase`, `instance`,
-//! `checks`, and `output` where there is a reason. Why a check fails is in the log; a probe's
-//! reader learns no addresses.
+//! `checks`, and `output` where there is a reason; with
+//! [`with_details(false)`](ProbeService::with_details) just `status`. Why a check fails is in the log; a
+//! probe's reader learns no addresses.
 //!
 //! Checks run in the background, each in a task of its own, with a time-out, and several
 //! results in a row are needed to change a verdict ([`CheckPolicy`]). A probe reads the last
@@ -43,10 +44,12 @@ mod axum;
 mod body;
 pub(crate) mod monitor;
 pub(crate) mod policy;
+pub(crate) mod pre_stop;
 pub(crate) mod service;
 mod verdict;
 
 pub use crate::lifecycle::{BoxFuture, Check, HealthCheck};
 pub use body::ProbeBody;
 pub use policy::{CheckClass, CheckPolicy};
+pub use pre_stop::PreStopService;
 pub use service::ProbeService;

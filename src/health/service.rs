@@ -25,6 +25,7 @@ pub struct ProbeService {
     lifecycle: LifecycleHandle,
     monitor: Monitor,
     instance: Arc<str>,
+    details: bool,
 }
 
 impl ProbeService {
@@ -37,7 +38,18 @@ impl ProbeService {
             lifecycle,
             monitor,
             instance,
+            details: true,
         }
+    }
+
+    /// Whether answers say more than `status`: the phase, the instance, which checks there are, and
+    /// why the answer is no. Default: yes.
+    ///
+    /// For probes that anybody can ask; those on a port of their own can go on saying all.
+    #[must_use]
+    pub fn with_details(mut self, shown: bool) -> Self {
+        self.details = shown;
+        self
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<ProbeBody> {
@@ -56,7 +68,7 @@ impl ProbeService {
             instance: &self.instance,
             checks: self.monitor.views(),
         };
-        let (status, json) = state.answer(probe);
+        let (status, json) = state.answer(probe, self.details);
         let mut response = plain(status);
         let headers = response.headers_mut();
         let json_type = HeaderValue::from_static("application/health+json");
@@ -69,7 +81,7 @@ impl ProbeService {
     }
 }
 
-fn plain(status: StatusCode) -> Response<ProbeBody> {
+pub(crate) fn plain(status: StatusCode) -> Response<ProbeBody> {
     let mut response = Response::new(ProbeBody::new(Bytes::new()));
     *response.status_mut() = status;
     let no_store = HeaderValue::from_static("no-store");

@@ -5,6 +5,7 @@
 use tower_layer::Stack;
 
 use crate::drain_gate::layer::DrainGateLayer;
+use crate::health::pre_stop::PreStopService;
 use crate::health::service::ProbeService;
 use crate::in_flight::layer::InFlightLayer;
 use crate::lifecycle::run::Lifecycle;
@@ -30,5 +31,12 @@ impl Lifecycle {
     #[must_use]
     pub fn probes(&self) -> ProbeService {
         ProbeService::new(self.handle(), self.monitor.clone())
+    }
+
+    /// What begins the shutdown when it is asked: for a `preStop` hook. Nothing serves it unless you
+    /// do, and only where nobody but the platform reaches it.
+    #[must_use]
+    pub fn pre_stop(&self) -> PreStopService {
+        PreStopService::new(self.handle())
     }
 }

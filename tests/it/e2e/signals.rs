@@ -38,3 +38,28 @@ async fn a_signal_is_heard_as_soon_as_the_instance_says_that_it_listens() {
         }
     }
 }
+
+/// As a `preStop` hook asks, before the platform sends its signal.
+#[tokio::test]
+async fn asked_to_stop_by_http_the_first_signal_is_still_a_first_one() {
+    for server in SERVERS {
+        for (method, asked) in [("GET", 1), ("POST", 2)] {
+            let testbed = Testbed::start(&[("SERVER", server), ("GRACE_MS", "25000")]).await;
+            let mut client = testbed.client();
+            let slow = tokio::spawn(async move { client.get("/sleep/1500").await.status });
+            in_flight(&testbed, "/sleep/{ms}").await;
+            let mut hook = testbed.client();
+            assert_eq!(hook.send("PUT", "/pre-stop", None).await.status, 405);
+            assert_eq!(hook.get("/ready").await.status, 200);
+            for _ in 0..asked {
+                let answer = hook.send(method, "/pre-stop", None).await;
+                assert_eq!((answer.status, answer.body.len()), (202, 0));
+            }
+            not_ready(&mut hook).await;
+            testbed.signal("TERM");
+            let exit = testbed.exit().await;
+            assert_eq!((exit.code, exit.stdout.len()), (0, 1), "{exit:?}");
+            assert_eq!(slow.await.unwrap(), 200);
+        }
+    }
+}

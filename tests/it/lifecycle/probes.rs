@@ -306,3 +306,24 @@ async fn a_managed_part_brings_its_check() {
         "pass"
     );
 }
+
+/// For a port that anybody reaches.
+#[tokio::test(start_paused = true)]
+async fn without_details_a_probe_says_its_verdict_alone() {
+    let works = Arc::new(AtomicBool::new(false));
+    let check = switched("search", CheckClass::Required, &works);
+    let (handle, probes, run) = start(quiet_builder().check(check));
+    handle.watch().reached(Phase::Ready).await;
+    ready_is(&probes, 503, "fail").await;
+    let terse = probes.clone().with_details(false);
+    for (path, status) in [("/health", "pass"), ("/ready", "fail"), ("/startup", "pass")] {
+        let (code, body) = get(&terse, path).await;
+        assert_eq!(code, get(&probes, path).await.0, "{path}");
+        assert_eq!(body, json!({ "status": status }), "{path}");
+    }
+    works.store(true, SeqCst);
+    ready_is(&terse, 200, "pass").await;
+    handle.shutdown();
+    assert_eq!(get(&terse, "/ready").await, (503, json!({ "status": "fail" })));
+    run.await.unwrap();
+}
