@@ -46,7 +46,7 @@
 //! | is not the one of its certificate, or refuses ours | [`Away`](RedisErrorKind::Away) | away, [`Tls`](AwayCause::Tls) |
 //! | is older than 6.2, or speaks no RESP3 | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
 //! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused) | up, on the same connection |
-//! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it | up |
+//! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it; of a script's commands, up to Redis 7.0 `ACL LOG` does | up |
 //!
 //! Each change of the state or its cause is logged once, at `WARN`, also where Redis is never
 //! reached. The first [connection](RedisHandle::connect) and every later one warn, and go on, where

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::eventually::eventually;
 use super::redis_server::RedisServer;
+use super::redis_server::binary::version;
 
 const MASTERS: usize = 3;
 const SLOTS: u16 = 16_384;
@@ -33,10 +34,14 @@ impl RedisCluster {
 
     /// Of servers that `start` starts, each with the port that the others know it by.
     pub(crate) async fn start_of(start: impl Fn(&[&str]) -> (RedisServer, u16)) -> Self {
-        let bus: Vec<u16> = (0..2 * MASTERS).map(|_| quiet_port()).collect();
+        let mut bus: Vec<u16> = (0..2 * MASTERS).map(|_| quiet_port()).collect();
+        let has_bus_option = version() >= (7, 0);
         let started = bus.iter().map(|bus| {
             let bus = bus.to_string();
-            let mut arguments = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
+            let mut arguments = vec!["--cluster-enabled", "yes"];
+            if has_bus_option {
+                arguments.extend(["--cluster-port", &bus]);
+            }
             arguments.extend(["--cluster-node-timeout", "1000"]);
             arguments.extend(["--cluster-require-full-coverage", "no"]);
             arguments.extend(["--cluster-replica-validity-factor", "0"]);
@@ -46,6 +51,9 @@ impl RedisCluster {
         });
         let (nodes, ports) = started.unzip();
         let (cluster, ports): (_, Vec<u16>) = (Self { nodes }, ports);
+        if !has_bus_option {
+            bus = ports.iter().map(|port| port + 10_000).collect();
+        }
         let share = SLOTS / MASTERS as u16;
         for (at, node) in cluster.nodes.iter().enumerate() {
             let epoch = (at + 1).to_string();
@@ -56,8 +64,11 @@ impl RedisCluster {
                     MASTERS => SLOTS - 1,
                     _ => first + share - 1,
                 };
-                let range = [first, last].map(|slot| slot.to_string());
-                node.command(&["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]);
+                // `ADDSLOTSRANGE` came with 7.0.
+                let slots: Vec<String> = (first..=last).map(|slot| slot.to_string()).collect();
+                let mut add = vec!["CLUSTER", "ADDSLOTS"];
+                add.extend(slots.iter().map(String::as_str));
+                node.command(&add);
             }
             for (port, bus) in ports[..at].iter().zip(&bus) {
                 let (port, bus) = (port.to_string(), bus.to_string());
@@ -116,8 +127,9 @@ impl RedisCluster {
             let mut parts = range.into_iter();
             let first: u16 = from_redis_value(parts.next()?).ok()?;
             let last: u16 = from_redis_value(parts.next()?).ok()?;
-            let (_, port, ..): (String, u16, String, Value) =
-                from_redis_value(parts.next()?).ok()?;
+            // The master, with more said of it by later versions.
+            let master: Vec<Value> = from_redis_value(parts.next()?).ok()?;
+            let port: u16 = from_redis_value(master.into_iter().nth(1)?).ok()?;
             (first..=last).contains(&slot).then_some(port)
         });
         let port = port.expect("somebody has the slot");

@@ -8,6 +8,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use binary::{binary, version};
+
+// By its path, because benches take this file by its own.
+#[path = "redis_binary.rs"]
+pub(crate) mod binary;
+
 /// A server on a Unix socket or a free TCP port of its own.
 ///
 /// A shell watches a pipe held by the test: when the pipe closes, because the value is dropped
@@ -70,7 +76,8 @@ impl RedisServer {
         let mut command = watched();
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--enable-debug-command", "yes"])
+            .args(["--save", ""])
+            .args(debug())
             .args(history(&dir, evidence.as_deref()))
             .args(["--unixsocket".as_ref(), socket.as_os_str()])
             .args(arguments);
@@ -109,13 +116,36 @@ impl RedisServer {
 
     /// Runs one command on a fresh connection, outside of everything under test.
     pub(crate) fn command(&self, arguments: &[&str]) -> redis::Value {
+        self.try_command(arguments)
+            .expect("the command is accepted")
+    }
+
+    /// As [`command`](Self::command), where the server may hang up.
+    pub(crate) fn try_command(&self, arguments: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(self.url()).expect("the url is well-formed");
-        let mut connection = client.get_connection().expect("the server answers");
+        let mut connection = client.get_connection()?;
         let mut command = redis::cmd(arguments[0]);
         command.arg(&arguments[1..]);
-        command
-            .query(&mut connection)
-            .expect("the command is accepted")
+        command.query(&mut connection)
+    }
+
+    /// Gives it keys, and has it take a millisecond for each when it reads them anew. Meanwhile it
+    /// answers every 100 keys or so.
+    pub(crate) fn is_slow_to_load(&self, keys: &str) {
+        if version() < (7, 0) {
+            // It looks up every 2 MB of its file.
+            self.command(&["CONFIG", "SET", "rdbcompression", "no"]);
+            self.command(&["DEBUG", "POPULATE", keys, "key", "20000"]);
+        } else {
+            self.command(&[
+                "CONFIG",
+                "SET",
+                "loading-process-events-interval-bytes",
+                "1024",
+            ]);
+            self.command(&["DEBUG", "POPULATE", keys]);
+        }
+        self.command(&["CONFIG", "SET", "key-load-delay", "1000"]);
     }
 
     /// The keys of locks that somebody holds or waits for, under a prefix.
@@ -130,14 +160,19 @@ impl RedisServer {
         keys
     }
 
-    /// How often Redis ran each command since `CONFIG RESETSTAT`, from its own count.
+    /// How often Redis ran each command since `CONFIG RESETSTAT`, from its own count, but for what only
+    /// this test says: `CONFIG`, and the `CLIENT SETINFO` of connections to servers that have it.
     pub(crate) fn command_counts(&self) -> std::collections::BTreeMap<String, u64> {
         let text: String =
             redis::from_redis_value(self.command(&["INFO", "commandstats"])).expect("text");
         text.lines()
             .filter_map(|line| {
                 let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+                let of_tests = matches!(name.split('|').next(), Some("config" | "client"));
                 let calls = rest.strip_prefix("calls=")?.split(',').next()?;
+                if of_tests {
+                    return None;
+                }
                 Some((name.to_owned(), calls.parse().ok()?))
             })
             .collect()
@@ -230,16 +265,12 @@ pub(crate) fn free_port() -> u16 {
         .port()
 }
 
-fn binary() -> PathBuf {
-    let name = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-    let found = Path::new(&name).is_file()
-        || std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(&name).is_file()));
-    assert!(
-        found,
-        "no redis-server found: run ./scripts/test, which installs one, or install it yourself (apt-get install redis-server)"
-    );
-    PathBuf::from(name)
+/// What lets tests use `DEBUG`, which needs no leave before 7.0.
+fn debug() -> &'static [&'static str] {
+    if version() < (7, 0) {
+        return &[];
+    }
+    &["--enable-debug-command", "yes"]
 }
 
 /// Makes the server keep every key and value that it ever held, those that are gone included, as
