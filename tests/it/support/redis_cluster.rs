@@ -203,6 +203,17 @@ impl RedisCluster {
         .await;
     }
 
+    /// How often the nodes were asked for their slots.
+    pub(crate) fn looks(&self) -> u64 {
+        let counts = self.nodes.iter().map(|node| node.command_counts());
+        // Before 7.0 all of `CLUSTER` is counted as one, and a look is two such commands.
+        let looks = counts.filter_map(|counts| {
+            let all = counts.get("cluster").map(|all| all / 2);
+            counts.get("cluster|slots").copied().or(all)
+        });
+        looks.sum()
+    }
+
     async fn wait(&self, what: &str, holds: impl Fn(&RedisServer) -> bool) {
         eventually(what, async || self.nodes.iter().all(&holds)).await;
     }

@@ -7,8 +7,8 @@ use tower_handoff::lock::{LockKey, Locks};
 use tower_handoff::redis::{AwayCause, RedisError, RedisErrorKind, RedisHandle, RedisStatus};
 
 use super::said::failure;
-use crate::support::redis_server::RedisServer;
 use crate::support::redis_server::binary::version;
+use crate::support::redis_server::{RedisServer, free_port};
 
 /// What the server says of itself, as `scripts/servers` names it: `redis-6.2.14`, `valkey-8.1.1`.
 fn name(server: &RedisServer) -> String {
@@ -80,6 +80,15 @@ async fn a_right_that_a_script_lacks_is_noperm_and_named_or_where_to_find_its_na
         };
         assert!(error.to_string().contains(&name), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_command_that_was_renamed_is_named_where_a_connection_begins() {
+    let server = RedisServer::start_on(free_port(), &["--rename-command", "TIME", "OTHER"]);
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let (cause, reason) = failure(&handle).await;
+    assert_eq!(cause, AwayCause::NotReady, "{reason}");
+    assert!(reason.contains("TIME"), "{reason}");
 }
 
 #[tokio::test]
