@@ -154,9 +154,11 @@
 //!
 //! | tested on (`scripts/test versions`) | what differs |
 //! | --- | --- |
-//! | Redis 6.2 | why a script was refused stands behind `ERR`; [`RedisError::code`] finds it. Tested without TLS |
+//! | Redis 6.2 | why a script was refused stands behind `ERR`; [`RedisError::code`] finds it |
 //! | Redis 7.0, 7.4, 8.0, 8.2 | up to 7.0 only `ACL LOG` names the command that a script had no right to |
 //! | Valkey 8.0, 8.1, 9.1 | nothing that was seen |
+//!
+//! The servers of 6.2 and 8.2 were built without TLS.
 //!
 //! A command that an administrator renamed is missed where it is first needed: where a connection begins, it
 //! is away and the reason names the command; of a script's commands Redis names none.

@@ -235,9 +235,12 @@ fn quiet_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = RandomState::new().build_hasher().finish() as u16;
     let _ = NEXT.compare_exchange(0, start.max(1), Ordering::SeqCst, Ordering::SeqCst);
-    let mut ports = (0..1000).map(|_| 10_000 + NEXT.fetch_add(1, Ordering::SeqCst) % 20_000);
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.find(free).expect("a free port")
+    let mut ports = (0..1000).map(|_| 10_000 + NEXT.fetch_add(1, Ordering::SeqCst) % 12_000);
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Before 7.0 the nodes speak to each other on one that is so much higher.
+    ports
+        .find(|port| free(*port) && free(port + 10_000))
+        .expect("a free port")
 }
 
 fn text(value: Value) -> String {
