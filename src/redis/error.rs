@@ -88,26 +88,39 @@ impl RedisError {
     }
 }
 
-/// The first word, or what Redis 6.2 hides in it: there, a script's refused write ends in
-/// `ERR Error running script (…): @user_script: 1: -READONLY You can't write …`.
+/// The first word, or what stands behind `ERR` where a script was refused a command.
 fn code_of(reply: &redis::ServerError) -> &str {
     match reply.code() {
-        "ERR"
-            if reply
-                .details()
-                .is_some_and(|text| text.contains(": -READONLY ")) =>
-        {
-            "READONLY"
-        }
+        "ERR" => reply.details().and_then(hidden).unwrap_or("ERR"),
         code => code,
     }
 }
+
+/// Redis 6.2 says `Error running script (…): @user_script:1: -READONLY You can't write …`; and in no
+/// version has a right that lacks a code of its own in a script.
+fn hidden(text: &str) -> Option<&str> {
+    if text.contains(NO_RIGHT) || text.starts_with("ACL failure in script") {
+        return Some("NOPERM");
+    }
+    let mut parts = text.strip_prefix("Error running script")?.split(": ");
+    parts.find_map(|part| {
+        let word = part.split(' ').next()?.trim_start_matches('-');
+        let is_code = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        is_code.then_some(word)
+    })
+}
+
+/// Up to 7.0, which do not say what for.
+const NO_RIGHT: &str = "The user executing the script can't";
 
 pub(crate) fn describe(reply: &redis::ServerError) -> String {
     let code = reply.code();
     let detail = reply.details().unwrap_or_default();
     let detail = without_arguments(detail);
-    if detail.is_empty() {
+    if detail.contains(NO_RIGHT) {
+        // Which command or key it was is told only there.
+        format!("Redis refused the command: {code} {detail} (ACL LOG names what lacks)")
+    } else if detail.is_empty() {
         format!("Redis refused the command: {code}")
     } else {
         format!("Redis refused the command: {code} {detail}")

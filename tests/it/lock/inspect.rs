@@ -192,7 +192,7 @@ async fn telling_operators_costs_no_command() {
     server.command(&["CONFIG", "RESETSTAT"]);
     locks.acquire(order()).await.unwrap().release().await;
     let mut counts = server.command_counts();
-    counts.retain(|name, _| !matches!(name.as_str(), "config|resetstat" | "info"));
+    counts.remove("info");
     let counts: Vec<_> = counts
         .iter()
         .map(|(name, calls)| (name.as_str(), *calls))

@@ -65,3 +65,4 @@ mod setup;
 mod tls;
 #[cfg(feature = "tls-rustls")]
 mod tls_settings;
+mod versions;

@@ -168,14 +168,7 @@ async fn a_redis_that_loads_its_data_is_away() {
     let server = RedisServer::start();
     let handle = RedisHandle::connect(&server.url()).expect("a good url");
     handle.ping().await.expect("it is up");
-    server.command(&["DEBUG", "POPULATE", "2000"]);
-    server.command(&["CONFIG", "SET", "key-load-delay", "1000"]);
-    server.command(&[
-        "CONFIG",
-        "SET",
-        "loading-process-events-interval-bytes",
-        "1024",
-    ]);
+    server.is_slow_to_load("2000");
     let url = server.url();
     let reload = std::thread::spawn(move || {
         let client = redis::Client::open(url).expect("a good url");

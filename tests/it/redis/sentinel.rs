@@ -154,9 +154,7 @@ async fn what_the_watch_costs_and_that_it_ends_with_the_handle() {
     );
     // However often it asks, it does so on one connection.
     let clients = text(&["CLIENT", "LIST"]);
-    let watching = clients
-        .lines()
-        .filter(|line| line.contains("cmd=sentinel|"));
+    let watching = clients.lines().filter(|line| line.contains("cmd=sentinel"));
     assert_eq!(watching.count(), 1, "{clients}");
     handle.close().await;
     eventually("no task is left", async || {

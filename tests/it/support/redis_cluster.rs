@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::eventually::eventually;
 use super::redis_server::RedisServer;
+use super::redis_server::binary::version;
 
 const MASTERS: usize = 3;
 const SLOTS: u16 = 16_384;
@@ -33,10 +34,14 @@ impl RedisCluster {
 
     /// Of servers that `start` starts, each with the port that the others know it by.
     pub(crate) async fn start_of(start: impl Fn(&[&str]) -> (RedisServer, u16)) -> Self {
-        let bus: Vec<u16> = (0..2 * MASTERS).map(|_| quiet_port()).collect();
+        let mut bus: Vec<u16> = (0..2 * MASTERS).map(|_| quiet_port()).collect();
+        let has_bus_option = version() >= (7, 0);
         let started = bus.iter().map(|bus| {
             let bus = bus.to_string();
-            let mut arguments = vec!["--cluster-enabled", "yes", "--cluster-port", &bus];
+            let mut arguments = vec!["--cluster-enabled", "yes"];
+            if has_bus_option {
+                arguments.extend(["--cluster-port", &bus]);
+            }
             arguments.extend(["--cluster-node-timeout", "1000"]);
             arguments.extend(["--cluster-require-full-coverage", "no"]);
             arguments.extend(["--cluster-replica-validity-factor", "0"]);
@@ -46,6 +51,9 @@ impl RedisCluster {
         });
         let (nodes, ports) = started.unzip();
         let (cluster, ports): (_, Vec<u16>) = (Self { nodes }, ports);
+        if !has_bus_option {
+            bus = ports.iter().map(|port| port + 10_000).collect();
+        }
         let share = SLOTS / MASTERS as u16;
         for (at, node) in cluster.nodes.iter().enumerate() {
             let epoch = (at + 1).to_string();
@@ -56,8 +64,11 @@ impl RedisCluster {
                     MASTERS => SLOTS - 1,
                     _ => first + share - 1,
                 };
-                let range = [first, last].map(|slot| slot.to_string());
-                node.command(&["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]);
+                // `ADDSLOTSRANGE` came with 7.0.
+                let slots: Vec<String> = (first..=last).map(|slot| slot.to_string()).collect();
+                let mut add = vec!["CLUSTER", "ADDSLOTS"];
+                add.extend(slots.iter().map(String::as_str));
+                node.command(&add);
             }
             for (port, bus) in ports[..at].iter().zip(&bus) {
                 let (port, bus) = (port.to_string(), bus.to_string());
@@ -116,8 +127,9 @@ impl RedisCluster {
             let mut parts = range.into_iter();
             let first: u16 = from_redis_value(parts.next()?).ok()?;
             let last: u16 = from_redis_value(parts.next()?).ok()?;
-            let (_, port, ..): (String, u16, String, Value) =
-                from_redis_value(parts.next()?).ok()?;
+            // The master, with more said of it by later versions.
+            let master: Vec<Value> = from_redis_value(parts.next()?).ok()?;
+            let port: u16 = from_redis_value(master.into_iter().nth(1)?).ok()?;
             (first..=last).contains(&slot).then_some(port)
         });
         let port = port.expect("somebody has the slot");
@@ -191,6 +203,17 @@ impl RedisCluster {
         .await;
     }
 
+    /// How often the nodes were asked for their slots.
+    pub(crate) fn looks(&self) -> u64 {
+        let counts = self.nodes.iter().map(|node| node.command_counts());
+        // Before 7.0 all of `CLUSTER` is counted as one, and a look is two such commands.
+        let looks = counts.filter_map(|counts| {
+            let all = counts.get("cluster").map(|all| all / 2);
+            counts.get("cluster|slots").copied().or(all)
+        });
+        looks.sum()
+    }
+
     async fn wait(&self, what: &str, holds: impl Fn(&RedisServer) -> bool) {
         eventually(what, async || self.nodes.iter().all(&holds)).await;
     }
@@ -212,9 +235,12 @@ fn quiet_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = RandomState::new().build_hasher().finish() as u16;
     let _ = NEXT.compare_exchange(0, start.max(1), Ordering::SeqCst, Ordering::SeqCst);
-    let mut ports = (0..1000).map(|_| 10_000 + NEXT.fetch_add(1, Ordering::SeqCst) % 20_000);
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.find(free).expect("a free port")
+    let mut ports = (0..1000).map(|_| 10_000 + NEXT.fetch_add(1, Ordering::SeqCst) % 12_000);
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Before 7.0 the nodes speak to each other on one that is so much higher.
+    ports
+        .find(|port| free(*port) && free(port + 10_000))
+        .expect("a free port")
 }
 
 fn text(value: Value) -> String {

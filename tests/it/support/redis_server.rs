@@ -1,12 +1,19 @@
 //! A real `redis-server` of the test's own, stopped when the test ends, however it ends.
 
-use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+use binary::{binary, version};
+use history::{history, keep_what_is_sent};
+
+// By their paths, because benches take this file by its own.
+#[path = "redis_binary.rs"]
+pub(crate) mod binary;
+#[path = "redis_history.rs"]
+mod history;
 
 /// A server on a Unix socket or a free TCP port of its own.
 ///
@@ -70,7 +77,8 @@ impl RedisServer {
         let mut command = watched();
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--enable-debug-command", "yes"])
+            .args(["--save", ""])
+            .args(debug())
             .args(history(&dir, evidence.as_deref()))
             .args(["--unixsocket".as_ref(), socket.as_os_str()])
             .args(arguments);
@@ -109,13 +117,36 @@ impl RedisServer {
 
     /// Runs one command on a fresh connection, outside of everything under test.
     pub(crate) fn command(&self, arguments: &[&str]) -> redis::Value {
+        self.try_command(arguments)
+            .expect("the command is accepted")
+    }
+
+    /// As [`command`](Self::command), where the server may hang up.
+    pub(crate) fn try_command(&self, arguments: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(self.url()).expect("the url is well-formed");
-        let mut connection = client.get_connection().expect("the server answers");
+        let mut connection = client.get_connection()?;
         let mut command = redis::cmd(arguments[0]);
         command.arg(&arguments[1..]);
-        command
-            .query(&mut connection)
-            .expect("the command is accepted")
+        command.query(&mut connection)
+    }
+
+    /// Gives it keys, and has it take a millisecond for each when it reads them anew. Meanwhile it
+    /// answers every 100 keys or so.
+    pub(crate) fn is_slow_to_load(&self, keys: &str) {
+        if version() < (7, 0) {
+            // It looks up every 2 MB of its file.
+            self.command(&["CONFIG", "SET", "rdbcompression", "no"]);
+            self.command(&["DEBUG", "POPULATE", keys, "key", "20000"]);
+        } else {
+            self.command(&[
+                "CONFIG",
+                "SET",
+                "loading-process-events-interval-bytes",
+                "1024",
+            ]);
+            self.command(&["DEBUG", "POPULATE", keys]);
+        }
+        self.command(&["CONFIG", "SET", "key-load-delay", "1000"]);
     }
 
     /// The keys of locks that somebody holds or waits for, under a prefix.
@@ -130,14 +161,19 @@ impl RedisServer {
         keys
     }
 
-    /// How often Redis ran each command since `CONFIG RESETSTAT`, from its own count.
+    /// How often Redis ran each command since `CONFIG RESETSTAT`, from its own count, but for what only
+    /// this test says: `CONFIG`, and the `CLIENT SETINFO` of connections to servers that have it.
     pub(crate) fn command_counts(&self) -> std::collections::BTreeMap<String, u64> {
         let text: String =
             redis::from_redis_value(self.command(&["INFO", "commandstats"])).expect("text");
         text.lines()
             .filter_map(|line| {
                 let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+                let of_tests = matches!(name.split('|').next(), Some("config" | "client"));
                 let calls = rest.strip_prefix("calls=")?.split(',').next()?;
+                if of_tests {
+                    return None;
+                }
                 Some((name.to_owned(), calls.parse().ok()?))
             })
             .collect()
@@ -230,56 +266,12 @@ pub(crate) fn free_port() -> u16 {
         .port()
 }
 
-fn binary() -> PathBuf {
-    let name = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-    let found = Path::new(&name).is_file()
-        || std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(&name).is_file()));
-    assert!(
-        found,
-        "no redis-server found: run ./scripts/test, which installs one, or install it yourself (apt-get install redis-server)"
-    );
-    PathBuf::from(name)
-}
-
-/// Makes the server keep every key and value that it ever held, those that are gone included, as
-/// it wrote them: what it acknowledged is in the file, however it ends.
-fn history(dir: &Path, evidence: Option<&Path>) -> Vec<OsString> {
-    let arguments = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
-    let Some(kept) = evidence.map(|path| path.with_extension("aof")) else {
-        let mut all = arguments(&["--appendonly", "no", "--dir"]);
-        all.push(dir.into());
-        return all;
-    };
-    std::fs::create_dir_all(&kept).expect("the evidence's folder is writable");
-    let mut all = arguments(&["--appendonly", "yes", "--appendfsync", "no"]);
-    all.extend(arguments(&["--auto-aof-rewrite-percentage", "0", "--dir"]));
-    all.push(kept.into());
-    all
-}
-
-/// Keeps every command with its arguments, messages to channels included.
-///
-/// Not of a server that wants a password from the start; and tests that close every connection
-/// leave a gap. What the server then wrote is in its history.
-fn keep_what_is_sent(port: u16, evidence: &Path) {
-    let path = evidence.with_extension("monitor");
-    let mut file = std::fs::File::create(path).expect("the evidence is writable");
-    let watch = move || -> std::io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.write_all(b"MONITOR\r\n")?;
-        stream.read_exact(&mut [0; 5])?;
-        Ok(stream)
-    };
-    let mut stream = watch();
-    std::thread::spawn(move || {
-        // Until the server is gone; bounded, because it may refuse one more client for ever.
-        for _ in 0..1000 {
-            let Ok(open) = &mut stream else { return };
-            let _ = std::io::copy(open, &mut file);
-            stream = watch();
-        }
-    });
+/// What lets tests use `DEBUG`, which needs no leave before 7.0.
+fn debug() -> &'static [&'static str] {
+    if version() < (7, 0) {
+        return &[];
+    }
+    &["--enable-debug-command", "yes"]
 }
 
 /// A fresh directory for one server.

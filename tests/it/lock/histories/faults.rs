@@ -208,7 +208,8 @@ impl Stage {
             Fault::RestartRedis | Fault::LoseData => {
                 self.redis = None;
                 if fault == Fault::LoseData {
-                    std::fs::remove_dir_all(self.data.join("appendonlydir")).expect("its data");
+                    std::fs::remove_dir_all(&self.data).expect("its data");
+                    std::fs::create_dir_all(&self.data).expect("the folder is ours");
                 }
                 sleep(lasts / 3).await;
                 self.start_redis();

@@ -210,9 +210,7 @@ impl World {
 
     /// Redis reads its data anew, for as long as it is not told to make haste.
     async fn load(&mut self) {
-        self.server().command(&["DEBUG", "POPULATE", "60000"]);
-        self.set(&["loading-process-events-interval-bytes", "1024"]);
-        self.set(&["key-load-delay", "1000"]);
+        self.server().is_slow_to_load("60000");
         let url = self.straight();
         self.reload = Some(tokio::task::spawn_blocking(move || {
             let client = redis::Client::open(url).expect("a good url");

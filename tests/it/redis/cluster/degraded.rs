@@ -106,11 +106,7 @@ async fn a_slot_that_stays_nobody_s_is_logged_once() {
     for node in &cluster.nodes {
         node.command(&["CLUSTER", "DELSLOTS", &slot]);
     }
-    let looks = || {
-        let counts = cluster.nodes.iter().map(|node| node.command_counts());
-        let looks = counts.filter_map(|counts| counts.get("cluster|slots").copied());
-        looks.sum::<u64>()
-    };
+    let looks = || cluster.looks();
     let before = looks();
     eventually("it is looked for again and again", async || {
         let get = handle.wire().send(command(&["GET", &key])).await;

@@ -95,11 +95,7 @@ async fn a_crowd_that_is_redirected_looks_the_slots_up_a_few_times_only() {
     let handle = connect(&cluster).await;
     let slot = cluster.slot_of("{crowd}");
     cluster.move_slot(slot, (cluster.owner(slot) + 1) % 3);
-    let looks = || {
-        let counts = cluster.nodes.iter().map(|node| node.command_counts());
-        let looks = counts.filter_map(|counts| counts.get("cluster|slots").copied());
-        looks.sum::<u64>()
-    };
+    let looks = || cluster.looks();
     let before = looks();
     let wire = handle.wire();
     let crowd: Vec<_> = (0..1000)
