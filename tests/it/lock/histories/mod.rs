@@ -3,8 +3,8 @@
 //!
 //! A worker is this binary again, with [`worker`]'s test and an errand: real processes, the real
 //! layer, a Redis of their own behind a [bad line](crate::support::bad_line). What the judge holds
-//! them to is in [`judge`]: most of it is exact, whatever stands still, and needs no clock but the
-//! one that all processes of a machine share.
+//! them to is in [`judge`], and who may overtake whom in [`fairness`]: most of it is exact, whatever
+//! stands still, and needs no clock but the one that all processes of a machine share.
 //!
 //! `TOWER_HANDOFF_SEED` repeats the choices of one history; the printed line names its seed.
 
@@ -199,7 +199,7 @@ async fn without_faults_every_task_is_served_about_as_often() {
     let (least, most) = served().unwrap();
     println!("seed {seed}: served {least} to {most} times each");
     assert!(
-        most <= 3 * least,
+        most <= 2 * least,
         "seed {seed}: served {least} to {most} times each"
     );
     assert!(outcome.fairness.rounds > 8, "seed {seed}: {outcome:?}");
