@@ -14,19 +14,13 @@ use std::task::{Context, Poll, Waker};
 use loom::future::block_on;
 use loom::thread;
 
+use crate::explore;
 use sync::{AtomicUsize, SeqCst, use_number};
 use tracker::Tracker;
 
 /// Whether it is ready without waiting.
 fn at_once(future: impl Future<Output = ()>) -> bool {
     pin!(future).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
-}
-
-/// Every way in which `work` can go with up to three switches at places of the scheduler's choice.
-fn explore(work: impl Fn() + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(3);
-    model.check(work);
 }
 
 #[test]

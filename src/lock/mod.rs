@@ -97,6 +97,7 @@ pub(crate) mod redis;
 mod renew;
 mod send_off;
 mod service;
+mod sync;
 mod template;
 #[cfg(feature = "redis")]
 mod tenure;

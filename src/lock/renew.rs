@@ -3,12 +3,12 @@
 //! Floor 3.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::lock::held::{AT_ONCE, HeldLocks, Renewals};
+use crate::lock::sync::{AtomicBool, Ordering};
 
 /// Leases due within this time are renewed together, so that their commands leave together.
 const TOGETHER: Duration = Duration::from_millis(10);

@@ -4,10 +4,9 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::oneshot;
-
 use crate::lock::cohort::words::Turn;
 use crate::lock::lease::{Claim, LeaseTime, Owner};
+use crate::lock::sync::oneshot;
 use crate::lock::tenure::Tenure;
 
 #[derive(Debug, Default)]

@@ -2,11 +2,11 @@
 //!
 //! Floor 1.
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::lock::error::LockError;
 use crate::lock::lease::{Fence, Lease, Owner};
+use crate::lock::sync::oneshot;
 use crate::lock::tenure::Tenure;
 
 /// How a wait in the process's own line ends.

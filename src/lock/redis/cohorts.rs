@@ -3,10 +3,8 @@
 //! Floor 4.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use crate::lock::cohort::Cohort;
@@ -15,6 +13,7 @@ use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::reply::Ran;
 use crate::lock::redis::waiters::Waiting;
+use crate::lock::sync::{Mutex, MutexGuard, Notified, Notify};
 
 /// One [`Cohort`] for each key that somebody here holds or wants; a free key has none.
 #[derive(Debug, Default)]

@@ -23,6 +23,7 @@ mod mixed_leases;
 mod owned;
 mod policies;
 mod refusals;
+mod renewals;
 mod replicas;
 mod rig;
 mod runtimes;

@@ -12,6 +12,10 @@ pub(super) struct Use {
     pub(super) task: u32,
     pub(super) key: String,
     pub(super) fence: u64,
+    /// Read before it asked for the lock ...
+    pub(super) asked_us: u64,
+    /// ... and when it was certain to wait; the largest number where it never waited.
+    pub(super) in_line_us: u64,
     /// Read after the grant: from here on its user holds the lock ...
     pub(super) granted_us: u64,
     /// ... at least until here: read before the last look at the guard that found it held.
@@ -52,7 +56,7 @@ pub(super) enum Whom {
 }
 
 /// How long a disturbance is felt: a connection has to come back, a lease was not renewed.
-const AFTERMATH_US: u64 = 3_000_000;
+pub(super) const AFTERMATH_US: u64 = 3_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
@@ -194,6 +198,8 @@ fn held(fence: u64, (from, to): (u64, u64), begun: u64, end: End) -> Use {
         task: 0,
         key: "a".to_owned(),
         fence: fence * 1_000_000,
+        asked_us: from * 1_000_000,
+        in_line_us: u64::MAX,
         granted_us: from * 1_000_000,
         checked_us: to * 1_000_000,
         begun,

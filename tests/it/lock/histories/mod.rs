@@ -3,25 +3,30 @@
 //!
 //! A worker is this binary again, with [`worker`]'s test and an errand: real processes, the real
 //! layer, a Redis of their own behind a [bad line](crate::support::bad_line). What the judge holds
-//! them to is in [`judge`]: most of it is exact, whatever stands still, and needs no clock but the
-//! one that all processes of a machine share.
+//! them to is in [`judge`], and who may overtake whom in [`fairness`]: most of it is exact, whatever
+//! stands still, and needs no clock but the one that all processes of a machine share.
 //!
 //! `TOWER_HANDOFF_SEED` repeats the choices of one history; the printed line names its seed.
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
+use tokio::task::JoinHandle;
+
 use super::rig::is_free;
 use crate::support::eventually::eventually;
 use crate::support::random::Random;
 use clock::{now_us, stalled};
+use fairness::{Fairness, fairness, least_and_most};
 use faults::{Fault, Stage};
 use judge::{Verdict, Whom, judge};
 use resource::Resource;
-use worker::Errand;
+use worker::{Counts, Errand, WAIT_MS};
 
 mod clock;
 #[cfg(feature = "sentinel")]
 mod fail_over;
+mod fairness;
 mod faults;
 mod judge;
 mod processes;
@@ -35,10 +40,13 @@ const KEYS: u64 = 8;
 /// How many histories, and how often each fault in each of them.
 fn length() -> (u64, usize) {
     match std::env::var_os("TOWER_HANDOFF_LONG") {
-        Some(_) => (8, 40),
-        None => (1, 6),
+        Some(_) => (9, 40),
+        None => (AT_ONCE as u64, 7),
     }
 }
+
+/// How many histories go on beside one another: each spends most of its time on what stands still.
+const AT_ONCE: usize = 3;
 
 fn seeds(many: u64) -> Vec<u64> {
     match std::env::var("TOWER_HANDOFF_SEED") {
@@ -59,7 +67,18 @@ fn errand(seed: u64, resource: &Resource) -> Errand {
         keys: KEYS,
         lease_ms: 10_000,
         careless: false,
+        brisk: false,
     }
+}
+
+/// Has the history know when this process, which is the resource too, stood still.
+fn watch_over(resource: &Resource) -> JoinHandle<()> {
+    let resource = resource.clone();
+    tokio::spawn(async move {
+        loop {
+            resource.disturbed(Whom::Everybody, stalled().await);
+        }
+    })
 }
 
 /// In any order; a process that stands still is what leases and fences are for, and comes more
@@ -73,7 +92,30 @@ fn deck(seed: u64, rounds: usize) -> Vec<Fault> {
 }
 
 /// What became of a history whose processes all came to a good end.
-async fn close(mut stage: Stage, resource: &Resource) -> (Verdict, Vec<String>) {
+#[derive(Debug)]
+struct Outcome {
+    verdict: Verdict,
+    fairness: Fairness,
+    reports: Vec<Counts>,
+}
+
+impl Outcome {
+    /// What none may show, whatever failed.
+    fn has_nothing_forbidden(&self, seed: u64) {
+        let Self {
+            verdict, fairness, ..
+        } = self;
+        assert!(verdict.violations.is_empty(), "seed {seed}: {verdict:#?}");
+        assert!(fairness.unfair.is_empty(), "seed {seed}: {fairness:#?}");
+        let waited = self.reports.iter().all(|counts| counts.expired.is_empty());
+        assert!(
+            waited,
+            "seed {seed}: a wait of {WAIT_MS} ms was over: {self:?}"
+        );
+    }
+}
+
+async fn close(mut stage: Stage, resource: &Resource) -> Outcome {
     let numbers: Vec<_> = stage
         .processes
         .iter()
@@ -104,66 +146,94 @@ async fn close(mut stage: Stage, resource: &Resource) -> (Verdict, Vec<String>) 
     }
     stage.processes.clear();
     let (uses, disturbances) = resource.history();
-    (judge(&uses, &disturbances), reports().collect())
+    Outcome {
+        verdict: judge(&uses, &disturbances),
+        fairness: fairness(&uses, &disturbances),
+        reports: reports().collect(),
+    }
+}
+
+/// A history in which nothing fails, until `progress` has come to `enough`, each step in its time.
+async fn undisturbed(
+    errand: Errand,
+    resource: Resource,
+    progress: impl Fn() -> usize,
+    enough: usize,
+) -> Outcome {
+    let seed = errand.seed;
+    let watched = watch_over(&resource);
+    let stage = Stage::start(PROCESSES, errand, &resource).await;
+    for quarter in 1..=4 {
+        let enough = enough * quarter / 4;
+        eventually("it goes on", async || progress() >= enough).await;
+    }
+    let outcome = close(stage, &resource).await;
+    watched.abort();
+    println!("seed {seed}: {outcome:?}");
+    outcome.has_nothing_forbidden(seed);
+    let Verdict { refused, lost, .. } = outcome.verdict;
+    assert_eq!((refused, lost), (0, 0), "seed {seed}: {outcome:?}");
+    outcome
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_faults_nobody_is_overtaken_refused_or_lost() {
     let resource = Resource::start(true);
-    let seed = seeds(1)[0];
-    let stage = Stage::start(PROCESSES, errand(seed, &resource), &resource).await;
-    eventually("the resource was used hundreds of times", async || {
-        resource.count() > 500
-    })
-    .await;
-    let (verdict, reports) = close(stage, &resource).await;
-    println!("seed {seed}: {verdict:?} {reports:?}");
+    let (errand, used) = (errand(seeds(1)[0], &resource), resource.clone());
+    undisturbed(errand, resource, || used.count(), 500).await;
+}
+
+/// All of them on one key, whose handlers are so quick that a turn can come to its sixteen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_faults_every_task_is_served_about_as_often() {
+    let (seed, resource) = (seeds(1)[0], Resource::start(true));
+    let errand = Errand {
+        keys: 1,
+        brisk: true,
+        ..errand(seed, &resource)
+    };
+    let used = resource.clone();
+    let served = || least_and_most(&used.history().0, PROCESSES * TASKS as usize);
+    let least = || served().map_or(0, |(least, _)| least);
+    let outcome = undisturbed(errand, resource, least, 12).await;
+    let (least, most) = served().unwrap();
+    println!("seed {seed}: served {least} to {most} times each");
     assert!(
-        verdict.violations.is_empty(),
-        "seed {seed}: {:#?}",
-        verdict.violations
+        most <= 2 * least,
+        "seed {seed}: served {least} to {most} times each"
     );
-    assert_eq!(
-        (verdict.refused, verdict.lost),
-        (0, 0),
-        "seed {seed}: {verdict:?}"
-    );
+    assert!(outcome.fairness.rounds > 8, "seed {seed}: {outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_one_holds_at_a_time_and_nobody_waits_for_ever() {
     let (many, rounds) = length();
-    for seed in seeds(many) {
-        let deck = deck(seed, rounds);
-        let resource = Resource::start(true);
-        let watch = resource.clone();
-        let watched = tokio::spawn(async move {
-            loop {
-                watch.disturbed(Whom::Everybody, stalled().await);
-            }
-        });
-        let lease_ms = 500 + Random::new(seed).below(500);
-        let errand = Errand {
-            lease_ms,
-            ..errand(seed, &resource)
-        };
-        let mut stage = Stage::start(PROCESSES, errand, &resource).await;
-        println!("seed {seed}: leases of {lease_ms} ms");
-        let counts = deck.iter().fold(BTreeMap::new(), |mut counts, fault| {
-            *counts.entry(*fault).or_insert(0) += 1;
-            counts
-        });
-        stage.suffer(&deck).await;
-        let (verdict, reports) = close(stage, &resource).await;
-        watched.abort();
-        println!("seed {seed}: {counts:?} {verdict:?} {reports:?}");
-        assert!(
-            verdict.violations.is_empty(),
-            "seed {seed}: {:#?}",
-            verdict.violations
-        );
-        assert!(verdict.accepted > 300, "seed {seed}: {verdict:?}");
+    for some in seeds(many).chunks(AT_ONCE) {
+        join_all(some.iter().map(|seed| disturbed(*seed, rounds))).await;
     }
+}
+
+async fn disturbed(seed: u64, rounds: usize) {
+    let deck = deck(seed, rounds);
+    let resource = Resource::start(true);
+    let watched = watch_over(&resource);
+    let lease_ms = 500 + Random::new(seed).below(500);
+    let errand = Errand {
+        lease_ms,
+        ..errand(seed, &resource)
+    };
+    let mut stage = Stage::start(PROCESSES, errand, &resource).await;
+    println!("seed {seed}: leases of {lease_ms} ms");
+    let counts = deck.iter().fold(BTreeMap::new(), |mut counts, fault| {
+        *counts.entry(*fault).or_insert(0) += 1;
+        counts
+    });
+    stage.suffer(&deck).await;
+    let outcome = close(stage, &resource).await;
+    watched.abort();
+    println!("seed {seed}: {counts:?} {outcome:?}");
+    outcome.has_nothing_forbidden(seed);
+    assert!(outcome.verdict.accepted > 300, "seed {seed}: {outcome:?}");
 }
 
 /// A judge that finds nothing is worth nothing: here is something to be found.

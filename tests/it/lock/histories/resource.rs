@@ -1,6 +1,6 @@
 //! The fenced resource: what a database does that refuses a fence smaller than the largest seen.
 //!
-//! One connection a use, a line a step: `begin PROCESS TASK KEY FENCE GRANTED CHECKED`,
+//! One connection a use, a line a step: `begin PROCESS TASK KEY FENCE ASKED IN_LINE GRANTED CHECKED`,
 //! `write CHECKED`, `end CHECKED kept|lost`; each is answered `ok` or `refused`. And one connection
 //! a process: `hello PROCESS`, on which it is told to `stop`, and tells of its stalls and its end.
 
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::clock::now_us;
 use super::judge::{Disturbance, End, Use, Whom};
+use super::worker::Counts;
 use crate::support::redis_server::scratch_dir;
 
 /// Listens on a socket of its own until the test's runtime ends.
@@ -35,7 +36,7 @@ struct State {
     disturbances: Vec<Disturbance>,
     /// Which task of which process was last accepted when.
     served: BTreeMap<(u32, u32), u64>,
-    reports: BTreeMap<u32, String>,
+    reports: BTreeMap<u32, Counts>,
 }
 
 impl Resource {
@@ -105,8 +106,8 @@ impl Resource {
         self.state().uses.len()
     }
 
-    /// How this process said that it ended.
-    pub(super) fn report(&self, process: u32) -> Option<String> {
+    /// What this process said at its end.
+    pub(super) fn report(&self, process: u32) -> Option<Counts> {
         self.state().reports.get(&process).cloned()
     }
 
@@ -132,12 +133,24 @@ impl Resource {
                 self.attend(process.try_into().expect("a process"), lines, to)
                     .await;
             }
-            ["begin", process, task, key, fence, granted, checked] => {
+            [
+                "begin",
+                process,
+                task,
+                key,
+                fence,
+                asked,
+                in_line,
+                granted,
+                checked,
+            ] => {
                 let begun = Use {
                     process: number(process).try_into().expect("a process"),
                     task: number(task).try_into().expect("a task"),
                     key: key.to_owned(),
                     fence: number(fence),
+                    asked_us: number(asked),
+                    in_line_us: number(in_line),
                     granted_us: number(granted),
                     checked_us: number(checked),
                     begun: 0,
@@ -220,7 +233,8 @@ impl Resource {
             if let Some(from_us) = line.strip_prefix("stalled ") {
                 self.disturbed(Whom::Process(process), number(from_us));
             } else if let Some(report) = line.strip_prefix("over ") {
-                self.state().reports.insert(process, report.to_owned());
+                let report = serde_json::from_str(report).expect("counts");
+                self.state().reports.insert(process, report);
             }
         }
     }

@@ -1,9 +1,12 @@
 //! One process of a history: tasks that use the resource under the lock layer, on and on.
 
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -38,16 +41,24 @@ pub(super) struct Errand {
     pub(super) lease_ms: u64,
     /// Goes on after its lock was lost, and says that it was not.
     pub(super) careless: bool,
+    /// Every client waits for its answer, and no handler for anything but its one write.
+    pub(super) brisk: bool,
 }
 
+/// How long a request waits: longer than all that a history can cost it.
+pub(super) const WAIT_MS: u64 = 30_000;
+
 /// What became of the requests of one process.
-#[derive(Debug, Default)]
-struct Counts {
-    done: AtomicU64,
-    busy: AtomicU64,
-    unavailable: AtomicU64,
-    stopped: AtomicU64,
-    given_up: AtomicU64,
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub(super) struct Counts {
+    done: u64,
+    /// Refused at once: it would not wait.
+    busy: u64,
+    /// Refused after its wait, by key.
+    pub(super) expired: BTreeMap<String, u64>,
+    unavailable: u64,
+    stopped: u64,
+    given_up: u64,
 }
 
 #[test]
@@ -74,7 +85,8 @@ fn process() {
         // The handle is gone, and with it all that it and its locks ever spawned.
         let metrics = tokio::runtime::Handle::current().metrics();
         eventually("no task is left", async || metrics.num_alive_tasks() == 0).await;
-        let over = format!("over {counts:?}\n");
+        let counts = serde_json::to_string(&counts).expect("text");
+        let over = format!("over {counts}\n");
         reports
             .write_all(over.as_bytes())
             .await
@@ -86,11 +98,11 @@ async fn work(
     errand: &Errand,
     orders: tokio::net::unix::OwnedReadHalf,
     reports: &mut tokio::net::unix::OwnedWriteHalf,
-) -> Arc<Counts> {
+) -> Counts {
     let handle = RedisHandle::connect(&errand.redis).expect("a good url");
     let locks = handle.locks();
     let stop = Arc::new(AtomicBool::new(false));
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(Mutex::new(Counts::default()));
     let tasks: Vec<_> = (0..errand.tasks)
         .map(|task| {
             let requests = Requests::new(errand, &locks, task);
@@ -122,13 +134,15 @@ async fn work(
     // Waits for every release that is still under way.
     locks.held().release_all().await;
     handle.close().await;
-    counts
+    let counts = counts.lock().expect("no panic");
+    counts.clone()
 }
 
 /// One task's services, each with another policy.
 struct Requests {
     errand: Errand,
     random: Random,
+    arrival: Arc<Arrival>,
     waiting: Service,
     stopping: Service,
     trying: Service,
@@ -139,12 +153,17 @@ impl Requests {
         let layer = layer(locks)
             .with_lease(ms(errand.lease_ms))
             .expect("a good lease");
-        let patient = layer.with_wait(ms(30_000)).expect("a good wait");
+        let patient = layer.with_wait(ms(WAIT_MS)).expect("a good wait");
+        let arrival = Arc::new(Arrival::default());
         let service = |layer: &LockLayer| {
-            let errand = Arc::new(errand.clone());
+            let (errand, arrival) = (Arc::new(errand.clone()), arrival.clone());
             guarded(layer, move |guard| {
-                let errand = errand.clone();
-                async move { use_it(&errand, task, guard).await.unwrap_or_default() }
+                let (errand, arrived) = (errand.clone(), arrival.get());
+                async move {
+                    use_it(&errand, task, arrived, guard)
+                        .await
+                        .unwrap_or_default()
+                }
             })
         };
         Self {
@@ -152,39 +171,79 @@ impl Requests {
             waiting: service(&patient),
             stopping: service(&patient.clone().with_on_lost(OnLost::Stop)),
             trying: service(&patient.clone().with_try()),
+            arrival,
             errand: errand.clone(),
         }
     }
 
-    async fn run(mut self, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
+    async fn run(mut self, stop: Arc<AtomicBool>, counts: Arc<Mutex<Counts>>) {
         while !stop.load(Ordering::SeqCst) {
             let key = self.random.below(self.errand.keys).to_string();
             let (service, patience) = match self.random.below(16) {
                 0 => (&self.trying, None),
                 1..=4 => (&self.stopping, None),
                 // A client that goes away, sooner or later.
-                5 => (&self.waiting, Some(self.random.ms(0..100))),
+                5 if !self.errand.brisk => (&self.waiting, Some(self.random.ms(0..100))),
                 _ => (&self.waiting, None),
             };
-            let answer = timeout(patience.unwrap_or(Duration::MAX), send(service, &key)).await;
-            let count = match answer.map(|answer| answer.status().as_u16()) {
-                Err(_) => &counts.given_up,
-                Ok(200) => &counts.done,
-                Ok(409) => &counts.busy,
-                Ok(500) => &counts.stopped,
-                Ok(503) => &counts.unavailable,
-                Ok(other) => panic!("{other}"),
-            };
-            count.fetch_add(1, Ordering::Relaxed);
-            if !std::ptr::eq(count, &counts.done) {
+            let waits = !std::ptr::eq(service, &self.trying);
+            let answer = self.arrival.of(send(service, &key));
+            let answer = timeout(patience.unwrap_or(Duration::MAX), answer).await;
+            let status = answer.map(|answer| answer.status().as_u16());
+            {
+                let mut counts = counts.lock().expect("no panic");
+                let count = match status {
+                    Err(_) => &mut counts.given_up,
+                    Ok(200) => &mut counts.done,
+                    Ok(409) if waits => counts.expired.entry(key).or_default(),
+                    Ok(409) => &mut counts.busy,
+                    Ok(500) => &mut counts.stopped,
+                    Ok(503) => &mut counts.unavailable,
+                    Ok(other) => panic!("{other}"),
+                };
+                *count += 1;
+            }
+            if status != Ok(200) {
                 sleep(self.random.ms(5..50)).await;
             }
         }
     }
 }
 
+/// When a task's request asked, and when it waited: for its handler to tell.
+#[derive(Debug, Default)]
+struct Arrival {
+    asked_us: AtomicU64,
+    in_line_us: AtomicU64,
+}
+
+impl Arrival {
+    /// Notes both for this request: who was polled once and has no answer yet is in its process's line.
+    async fn of<F: Future>(&self, request: F) -> F::Output {
+        self.asked_us.store(now_us(), Ordering::SeqCst);
+        self.in_line_us.store(u64::MAX, Ordering::SeqCst);
+        let mut request = pin!(request);
+        let first = poll_fn(|cx| Poll::Ready(request.as_mut().poll(cx))).await;
+        if let Poll::Ready(answer) = first {
+            return answer;
+        }
+        self.in_line_us.store(now_us(), Ordering::SeqCst);
+        request.await
+    }
+
+    fn get(&self) -> (u64, u64) {
+        let get = |at: &AtomicU64| at.load(Ordering::SeqCst);
+        (get(&self.asked_us), get(&self.in_line_us))
+    }
+}
+
 /// A handler: writes to the resource as long as it holds the lock.
-async fn use_it(errand: &Errand, task: u32, guard: LockGuard) -> std::io::Result<String> {
+async fn use_it(
+    errand: &Errand,
+    task: u32,
+    (asked, in_line): (u64, u64),
+    guard: LockGuard,
+) -> std::io::Result<String> {
     let granted = now_us();
     let mut random = Random::new(errand.seed ^ guard.fence().get());
     let held = |guard: &LockGuard| errand.careless || guard.check().is_ok();
@@ -194,12 +253,14 @@ async fn use_it(errand: &Errand, task: u32, guard: LockGuard) -> std::io::Result
         return Ok("lost before it began".to_owned());
     }
     let (process, key, fence) = (errand.process, guard.key(), guard.fence());
-    let begin = format!("begin {process} {task} {key} {fence} {granted} {checked}");
+    let begin =
+        format!("begin {process} {task} {key} {fence} {asked} {in_line} {granted} {checked}");
     if !resource.says(&begin).await? {
         resource.says(&format!("end {checked} lost")).await?;
         return Ok("refused".to_owned());
     }
     let (writes, pause) = match random.below(64) {
+        _ if errand.brisk => (1, 0),
         // Longer than a short lease: it is renewed.
         0 => (12, errand.lease_ms.min(1_000) / 8),
         1..=16 => (1, 0),
