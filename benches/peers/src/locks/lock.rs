@@ -25,6 +25,8 @@ pub enum Way {
 
 impl Way {
     pub const ALL: [Self; 4] = [Self::Raw, Self::Handoff, Self::HandoffApart, Self::Rslock];
+    /// Those that can wait, and in the end what they are compared with.
+    pub const WAITING: [Self; 3] = [Self::Handoff, Self::HandoffApart, Self::Rslock];
 
     pub fn name(self) -> &'static str {
         match self {
