@@ -4,36 +4,26 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::lock::lease::Owner;
+use crate::lock::lock_key::LockKey;
+use crate::lock::redis::cohorts::Cohorts;
 use crate::lock::redis::grant::{Grant, wanted};
 
 /// Those of this process who wait in line, by owner.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Waiters(Arc<Mutex<State>>);
+pub(super) struct Waiters(Arc<Mutex<HashMap<Owner, Ears>>>);
 
-#[derive(Debug, Default)]
-struct State {
-    /// One owner can have several ears, each of which hears all: who got in line under a token and
-    /// who asks for the line find out only later that the other one listens too.
-    waiting: HashMap<Owner, Vec<mpsc::UnboundedSender<Wake>>>,
-    /// Whether a task reads the inbox.
-    reading: bool,
-}
-
-/// Why a waiter wakes up.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Wake {
-    Granted(Grant),
-    /// Others wait for what is held here.
-    Wanted,
-    /// Messages were missed, or nobody reads them any more: look at the lock.
-    LookAgain,
+#[derive(Debug)]
+struct Ears {
+    key: LockKey,
+    /// One owner can have several, each of which hears all: who got in line under a token and who
+    /// asks for the line find out only later that the other one listens too.
+    grants: Vec<mpsc::UnboundedSender<Grant>>,
 }
 
 /// A place among the waiters; dropped, it is given up.
@@ -41,60 +31,69 @@ pub(super) enum Wake {
 pub(super) struct Waiting {
     waiters: Waiters,
     owner: Owner,
-    wakes: mpsc::UnboundedReceiver<Wake>,
+    grants: mpsc::UnboundedReceiver<Grant>,
 }
 
 impl Waiters {
     /// Registers a waiter, before it gets in line, so that no message can come too early.
-    pub(super) fn register(
-        &self,
-        owner: Owner,
-        messages: impl FnOnce() -> broadcast::Receiver<Bytes>,
-    ) -> Waiting {
-        let (wake, wakes) = mpsc::unbounded_channel();
-        self.lock().waiting.entry(owner).or_default().push(wake);
-        let waiting = Waiting {
+    pub(super) fn register(&self, owner: Owner, key: &LockKey) -> Waiting {
+        let (tell, grants) = mpsc::unbounded_channel();
+        let mut waiters = self.lock();
+        let ears = waiters.entry(owner).or_insert_with(|| Ears {
+            key: key.clone(),
+            grants: Vec::new(),
+        });
+        ears.grants.push(tell);
+        Waiting {
             waiters: self.clone(),
             owner,
-            wakes,
-        };
-        self.read_on(messages);
-        waiting
-    }
-
-    /// Starts the task that reads the inbox where there is none. It ends with the connection's
-    /// handle, or with the runtime it was started in: whoever has an ear is woken then, to call this.
-    pub(super) fn read_on(&self, messages: impl FnOnce() -> broadcast::Receiver<Bytes>) {
-        // A runtime that is shutting down drops the task at once, and its mark takes the lock.
-        let reading = mem::replace(&mut self.lock().reading, true);
-        if !reading {
-            tokio::spawn(read(Reading(self.clone()), messages()));
+            grants,
         }
     }
 
-    fn deliver(&self, owner: Owner, wake: Wake) {
-        // Nobody waits for a grant whose waiter gave up: its withdrawal passes the key on.
-        for waiter in self.lock().waiting.get(&owner).into_iter().flatten() {
-            let _ = waiter.send(wake);
+    /// Puts a message to use on the spot where that can be, so that whoever waits is woken and
+    /// nobody in between; else it is for those who listen. Of a Cluster's grants it cannot: heard
+    /// through another node than the one that the key is on, it may be of a script that counted
+    /// nobody who heard it, and passed the key on.
+    pub(super) fn deliver(&self, message: &[u8], cohorts: &Cohorts, is_cluster: bool) {
+        if let Some(grant) = Grant::parse(message) {
+            let Some(key) = self.key_of(grant.owner) else {
+                // Nobody waits for a grant whose waiter gave up: its withdrawal passes the key on.
+                return;
+            };
+            let read = |ran: Option<_>| grant.lease(ran?, Instant::now());
+            if is_cluster || !cohorts.heard(&key, grant.owner, grant.others, read) {
+                self.tell(grant);
+            }
+        } else if let Some(owner) = wanted(message)
+            && let Some(key) = self.key_of(owner)
+        {
+            cohorts.others_wait(&key, owner);
         }
     }
 
-    fn wake_all(&self) {
-        for waiter in self.lock().waiting.values().flatten() {
-            let _ = waiter.send(Wake::LookAgain);
+    fn tell(&self, grant: Grant) {
+        if let Some(ears) = self.lock().get(&grant.owner) {
+            for ear in &ears.grants {
+                let _ = ear.send(grant);
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn key_of(&self, owner: Owner) -> Option<LockKey> {
+        self.lock().get(&owner).map(|ears| ears.key.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Ears>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
-    /// The next reason to wake up. Cancel safe.
-    pub(super) async fn woken(&mut self) -> Wake {
-        match self.wakes.recv().await {
-            Some(wake) => wake,
+    /// The next grant that could not be put to use where it came in. Cancel safe.
+    pub(super) async fn granted(&mut self) -> Grant {
+        match self.grants.recv().await {
+            Some(grant) => grant,
             // The sender is in the map until `self` is dropped.
             None => std::future::pending().await,
         }
@@ -103,40 +102,14 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.wakes.close();
-        if let Entry::Occupied(mut ears) = self.waiters.lock().waiting.entry(self.owner) {
-            ears.get_mut().retain(|ear| !ear.is_closed());
-            if ears.get().is_empty() {
+        self.grants.close();
+        if let Entry::Occupied(mut ears) = self.waiters.lock().entry(self.owner) {
+            let grants = &mut ears.get_mut().grants;
+            grants.retain(|ear| !ear.is_closed());
+            if grants.is_empty() {
                 ears.remove();
             }
         }
-    }
-}
-
-async fn read(reading: Reading, mut messages: broadcast::Receiver<Bytes>) {
-    loop {
-        match messages.recv().await {
-            Ok(message) => {
-                if let Some(grant) = Grant::parse(&message) {
-                    reading.0.deliver(grant.owner, Wake::Granted(grant));
-                } else if let Some(owner) = wanted(&message) {
-                    reading.0.deliver(owner, Wake::Wanted);
-                }
-            }
-            Err(broadcast::error::RecvError::Lagged(_)) => reading.0.wake_all(),
-            // The connection's handle is gone, and everybody who waited with it.
-            Err(broadcast::error::RecvError::Closed) => return,
-        }
-    }
-}
-
-/// The task's mark; a runtime that drops the task takes it away, so that those who wait elsewhere start anew.
-struct Reading(Waiters);
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.0.lock().reading = false;
-        self.0.wake_all();
     }
 }
 
@@ -144,43 +117,26 @@ impl Drop for Reading {
 mod tests {
     use super::*;
 
-    /// Outside of any runtime a task is dropped at once, as it is in one that shuts down.
-    #[test]
-    fn a_reader_that_cannot_be_started_blocks_nobody() {
-        let waiters = Waiters::default();
-        let (tell, told) = std::sync::mpsc::channel();
-        let inside = waiters.clone();
-        std::thread::spawn(move || {
-            let inbox = broadcast::Sender::new(1);
-            let register = || drop(inside.register(Owner::random(), || inbox.subscribe()));
-            let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(register));
-            tell.send(started.is_err()).unwrap();
-        });
-        let ended = told.recv_timeout(std::time::Duration::from_secs(20));
-        assert!(ended.expect("it does not wait for itself"));
-        let state = waiters.lock();
-        assert!(!state.reading && state.waiting.is_empty());
-    }
-
     /// A claim that gets in line and the one who asks for the line can have an ear each.
-    #[tokio::test]
-    async fn of_two_ears_for_one_owner_each_hears_whichever_closes() {
+    #[test]
+    fn of_two_ears_for_one_owner_each_hears_whichever_closes() {
         for closes in [0, 1] {
-            let (waiters, inbox) = (Waiters::default(), broadcast::Sender::new(1));
-            let owner = Owner::random();
-            let mut ears =
-                Vec::from([(); 2].map(|()| waiters.register(owner, || inbox.subscribe())));
-            waiters.deliver(owner, Wake::Wanted);
+            let (waiters, cohorts) = (Waiters::default(), Cohorts::default());
+            let message = b"1abcdefghijklmnop170000000000000100017000000010001";
+            let (owner, key) = (Owner::from_bytes(*b"abcdefghijklmnop"), LockKey::new("a"));
+            let key = key.unwrap();
+            let mut ears = Vec::from([(); 2].map(|()| waiters.register(owner, &key)));
+            waiters.deliver(message, &cohorts, false);
             for ear in &mut ears {
-                let wake = ear.wakes.try_recv();
-                assert!(matches!(wake, Ok(Wake::Wanted)), "{wake:?}");
+                let grant = ear.grants.try_recv();
+                assert_eq!(grant.map(|grant| grant.owner), Ok(owner));
             }
             drop(ears.remove(closes));
-            waiters.deliver(owner, Wake::LookAgain);
-            let wake = ears[0].wakes.try_recv();
-            assert!(matches!(wake, Ok(Wake::LookAgain)), "{wake:?}");
+            waiters.deliver(message, &cohorts, true);
+            let grant = ears[0].grants.try_recv();
+            assert_eq!(grant.map(|grant| grant.owner), Ok(owner));
             drop(ears);
-            assert!(waiters.lock().waiting.is_empty());
+            assert!(waiters.lock().is_empty());
         }
     }
 }
