@@ -1,7 +1,7 @@
 //! tower-handoff beside its peers: the same work, one run, interleaved, as ratios of medians.
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/peers/Cargo.toml -- [http|sessions|locks|in-flight] [seconds]
+//! cargo run --release --manifest-path benches/peers/Cargo.toml -- [http|sessions|locks[:part]|in-flight] [seconds]
 //! ```
 //!
 //! `http` is what to quote of sessions: each candidate in a process of its own, asked over

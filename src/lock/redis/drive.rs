@@ -13,7 +13,7 @@ use crate::lock::cohort::words::{Step, Turn};
 use crate::lock::error::LockError;
 use crate::lock::lease::{Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
-use crate::lock::redis::adapter::{RedisLocks, Shared};
+use crate::lock::redis::adapter::RedisLocks;
 use crate::lock::redis::ask::Asked;
 use crate::lock::redis::names::tag;
 use crate::lock::redis::reply::{self, Answer};
@@ -122,8 +122,11 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 let lease = locks.shared.cohorts.next_lease(&key).unwrap_or(longest);
                 longest = longest.max(lease);
                 let known = stand.take().filter(|stand| stand.token == token);
-                let stand = stand
-                    .insert(known.unwrap_or_else(|| Stand::new(token, locks.listen(&key, token), false)));
+                let stand =
+                    stand
+                        .insert(known.unwrap_or_else(|| {
+                            Stand::new(token, locks.listen(&key, token), false)
+                        }));
                 let left = if std::mem::take(&mut stand.asked) {
                     LAST_LOOK
                 } else {
@@ -190,18 +193,6 @@ impl RedisLocks {
     /// Where the key is, this process's channel.
     pub(super) fn inbox(&self, key: &LockKey) -> Inbox<'_> {
         self.handle.inbox(|| tag(key))
-    }
-
-    /// An ear for messages to `token`.
-    pub(super) fn listen(&self, key: &LockKey, token: Owner) -> Waiting {
-        self.handle.hear(|| {
-            let (shared, is_cluster) = (self.shared.clone(), self.handle.is_cluster());
-            Box::new(move |message| {
-                let Shared { waiters, cohorts, .. } = &*shared;
-                waiters.deliver(message, cohorts, is_cluster);
-            })
-        });
-        self.shared.waiters.register(token, key)
     }
 
     /// Puts an answer to use, or back where nobody is left to use it.

@@ -1,29 +1,28 @@
-//! Brings each message of the inbox to the one who waits for it.
+//! Those who wait for a message, and what each of them has not used yet.
 //!
 //! Floor 4.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::sync::Notify;
 
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
-use crate::lock::redis::cohorts::Cohorts;
-use crate::lock::redis::grant::{Grant, wanted};
+use crate::lock::redis::grant::Grant;
 
-/// Those of this process who wait in line, by owner.
+/// Those of this process who wait in line, by owner. Several can share an owner's ear: who got in
+/// line under a token and who asks for the line find out only later that the other one listens too.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Waiters(Arc<Mutex<HashMap<Owner, Ears>>>);
+pub(super) struct Waiters(Arc<Mutex<HashMap<Owner, Arc<Ear>>>>);
 
+/// Every claim that may have to wait has one, most of them for nothing: it is one allocation.
 #[derive(Debug)]
-struct Ears {
+struct Ear {
     key: LockKey,
-    /// One owner can have several, each of which hears all: who got in line under a token and who
-    /// asks for the line find out only later that the other one listens too.
-    grants: Vec<mpsc::UnboundedSender<Grant>>,
+    /// The last grant that could not be put to use where it came in.
+    grant: Mutex<Option<Grant>>,
+    news: Notify,
 }
 
 /// A place among the waiters; dropped, it is given up.
@@ -31,111 +30,101 @@ struct Ears {
 pub(super) struct Waiting {
     waiters: Waiters,
     owner: Owner,
-    grants: mpsc::UnboundedReceiver<Grant>,
+    ear: Arc<Ear>,
 }
 
 impl Waiters {
     /// Registers a waiter, before it gets in line, so that no message can come too early.
     pub(super) fn register(&self, owner: Owner, key: &LockKey) -> Waiting {
-        let (tell, grants) = mpsc::unbounded_channel();
         let mut waiters = self.lock();
-        let ears = waiters.entry(owner).or_insert_with(|| Ears {
-            key: key.clone(),
-            grants: Vec::new(),
+        let ear = waiters.entry(owner).or_insert_with(|| {
+            Arc::new(Ear {
+                key: key.clone(),
+                grant: Mutex::default(),
+                news: Notify::new(),
+            })
         });
-        ears.grants.push(tell);
         Waiting {
             waiters: self.clone(),
             owner,
-            grants,
+            ear: Arc::clone(ear),
         }
     }
 
-    /// Puts a message to use on the spot where that can be, so that whoever waits is woken and
-    /// nobody in between; else it is for those who listen. Of a Cluster's grants it cannot: heard
-    /// through another node than the one that the key is on, it may be of a script that counted
-    /// nobody who heard it, and passed the key on.
-    pub(super) fn deliver(&self, message: &[u8], cohorts: &Cohorts, is_cluster: bool) {
-        if let Some(grant) = Grant::parse(message) {
-            let Some(key) = self.key_of(grant.owner) else {
-                // Nobody waits for a grant whose waiter gave up: its withdrawal passes the key on.
-                return;
-            };
-            let read = |ran: Option<_>| grant.lease(ran?, Instant::now());
-            if is_cluster || !cohorts.heard(&key, grant.owner, grant.others, read) {
-                self.tell(grant);
-            }
-        } else if let Some(owner) = wanted(message)
-            && let Some(key) = self.key_of(owner)
-        {
-            cohorts.others_wait(&key, owner);
+    /// Leaves a grant to those who listen for it. Nobody does where the waiter gave up: its
+    /// withdrawal passes the key on.
+    pub(super) fn tell(&self, grant: Grant) {
+        if let Some(ear) = self.lock().get(&grant.owner) {
+            *ear.grant() = Some(grant);
+            ear.news.notify_one();
         }
     }
 
-    fn tell(&self, grant: Grant) {
-        if let Some(ears) = self.lock().get(&grant.owner) {
-            for ear in &ears.grants {
-                let _ = ear.send(grant);
-            }
-        }
+    /// What `owner` waits for.
+    pub(super) fn key_of(&self, owner: Owner) -> Option<LockKey> {
+        self.lock().get(&owner).map(|ear| ear.key.clone())
     }
 
-    fn key_of(&self, owner: Owner) -> Option<LockKey> {
-        self.lock().get(&owner).map(|ears| ears.key.clone())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Ears>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Arc<Ear>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ear {
+    fn grant(&self) -> MutexGuard<'_, Option<Grant>> {
+        self.grant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
     /// The next grant that could not be put to use where it came in. Cancel safe.
-    pub(super) async fn granted(&mut self) -> Grant {
-        match self.grants.recv().await {
-            Some(grant) => grant,
-            // The sender is in the map until `self` is dropped.
-            None => std::future::pending().await,
+    pub(super) async fn granted(&self) -> Grant {
+        loop {
+            let grant = self.ear.grant().take();
+            match grant {
+                Some(grant) => return grant,
+                None => self.ear.news.notified().await,
+            }
         }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.grants.close();
-        if let Entry::Occupied(mut ears) = self.waiters.lock().entry(self.owner) {
-            let grants = &mut ears.get_mut().grants;
-            grants.retain(|ear| !ear.is_closed());
-            if grants.is_empty() {
-                ears.remove();
-            }
+        let mut waiters = self.waiters.lock();
+        // Its own and the list's: nobody clones one but under this lock.
+        if Arc::strong_count(&self.ear) == 2 {
+            waiters.remove(&self.owner);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
-    /// A claim that gets in line and the one who asks for the line can have an ear each.
+    /// A claim that gets in line and the one who asks for the line can listen both.
     #[test]
-    fn of_two_ears_for_one_owner_each_hears_whichever_closes() {
-        for closes in [0, 1] {
-            let (waiters, cohorts) = (Waiters::default(), Cohorts::default());
+    fn of_two_who_listen_for_one_owner_the_one_who_stays_hears_whatever_came() {
+        for goes in [0, 1] {
+            let waiters = Waiters::default();
             let message = b"1abcdefghijklmnop170000000000000100017000000010001";
-            let (owner, key) = (Owner::from_bytes(*b"abcdefghijklmnop"), LockKey::new("a"));
-            let key = key.unwrap();
-            let mut ears = Vec::from([(); 2].map(|()| waiters.register(owner, &key)));
-            waiters.deliver(message, &cohorts, false);
-            for ear in &mut ears {
-                let grant = ear.grants.try_recv();
-                assert_eq!(grant.map(|grant| grant.owner), Ok(owner));
+            let grant = Grant::parse(message).unwrap();
+            let key = LockKey::new("a").unwrap();
+            let mut both = Vec::from([(); 2].map(|()| waiters.register(grant.owner, &key)));
+            waiters.tell(grant);
+            drop(both.remove(goes));
+            for again in [false, true] {
+                if again {
+                    waiters.tell(grant);
+                }
+                assert_eq!(both[0].granted().now_or_never(), Some(grant));
+                assert_eq!(both[0].granted().now_or_never(), None);
             }
-            drop(ears.remove(closes));
-            waiters.deliver(message, &cohorts, true);
-            let grant = ears[0].grants.try_recv();
-            assert_eq!(grant.map(|grant| grant.owner), Ok(owner));
-            drop(ears);
+            assert_eq!(waiters.key_of(grant.owner), Some(key));
+            drop(both);
             assert!(waiters.lock().is_empty());
         }
     }

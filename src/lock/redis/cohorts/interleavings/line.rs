@@ -183,7 +183,10 @@ impl World {
             Driver::Pausing(token),
         ];
         let drives = self.driver.is_some_and(|driver| ears.contains(&driver));
-        let asks = matches!(self.stages[usize::from(token)], Stage::Asking { wait: true });
+        let asks = matches!(
+            self.stages[usize::from(token)],
+            Stage::Asking { wait: true }
+        );
         if !drives && !(asks && token > 0) && self.asked != Some(token) {
             return;
         }
