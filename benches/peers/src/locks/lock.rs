@@ -141,7 +141,11 @@ impl Lock {
                 wire.send(set(key, &token)).await?;
                 held().await;
                 let mut release = redis::cmd("EVALSHA");
-                let release = release.arg(script.get_hash()).arg(1).arg(key).arg(&token[..]);
+                let release = release
+                    .arg(script.get_hash())
+                    .arg(1)
+                    .arg(key)
+                    .arg(&token[..]);
                 wire.send(release.to_owned()).await?;
             }
             Self::LeastScript(connection, scripts) => {
