@@ -4,12 +4,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::broadcast;
-
 use super::error::RedisError;
 use super::handle::RedisHandle;
-use super::mailbox::Subscription;
+use super::mailbox::{Ear, Subscription};
 use super::queue::Item;
 use super::status::away;
 use super::way::At;
@@ -36,11 +33,12 @@ impl RedisHandle {
         self.way().mailbox().channel()
     }
 
-    /// Messages from now on. A receiver that falls 1024 behind is told how many it missed.
+    /// Has every message from now on go to this ear, if it is the first. It is called where the
+    /// connection is read, so it must not take long, and it must not hold the handle.
     ///
     /// Messages sent while the connection was lost are lost: look again after every epoch.
-    pub(crate) fn messages(&self) -> broadcast::Receiver<Bytes> {
-        self.way().mailbox().messages()
+    pub(crate) fn hear(&self, ear: impl FnOnce() -> Ear) {
+        self.way().mailbox().hear(ear);
     }
 }
 

@@ -2,16 +2,18 @@
 //!
 //! Floor 3.
 
-use bytes::Bytes;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
 use redis::{PushInfo, PushKind, Value};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use super::error::RedisError;
 use super::keyspace::Keyspace;
 use crate::instance::place;
 
-/// How many messages a slow receiver may fall behind.
-const BACKLOG: usize = 1024;
+/// Who is told of each message, where it comes in: between two replies, so it only hands on.
+pub(crate) type Ear = Box<dyn Fn(&[u8]) + Send + Sync>;
 
 /// What became of the subscription on the connection of the moment.
 #[derive(Debug, Clone)]
@@ -25,13 +27,12 @@ pub(crate) enum Subscription {
 }
 
 /// The process's channel, what came in on it, and whether it is subscribed.
-#[derive(Debug)]
 pub(crate) struct Mailbox {
     channel: String,
     /// Of the same kind, so that the same right is needed for it.
     silent_channel: String,
     subscription: watch::Sender<Subscription>,
-    messages: broadcast::Sender<Bytes>,
+    ear: Arc<OnceLock<Ear>>,
 }
 
 impl Mailbox {
@@ -45,7 +46,7 @@ impl Mailbox {
             channel: keyspace.channel("inbox1", &format!("{name:032x}{slash}{instance}@{place}")),
             silent_channel: keyspace.channel("inbox1", ""),
             subscription: watch::Sender::new(Subscription::Pending),
-            messages: broadcast::Sender::new(BACKLOG),
+            ear: Arc::default(),
         }
     }
 
@@ -56,7 +57,7 @@ impl Mailbox {
             channel: self.channel.clone(),
             silent_channel: self.silent_channel.clone(),
             subscription: watch::Sender::new(Subscription::Pending),
-            messages: self.messages.clone(),
+            ear: Arc::clone(&self.ear),
         }
     }
 
@@ -69,8 +70,9 @@ impl Mailbox {
         &self.silent_channel
     }
 
-    pub(crate) fn messages(&self) -> broadcast::Receiver<Bytes> {
-        self.messages.subscribe()
+    /// Messages go to this ear from now on, if it is the first.
+    pub(crate) fn hear(&self, ear: impl FnOnce() -> Ear) {
+        self.ear.get_or_init(ear);
     }
 
     pub(crate) fn subscription(&self) -> watch::Receiver<Subscription> {
@@ -96,13 +98,22 @@ impl Mailbox {
         self.subscription.send_replace(subscription);
     }
 
-    /// Runs inside the connection's driver, so it only hands on. Without receivers a message is
-    /// dropped: nobody waits for anything then.
+    /// Runs inside the connection's driver. Without an ear a message is dropped: nobody waits for
+    /// anything then.
     pub(crate) fn deliver(&self, push: PushInfo) {
         if push.kind == PushKind::Message
-            && let Some(Value::BulkString(message)) = push.data.into_iter().nth(1)
+            && let Some(Value::BulkString(message)) = push.data.get(1)
+            && let Some(ear) = self.ear.get()
         {
-            let _ = self.messages.send(Bytes::from(message));
+            ear(message);
         }
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox")
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
     }
 }

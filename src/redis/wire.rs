@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use redis::{Cmd, Value};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::error::RedisError;
 use super::handle::RedisHandle;
@@ -68,9 +68,16 @@ impl Wire {
         self.0.inbox(|| "").ready().await
     }
 
+    /// For the first who asks.
     #[must_use]
-    pub fn inbox_messages(&self) -> broadcast::Receiver<Bytes> {
-        self.0.messages()
+    pub fn inbox_messages(&self) -> mpsc::UnboundedReceiver<Bytes> {
+        let (tell, messages) = mpsc::unbounded_channel();
+        self.0.hear(|| {
+            Box::new(move |message| {
+                let _ = tell.send(Bytes::copy_from_slice(message));
+            })
+        });
+        messages
     }
 }
 

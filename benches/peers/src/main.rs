@@ -1,12 +1,12 @@
 //! tower-handoff beside its peers: the same work, one run, interleaved, as ratios of medians.
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/peers/Cargo.toml -- [http|sessions|locks|in-flight] [seconds]
+//! cargo run --release --manifest-path benches/peers/Cargo.toml -- [http|sessions|locks[:part]|in-flight] [seconds]
 //! ```
 //!
 //! `http` is what to quote of sessions: each candidate in a process of its own, asked over
 //! loopback. `sessions` calls the routers directly, so that the layer and its Redis client are
-//! compared without sockets. `seconds` is the time for one candidate in one round, 2 unless said.
+//! compared without sockets. `locks:alone`, `route`, `wake` or `contended` is that part of `locks`. `seconds` is the time for one candidate in one round, 2 unless said.
 //!
 //! Starts a `redis-server` of its own on a free port (`REDIS_SERVER` names another binary). On
 //! Linux with two cores, Redis and the load run on one and what is measured on the other;
@@ -48,7 +48,11 @@ fn main() -> Result<(), Error> {
             .map_err(|_| format!("seconds is {text:?}; accepted: a whole number"))?,
         None => 2,
     };
-    if !["all", "http", "sessions", "locks", "in-flight"].contains(&what.as_str()) {
+    let (what, part) = match what.split_once(':') {
+        Some(("locks", part)) => ("locks", Some(part)),
+        _ => (&*what, None),
+    };
+    if !["all", "http", "sessions", "locks", "in-flight"].contains(&what) {
         return Err(format!(
             "{what:?}; accepted: http, sessions, locks, in-flight, or nothing for all"
         )
@@ -63,13 +67,13 @@ fn main() -> Result<(), Error> {
         cores::on(Core::Others, || http::run(slice))?;
     }
     if what == "all" || what == "sessions" || what == "locks" {
-        cores::on(Core::Measured, || in_process(&what, slice))?;
+        cores::on(Core::Measured, || in_process(what, part, slice))?;
     }
     Ok(())
 }
 
 /// This process is what is measured.
-fn in_process(what: &str, slice: Duration) -> Result<(), Error> {
+fn in_process(what: &str, part: Option<&str>, slice: Duration) -> Result<(), Error> {
     println!("\n{}", cores::described());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -79,7 +83,7 @@ fn in_process(what: &str, slice: Duration) -> Result<(), Error> {
         runtime.block_on(sessions::run(slice))?;
     }
     if what != "sessions" {
-        runtime.block_on(locks::run(slice))?;
+        runtime.block_on(locks::run(part, slice))?;
     }
     Ok(())
 }

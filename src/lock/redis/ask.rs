@@ -146,5 +146,6 @@ pub(super) fn token(owner: Owner) -> [u8; 17] {
 
 /// For how many milliseconds Redis keeps the value of a lock of this lease.
 fn keep(lease: Duration) -> Digits {
-    Digits::of((lease + DAY).as_millis())
+    // Any lease fits.
+    Digits::of(u64::try_from((lease + DAY).as_millis()).unwrap_or(u64::MAX))
 }

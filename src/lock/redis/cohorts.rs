@@ -51,6 +51,15 @@ impl Entry {
         }
     }
 
+    fn granted(&mut self, token: Owner, lease: Lease, limited: bool) -> bool {
+        let of_use = self.cohort.granted(token, lease, limited, Instant::now());
+        if of_use {
+            // Whoever rests while a claim asks for itself does not know of this lease's end.
+            self.tell_news();
+        }
+        of_use
+    }
+
     fn overdue(&mut self) -> Option<(Owner, Ended, LeaseTime)> {
         let (holder, ended) = self.cohort.take_overdue()?;
         Some((holder, ended, self.lease))
@@ -111,13 +120,23 @@ impl Cohorts {
 
     /// Whether the grant is of use; otherwise it is to be given back.
     pub(super) fn granted(&self, key: &LockKey, token: Owner, lease: Lease, limited: bool) -> bool {
+        self.with(key, |entry| entry.granted(token, lease, limited))
+            .unwrap_or(false)
+    }
+
+    /// As [`granted`](Self::granted) where the line waits for a grant that came in by itself, and
+    /// that can be read by what is known of Redis's clock.
+    pub(super) fn heard(
+        &self,
+        key: &LockKey,
+        token: Owner,
+        others: bool,
+        read: impl FnOnce(Option<Ran>) -> Option<Lease>,
+    ) -> bool {
         self.with(key, |entry| {
-            let of_use = entry.cohort.granted(token, lease, limited, Instant::now());
-            if of_use {
-                // Whoever rests while a claim asks for itself does not know of this lease's end.
-                entry.tell_news();
-            }
-            of_use
+            let waits = entry.cohort.asks(token);
+            let lease = read(entry.ran).filter(|_| waits);
+            lease.is_some_and(|lease| entry.granted(token, lease, others))
         })
         .unwrap_or(false)
     }

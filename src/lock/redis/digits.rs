@@ -13,7 +13,7 @@ pub(super) struct Digits {
 }
 
 impl Digits {
-    pub(super) fn of(number: impl Into<u128>) -> Self {
+    pub(super) fn of(number: u64) -> Self {
         Self::at_least(1, number)
     }
 
@@ -22,8 +22,8 @@ impl Digits {
         Self::at_least(16, fence)
     }
 
-    fn at_least(count: usize, number: impl Into<u128>) -> Self {
-        let mut left = number.into();
+    fn at_least(count: usize, number: u64) -> Self {
+        let mut left = number;
         let mut all = [b'0'; 20];
         let mut first = all.len();
         while first > 0 && (left > 0 || all.len() - first < count) {

@@ -2,7 +2,7 @@
 //!
 //! Floor 4.
 
-use std::future::{Future, pending};
+use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -17,7 +17,7 @@ use crate::lock::redis::adapter::RedisLocks;
 use crate::lock::redis::ask::Asked;
 use crate::lock::redis::names::tag;
 use crate::lock::redis::reply::{self, Answer};
-use crate::lock::redis::waiters::{Waiting, Wake};
+use crate::lock::redis::waiters::Waiting;
 use crate::lock::send_off::until_done;
 use crate::random;
 use crate::redis::inbox::Inbox;
@@ -99,10 +99,6 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
         epochs.mark_unchanged();
         // What is read next knows of all news up to here: told of them again, it would ask twice.
         pin!(news.notified()).enable();
-        if stand.is_some() {
-            // Before it asks: whoever read the inbox may be gone with its runtime.
-            locks.hear();
-        }
         if let Some((token, waiting)) = locks.shared.cohorts.take_waiting(&key) {
             stand = Some(Stand::new(token, waiting, true));
         }
@@ -117,12 +113,8 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 // Others in the fleet reach this process from now on.
                 let _ = locks.inbox(&key).ready().await;
                 let end = until.unwrap_or_else(|| Instant::now() + LAST_LOOK);
-                let held_by = stand.as_ref().map(|stand| stand.token);
                 tokio::select! {
                     () = news.notified() => {}
-                    wake = woken(&mut stand) => if let (Wake::Wanted | Wake::LookAgain, Some(token)) = (wake, held_by) {
-                        locks.shared.cohorts.others_wait(&key, token);
-                    },
                     () = sleep_until(end) => {}
                 }
             }
@@ -130,8 +122,11 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 let lease = locks.shared.cohorts.next_lease(&key).unwrap_or(longest);
                 longest = longest.max(lease);
                 let known = stand.take().filter(|stand| stand.token == token);
-                let stand = stand
-                    .insert(known.unwrap_or_else(|| Stand::new(token, locks.listen(token), false)));
+                let stand =
+                    stand
+                        .insert(known.unwrap_or_else(|| {
+                            Stand::new(token, locks.listen(&key, token), false)
+                        }));
                 let left = if std::mem::take(&mut stand.asked) {
                     LAST_LOOK
                 } else {
@@ -166,23 +161,16 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 let look = Instant::now() + stand.pause.min(left + jitter);
                 stand.pause = (stand.pause * 3 / 2).min(LAST_LOOK);
                 tokio::select! {
-                    wake = stand.waiting.woken() => match wake {
-                        // Heard through another node than the one that the key is on, it may be
-                            // of a script that counted nobody who heard it, and passed the key on.
-                        Wake::Granted(_) if locks.handle.is_cluster() => {}
-                        Wake::Granted(grant) => {
-                            if let Some(ran) = locks.shared.cohorts.ran(&key)
-                                && let Some(lease) = grant.lease(ran, Instant::now())
-                            {
-                                locks.hand_in(&key, token, lease, grant.others, longest);
-                            }
-                            // Else it was read too late and may be another's by now: ask again.
+                    // What was no use on the spot: too late, or before this one knew of Redis's clock.
+                    grant = stand.waiting.granted() => {
+                        if !locks.handle.is_cluster()
+                            && let Some(ran) = locks.shared.cohorts.ran(&key)
+                            && let Some(lease) = grant.lease(ran, Instant::now())
+                        {
+                            locks.hand_in(&key, token, lease, grant.others, longest);
                         }
-                        // A release was given the key again meanwhile, or messages were missed.
-                        Wake::Wanted | Wake::LookAgain => {
-                            locks.shared.cohorts.others_wait(&key, token);
-                        }
-                    },
+                        // Else it may be another's by now: ask again.
+                    }
                     () = news.notified() => {}
                     _ = epochs.changed() => {}
                     () = sleep_until(look) => {}
@@ -205,16 +193,6 @@ impl RedisLocks {
     /// Where the key is, this process's channel.
     pub(super) fn inbox(&self, key: &LockKey) -> Inbox<'_> {
         self.handle.inbox(|| tag(key))
-    }
-
-    /// An ear for messages to `token`.
-    pub(super) fn listen(&self, token: Owner) -> Waiting {
-        let messages = || self.handle.messages();
-        self.shared.waiters.register(token, messages)
-    }
-
-    fn hear(&self) {
-        self.shared.waiters.read_on(|| self.handle.messages());
     }
 
     /// Puts an answer to use, or back where nobody is left to use it.
@@ -287,13 +265,6 @@ impl RedisLocks {
                 locks.withdraw_token(&key, token, lease).await
             }
         }));
-    }
-}
-
-async fn woken(stand: &mut Option<Stand>) -> Wake {
-    match stand {
-        Some(stand) => stand.waiting.woken().await,
-        None => pending().await,
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod adapter;
 mod ask;
 mod beside;
 mod cohorts;
+mod delivery;
 mod digits;
 mod drive;
 #[cfg(feature = "testing")]

@@ -45,7 +45,7 @@ impl RedisLocks {
         // Nobody gets in line whom no message would reach. Where the inbox was never needed
         // before, the lock is most likely free.
         let line = wait.is_some() && is_ready(self.inbox(key).ready());
-        let waiting = line.then(|| self.listen(token));
+        let waiting = line.then(|| self.listen(key, token));
         let asked = Asked {
             key,
             token,
@@ -195,7 +195,7 @@ impl RedisLocks {
         // Nobody gets in line whom no message would reach; who asks for the line sees to that.
         let reached = again.filter(|_| is_ready(self.inbox(key).ready()));
         if let Some(token) = again {
-            let waiting = reached.map(|token| self.listen(token));
+            let waiting = reached.map(|token| self.listen(key, token));
             cohorts.set_waiting(key, token, waiting);
         }
         let parting = Parting {

@@ -22,13 +22,13 @@ async fn commands_scripts_and_messages_go_over_tls_and_a_lost_connection_is_repl
     let handle = secured(port, &authority).connect().expect("good settings");
     let wire = handle.wire();
     let long = vec![b'x'; 100_000];
+    let mut messages = wire.inbox_messages();
     for round in 1..4 {
         let echoed = wire.run_echo(b"key", &long).await.expect("it is up");
         let parts = [b"key".to_vec(), long.clone()].map(Value::BulkString);
         assert_eq!(echoed, Value::Array(parts.to_vec()));
 
         wire.inbox_ready().await.expect("subscribed");
-        let mut messages = wire.inbox_messages();
         server.command(&["PUBLISH", &wire.inbox_channel(), "hello"]);
         assert_eq!(messages.recv().await.expect("it came"), "hello");
 

@@ -7,14 +7,23 @@ use crate::Error;
 use crate::measure::{Series, header, row};
 use crate::redis_server::Server;
 
-const REPETITIONS: usize = 9;
+const REPETITIONS: usize = 15;
+/// Short and many: what else the machine does then falls on all of one repetition alike.
+const PARTS: u32 = 4;
 
 pub async fn run(server: &Server, slice: Duration) -> Result<(), Error> {
-    let ways = [Way::Raw, Way::Handoff, Way::Rslock];
+    let ways = [
+        Way::Raw,
+        Way::Handoff,
+        Way::Rslock,
+        Way::RawSupervised,
+        Way::LeastScript,
+    ];
     let mut locks = Vec::new();
     for way in ways {
         locks.push(Lock::open(way, server.url()).await?);
     }
+    let slice = slice / PARTS;
     println!("\n## Locks, uncontended, {REPETITIONS} repetitions of {slice:?}, interleaved\n");
     header(&[
         "lock",
@@ -28,11 +37,11 @@ pub async fn run(server: &Server, slice: Duration) -> Result<(), Error> {
     let mut cpu = vec![Series::default(); locks.len()];
     let mut commands = vec![String::new(); locks.len()];
     for _ in 0..REPETITIONS {
-        for (at, lock) in locks.iter().enumerate() {
+        for (at, (way, lock)) in ways.iter().zip(&locks).enumerate() {
             let before = server.usage()?;
             let (start, mut cycles) = (Instant::now(), 0u64);
             while start.elapsed() < slice {
-                lock.cycle("alone", async || {}).await?;
+                lock.cycle(way.name(), async || {}).await?;
                 cycles += 1;
             }
             rates[at].push(cycles as f64 / start.elapsed().as_secs_f64());

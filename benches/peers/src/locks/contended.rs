@@ -1,34 +1,18 @@
 //! Many tasks that want one key, in one process and in two.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::fleet::{Case, mean_hold, span, start};
 use super::lock::Way;
-use super::worker::{Hold, Plan, now};
+use super::worker::Hold;
 use crate::Error;
-use crate::cores::{self, Core};
 use crate::measure::{Series, header, row};
 use crate::redis_server::Server;
 
 const REPETITIONS: usize = 3;
 
-/// How long processes get to start and to connect.
-const START: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Clone, Copy)]
-struct Case {
-    processes: usize,
-    tasks: usize,
-    hold: Duration,
-}
-
 pub fn run(server: &Server, slice: Duration) -> Result<(), Error> {
     let (none, some) = (Duration::ZERO, Duration::from_millis(1));
-    let case = |processes, tasks, hold| Case {
-        processes,
-        tasks,
-        hold,
-    };
     println!(
         "\n## Locks, all tasks want one key, {REPETITIONS} repetitions of {slice:?}, interleaved\n\n\
          Medians. A hold of 1 ms is a timer's, and longer in truth: the mean is shown, and the rates are\n\
@@ -40,6 +24,8 @@ pub fn run(server: &Server, slice: Duration) -> Result<(), Error> {
         "lock",
         "owner changes/s",
         "÷ (1 / mean hold)",
+        "÷ raw, one task alone",
+        "÷ rslock",
         "mean hold, ms",
         "wait, ms: median; 99 %; longest",
         "99 % ÷ (waiters × hold)",
@@ -48,63 +34,31 @@ pub fn run(server: &Server, slice: Duration) -> Result<(), Error> {
         "commands a hold, those inside scripts included",
         "overlaps",
     ]);
-    let ways = [Way::Handoff, Way::HandoffApart, Way::Rslock];
+    let waits = Way::WAITING;
     for case in [
-        case(1, 2, some),
-        case(1, 16, some),
-        case(1, 64, some),
-        case(2, 16, some),
-        case(2, 16, none),
+        Case::new(1, 2, some),
+        Case::new(1, 16, some),
+        Case::new(1, 64, some),
+        Case::new(2, 2, some),
+        Case::new(2, 16, some),
+        Case::new(2, 64, some),
+        Case::new(2, 2, none),
+        Case::new(2, 16, none),
+        Case::new(2, 64, none),
     ] {
-        let mut series: Vec<Table> = ways.iter().map(|_| Table::default()).collect();
+        let mut tables: Vec<Table> = waits.iter().map(|_| Table::default()).collect();
+        let mut alone = Series::default();
         for _ in 0..REPETITIONS {
-            for (way, table) in ways.into_iter().zip(&mut series) {
+            if case.hold.is_zero() {
+                let holds = start(server, Way::Raw, Case::new(1, 1, none), slice, false)?;
+                alone.push(holds.len() as f64 / span(&holds));
+            }
+            for (way, table) in waits.into_iter().zip(&mut tables) {
                 table.add(server, way, case, slice)?;
             }
         }
-        for (way, table) in ways.iter().zip(&series) {
-            table.print(*way, case);
-        }
-    }
-    println!("\n### All ask at once, until the last has let go\n");
-    header(&[
-        "hold",
-        "tasks",
-        "lock",
-        "ms (median)",
-        "÷ (tasks × mean hold)",
-        "rounds",
-    ]);
-    for case in [case(1, 16, some), case(1, 64, some), case(1, 16, none)] {
-        for way in ways {
-            let holds = start(server, way, case, slice, true)?;
-            let mut drains = Series::default();
-            for round in holds.chunks_exact(case.tasks) {
-                let asked = round
-                    .iter()
-                    .map(|hold| hold.asked)
-                    .min()
-                    .unwrap_or_default();
-                let over = round
-                    .iter()
-                    .map(|hold| hold.let_go)
-                    .max()
-                    .unwrap_or_default();
-                drains.push((over - asked) as f64 / 1e6);
-            }
-            let hold = mean_hold(&holds);
-            row(&[
-                format!("{:?}", case.hold),
-                case.tasks.to_string(),
-                way.name().to_owned(),
-                format!("{:.2}", drains.median()),
-                if case.hold.is_zero() {
-                    "–".to_owned()
-                } else {
-                    format!("{:.3}", drains.median() / (case.tasks as f64 * hold))
-                },
-                (holds.len() / case.tasks).to_string(),
-            ]);
+        for (way, table) in waits.iter().zip(&tables) {
+            table.print(*way, case, &alone, &tables[waits.len() - 1].changes);
         }
     }
     Ok(())
@@ -136,11 +90,9 @@ impl Table {
             .windows(2)
             .filter(|two| two[1].held < two[0].let_go)
             .count();
-        let span = holds.first().zip(holds.last());
-        let span = span.map_or(1.0, |(first, last)| (last.held - first.held) as f64 / 1e9);
-        let hold = mean_hold(&holds);
-        self.changes.push(owners / span);
-        self.of_possible.push(owners / span * hold / 1e3);
+        let (rate, hold) = (owners / span(&holds), mean_hold(&holds));
+        self.changes.push(rate);
+        self.of_possible.push(rate * hold / 1e3);
         self.hold.push(hold);
         let mut waits: Vec<_> = holds.iter().map(|hold| hold.held - hold.asked).collect();
         waits.sort_unstable();
@@ -158,7 +110,8 @@ impl Table {
         Ok(())
     }
 
-    fn print(&self, way: Way, case: Case) {
+    /// Beside what one task alone does by hand, where nothing else bounds the rate, and the last way.
+    fn print(&self, way: Way, case: Case, alone: &Series, last: &Series) {
         let timed = !case.hold.is_zero();
         let if_timed = |text: String| if timed { text } else { "–".to_owned() };
         row(&[
@@ -167,6 +120,12 @@ impl Table {
             way.name().to_owned(),
             format!("{:.0} ({})", self.changes.median(), self.changes.spread()),
             if_timed(format!("{:.3}", self.of_possible.median())),
+            if timed {
+                "–".to_owned()
+            } else {
+                self.changes.over(alone).to_string()
+            },
+            self.changes.over(last).to_string(),
             format!("{:.3}", self.hold.median()),
             self.waits
                 .each_ref()
@@ -181,12 +140,6 @@ impl Table {
     }
 }
 
-/// Milliseconds.
-fn mean_hold(holds: &[Hold]) -> f64 {
-    let sum: u64 = holds.iter().map(|hold| hold.let_go - hold.held).sum();
-    sum as f64 / 1e6 / holds.len().max(1) as f64
-}
-
 /// The least over the most.
 fn fairness(holds: &[Hold], parts: usize, part: impl Fn(usize) -> usize) -> f64 {
     let mut counts = vec![0u64; parts];
@@ -195,58 +148,4 @@ fn fairness(holds: &[Hold], parts: usize, part: impl Fn(usize) -> usize) -> f64 
     }
     let most = counts.iter().max().copied().unwrap_or(0).max(1);
     counts.iter().min().copied().unwrap_or(0) as f64 / most as f64
-}
-
-/// Runs the case in processes of its own; their holds, in order. Tasks of the second process come
-/// after those of the first.
-fn start(
-    server: &Server,
-    way: Way,
-    case: Case,
-    slice: Duration,
-    bursts: bool,
-) -> Result<Vec<Hold>, Error> {
-    let from = now() + START;
-    let plan = Plan {
-        way,
-        tasks: case.tasks,
-        hold: case.hold,
-        from,
-        until: from + slice,
-        bursts,
-    };
-    let program = std::env::current_exe()?;
-    let mut workers = Vec::new();
-    for _ in 0..case.processes {
-        let mut command = Command::new(&program);
-        command
-            .args(plan.arguments(server.url()))
-            .stdout(Stdio::piped());
-        workers.push(cores::on(Core::Measured, || command.spawn())?);
-    }
-    let mut holds = Vec::new();
-    for (process, worker) in workers.into_iter().enumerate() {
-        let output = worker.wait_with_output()?;
-        if !output.status.success() {
-            return Err(format!("a worker of {} ended with {}", way.name(), output.status).into());
-        }
-        for line in String::from_utf8(output.stdout)?.lines() {
-            let words: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
-            let [asked, held, let_go, task] = words?[..] else {
-                return Err(format!("a worker wrote {line:?}").into());
-            };
-            let task = process * case.tasks + task as usize;
-            holds.push(Hold {
-                asked,
-                held,
-                let_go,
-                task,
-            });
-        }
-    }
-    if holds.len() < 2 {
-        return Err(format!("{} held the lock {} times", way.name(), holds.len()).into());
-    }
-    holds.sort_unstable_by_key(|hold| hold.held);
-    Ok(holds)
 }

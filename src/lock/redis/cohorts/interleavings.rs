@@ -33,6 +33,8 @@ enum Event {
     Redis,
     /// The oldest answer or message comes in.
     Answer,
+    /// The oldest message comes in, ahead of older answers.
+    Overtake,
     /// Whoever asks for the line has news, or its time has come.
     Driver,
     /// A client goes away while it waits.
@@ -133,6 +135,10 @@ impl World {
             let waiting = waiting.filter(|(_, stage)| waits(stage));
             events.extend(waiting.map(|(at, _)| Event::Cancel(at)));
         }
+        let is_message = |answer: &Answer| matches!(answer, Answer::Message(..));
+        if self.answers.iter().skip(1).any(is_message) {
+            events.push(Event::Overtake);
+        }
         if self.rivals > 0 && !self.redis.rival_holds() && !self.redis.line.contains(&RIVAL) {
             events.push(Event::RivalAsks);
         }
@@ -184,6 +190,7 @@ impl World {
             }
             Event::Cut { reached } => self.cut(reached),
             Event::Answer => self.answer(),
+            Event::Overtake => self.overtake(),
             Event::Driver => self.drive(),
             Event::Cancel(at) => {
                 self.cancels -= 1;

@@ -151,7 +151,7 @@ impl World {
                 if self.cohorts.asks(&self.key, owner(token)) {
                     self.driver = Some(Driver::Listening(token));
                 } else {
-                    self.release(By::Driver, token, None);
+                    self.take_back(token);
                     self.step(None);
                 }
             }
@@ -161,24 +161,45 @@ impl World {
                 self.asked = None;
             }
             Answer::Lost(command) => self.lost(command),
-            message @ Answer::Message(token, ..) => {
-                let ears = [
-                    Driver::Asking(token),
-                    Driver::Listening(token),
-                    Driver::Pausing(token),
-                ];
-                let heard = self.driver.is_some_and(|driver| ears.contains(&driver));
-                if heard || self.asked == Some(token) {
-                    self.mail.push(message);
-                }
-            }
+            message @ Answer::Message(..) => self.hear(message),
+        }
+    }
+
+    /// A message may be read before the answers that came ahead of it: those have further to go.
+    pub(super) fn overtake(&mut self) {
+        let is_message = |answer: &Answer| matches!(answer, Answer::Message(..));
+        let at = self.answers.iter().position(is_message);
+        let message = at.and_then(|at| self.answers.remove(at));
+        self.hear(message.unwrap());
+    }
+
+    fn hear(&mut self, message: Answer) {
+        let Answer::Message(token, lease, others) = message else {
+            return;
+        };
+        let ears = [
+            Driver::Asking(token),
+            Driver::Listening(token),
+            Driver::Pausing(token),
+        ];
+        let drives = self.driver.is_some_and(|driver| ears.contains(&driver));
+        let asks = matches!(
+            self.stages[usize::from(token)],
+            Stage::Asking { wait: true }
+        );
+        if !drives && !(asks && token > 0) && self.asked != Some(token) {
+            return;
+        }
+        let read = |_| Some(lease).filter(|lease| lease.deadline() > Instant::now());
+        if !self.cohorts.heard(&self.key, owner(token), others, read) {
+            self.mail.push(message);
         }
     }
 
     fn hand_in(&mut self, token: u8, lease: Lease, others: bool) {
         let of_use = self.cohorts.granted(&self.key, owner(token), lease, others);
         if !of_use {
-            self.release(By::Driver, token, None);
+            self.take_back(token);
         }
     }
 
