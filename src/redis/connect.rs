@@ -65,7 +65,7 @@ async fn open(
             if push.kind == PushKind::Disconnection {
                 drop(take(&disconnected));
             } else {
-                mailbox.deliver(push);
+                mailbox.deliver(&push);
             }
             Ok::<(), ()>(())
         });

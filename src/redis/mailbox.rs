@@ -100,7 +100,7 @@ impl Mailbox {
 
     /// Runs inside the connection's driver. Without an ear a message is dropped: nobody waits for
     /// anything then.
-    pub(crate) fn deliver(&self, push: PushInfo) {
+    pub(crate) fn deliver(&self, push: &PushInfo) {
         if push.kind == PushKind::Message
             && let Some(Value::BulkString(message)) = push.data.get(1)
             && let Some(ear) = self.ear.get()

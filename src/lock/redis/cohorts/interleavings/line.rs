@@ -187,7 +187,7 @@ impl World {
             self.stages[usize::from(token)],
             Stage::Asking { wait: true }
         );
-        if !drives && !(asks && token > 0) && self.asked != Some(token) {
+        if !(drives || asks && token > 0) && self.asked != Some(token) {
             return;
         }
         let read = |_| Some(lease).filter(|lease| lease.deadline() > Instant::now());
