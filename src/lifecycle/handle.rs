@@ -59,14 +59,14 @@ pub struct Status {
     pub phase: Phase,
     /// How many requests are in flight.
     pub in_flight: u64,
-    /// Which, oldest first.
+    /// Which, oldest first. A thousand at most.
     pub requests: Vec<Unfinished>,
     /// How many sockets have been upgraded (WebSockets) and are open.
     pub upgraded: u64,
     /// The connections that a drain would wait for, by their peers, oldest first: half-sent
     /// heads, unsent answers, upgraded sockets. A thousand at most.
     pub connections: Vec<Unfinished>,
-    /// The background tasks that run.
+    /// The background tasks that run, oldest first. A thousand at most.
     pub tasks: Vec<Unfinished>,
 }
 
@@ -168,7 +168,7 @@ impl LifecycleHandle {
     }
 
     /// What the instance is doing now. Looks at every request in flight: for people, not for
-    /// every request.
+    /// every request. Lists a thousand of each kind at most.
     #[must_use]
     pub fn status(&self) -> Status {
         let mut connections = self.shared.connections.busy();
@@ -176,10 +176,12 @@ impl LifecycleHandle {
         Status {
             phase: self.phase(),
             in_flight: self.in_flight().count(),
-            requests: self.in_flight().requests(),
+        let mut tasks = self.shared.tasks.list();
+        tasks.truncate(MOST_NAMED);
+            requests: self.in_flight().oldest_requests(MOST_NAMED),
             upgraded: self.shared.connections.upgraded(),
             connections,
-            tasks: self.shared.tasks.list(),
+            tasks,
         }
     }
 

@@ -12,6 +12,7 @@ mod hanging;
 mod in_flight;
 mod in_flight_race;
 mod instance;
+mod most_named;
 mod parts;
 mod phases;
 mod platform;
