@@ -112,8 +112,9 @@ impl<Io> TrackedStream<Io> {
 
     fn has_read(&mut self, bytes: &[u8]) {
         let before = self.talk;
-        if let Some(asks) = self.talk.read(bytes) {
-            self.asks = asks;
+        match self.talk.read(bytes) {
+            Some(asks) => self.asks = asks,
+            None => self.asks.go_on(bytes),
         }
         self.fresh.read(before, self.talk);
         if before != Talk::Http2 && self.talk == Talk::Http2 {
