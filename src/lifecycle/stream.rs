@@ -41,8 +41,8 @@ use crate::lifecycle::unfinished::Stage;
 /// and a socket that is closed with bytes unread takes the answer with it.
 ///
 /// It costs some 200 bytes and one small allocation a connection, and a few branches for each read
-/// and write; the list is touched only in the stages above, and once when the connection first
-/// waits.
+/// and write; the list is touched only in the stages above, and when the connection is first read
+/// from and first waits.
 pub struct TrackedStream<Io = TcpStream> {
     io: Io,
     peer: Option<SocketAddr>,
@@ -152,6 +152,17 @@ impl<Io> TrackedStream<Io> {
             // Before the peer can know.
             self.enter(Stage::Upgraded);
         }
+    /// There was something to read. A connection may never wait: when all of it was there at once,
+    /// and its service reads no body.
+    fn is_found_at_cut(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        if self.wakers.is_none() {
+            let (place, waker) = (&mut self.wakers, cx.waker().clone());
+            self.connections.wake_at_cut(place, Half::Read, waker);
+            return self.is_not_cut();
+        }
+        Ok(())
+    }
+
         let ends = || self.connections.watch.current() >= Phase::Settling;
         self.last_word = self.asks == Asks::Upload && ends();
         Ok(())
@@ -226,7 +237,10 @@ impl<Io: AsyncRead + Unpin> AsyncRead for TrackedStream<Io> {
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         match &read {
-            Poll::Ready(Ok(())) => this.has_read(&buf.filled()[before..]),
+            Poll::Ready(Ok(())) => {
+                this.has_read(&buf.filled()[before..]);
+                this.is_found_at_cut(cx)?;
+            }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => this.waits_for_bytes(cx)?,
         }
