@@ -102,13 +102,13 @@ where
     let draining_since = Instant::now();
     handle.drain_marks().drain_begins();
     handle.advance(Phase::Draining);
-    tell(handle, &mut server, manager, Phase::Draining, budget).await;
     for part in managed {
         if catch_unwind(AssertUnwindSafe(|| part.drain_begins())).is_err() {
             tracing::error!(name = part.name(), "panicked when the drain began");
         }
     }
 
+    tell(handle, &mut server, manager, Phase::Draining, budget).await;
     // Draining: what is in flight goes on. The time is the budget's, also where the settle was cut
     // short or closing the sockets took a while.
     let quiet = timeout_at(deadline, handle.quiet());
@@ -148,7 +148,7 @@ async fn tell<F>(
     F: Future,
     F::Output: ServerOutput,
 {
-    let telling = manager.tell(phase, handle.in_flight().count(), budget.grace());
+    let telling = manager.tell(phase, handle.in_flight().count(), budget);
     server.alongside(telling).await;
 }
 

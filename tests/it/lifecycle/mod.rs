@@ -12,6 +12,8 @@ mod hanging;
 mod in_flight;
 mod in_flight_race;
 mod instance;
+#[cfg(target_os = "linux")]
+mod manager_away;
 mod most_named;
 mod parts;
 mod phases;
