@@ -6,6 +6,8 @@ mod common;
 mod arrivals;
 mod budget;
 mod deadline;
+#[cfg(unix)]
+mod descriptors;
 mod first_bytes;
 mod gate;
 mod hanging;
