@@ -8,7 +8,8 @@
 //!
 //! `Connection: close` is what makes a client look for another connection *before* it sends its
 //! next request; a server that just closes idle connections loses the requests that are on
-//! their way. On HTTP/2 the header does not exist, so it is not sent.
+//! their way. On HTTP/2 the header does not exist, so it is not sent; nor is the refusal's body,
+//! which would hold the drain where its client has no room for it.
 //!
 //! Let in, a request costs two atomic loads, and nothing is boxed or allocated.
 //!

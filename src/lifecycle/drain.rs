@@ -111,7 +111,7 @@ where
     tell(handle, &mut server, manager, Phase::Draining, budget).await;
     // Draining: what is in flight goes on. The time is the budget's, also where the settle was cut
     // short or closing the sockets took a while.
-    let quiet = timeout_at(deadline, handle.quiet());
+    let quiet = timeout_at(deadline, handle.quiet_with_latecomers());
     let mut in_time = server.alongside(quiet).await.is_ok();
     if in_time {
         // Nothing is in flight, but the last bytes may be in the server's buffers: it ends when

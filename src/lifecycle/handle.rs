@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::in_flight::requests::InFlight;
 use crate::lifecycle::connections::Connections;
@@ -73,6 +73,9 @@ pub struct Status {
 /// How long the gate stays open for connections on which nothing has been answered yet: for a
 /// first request that is on the way. A client that opened a connection in reserve sends none.
 const INTAKE_WAIT: Duration = Duration::from_millis(500);
+
+/// How long the drain waits, when all else is over, for heads that began too late.
+const LATE_WAIT: Duration = Duration::from_secs(1);
 
 impl LifecycleHandle {
     pub(crate) fn new(instance: Box<str>) -> Self {
@@ -173,11 +176,11 @@ impl LifecycleHandle {
     pub fn status(&self) -> Status {
         let mut connections = self.shared.connections.busy();
         connections.truncate(MOST_NAMED);
+        let mut tasks = self.shared.tasks.list();
+        tasks.truncate(MOST_NAMED);
         Status {
             phase: self.phase(),
             in_flight: self.in_flight().count(),
-        let mut tasks = self.shared.tasks.list();
-        tasks.truncate(MOST_NAMED);
             requests: self.in_flight().oldest_requests(MOST_NAMED),
             upgraded: self.shared.connections.upgraded(),
             connections,
@@ -265,6 +268,15 @@ impl LifecycleHandle {
     #[cfg(feature = "metrics")]
     pub(crate) fn asked_to_stop(&self) -> Option<Instant> {
         Some(self.shared.at_signal.get()?.at)
+    }
+
+    /// [`quiet`](Self::quiet), and some time for heads that began when draining had: a request
+    /// that can only be refused is not to hold a drain. May be dropped at any time.
+    pub(crate) async fn quiet_with_latecomers(&self) {
+        self.quiet().await;
+        let late = self.shared.connections.without_late();
+        let _ = timeout(LATE_WAIT, late).await;
+        self.quiet().await;
     }
 
     /// Waits until nothing is under way. May be dropped at any time.

@@ -53,6 +53,8 @@ pub struct TrackedStream<Io = TcpStream> {
     intake: Option<Token<()>>,
     /// There while the connection is in a stage that has a name.
     stage: Option<Token<Socket>>,
+    /// Its stage began when draining had: a server that stops does not wait for it.
+    late: bool,
     /// Set by the connection's first bytes, read by `goodbye`.
     http2: Arc<AtomicBool>,
     asks: Asks,
@@ -73,6 +75,7 @@ impl<Io> TrackedStream<Io> {
             fresh: Fresh::Begins,
             intake: Some(connections.intake.enter()),
             stage: None,
+            late: false,
             http2: Arc::default(),
             asks: Asks::Answer,
             last_word: false,
@@ -107,7 +110,13 @@ impl<Io> TrackedStream<Io> {
     }
 
     fn enter(&mut self, stage: Stage) {
-        self.stage = Some(self.connections.enter(self.peer, stage));
+        let begins = matches!(stage, Stage::Head | Stage::Http2);
+        self.late = begins && self.connections.watch.current() >= Phase::Draining;
+        let entered = match self.late {
+            true => self.connections.enter_late(self.peer, stage),
+            false => self.connections.enter(self.peer, stage),
+        };
+        self.stage = Some(entered);
     }
 
     fn has_read(&mut self, bytes: &[u8]) {
@@ -131,6 +140,9 @@ impl<Io> TrackedStream<Io> {
         }
         self.fresh.finds_nothing();
         self.leave_intake();
+        if self.late && self.stage.is_some() && self.connections.stop.is_said() {
+            return Err(cut_off());
+        }
         let waker = cx.waker();
         if !self.reader.as_ref().is_some_and(|own| own.will_wake(waker)) {
             self.reader = Some(waker.clone());
@@ -138,6 +150,17 @@ impl<Io> TrackedStream<Io> {
             self.connections.wake_at_cut(place, Half::Read, waker);
         }
         self.is_not_cut()
+    }
+
+    /// There was something to read. A connection may never wait: when all of it was there at once,
+    /// and its service reads no body.
+    fn is_found_at_cut(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        if self.wakers.is_none() {
+            let (place, waker) = (&mut self.wakers, cx.waker().clone());
+            self.connections.wake_at_cut(place, Half::Read, waker);
+            return self.is_not_cut();
+        }
+        Ok(())
     }
 
     /// Bytes are about to go out.
@@ -152,17 +175,6 @@ impl<Io> TrackedStream<Io> {
             // Before the peer can know.
             self.enter(Stage::Upgraded);
         }
-    /// There was something to read. A connection may never wait: when all of it was there at once,
-    /// and its service reads no body.
-    fn is_found_at_cut(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        if self.wakers.is_none() {
-            let (place, waker) = (&mut self.wakers, cx.waker().clone());
-            self.connections.wake_at_cut(place, Half::Read, waker);
-            return self.is_not_cut();
-        }
-        Ok(())
-    }
-
         let ends = || self.connections.watch.current() >= Phase::Settling;
         self.last_word = self.asks == Asks::Upload && ends();
         Ok(())
@@ -200,11 +212,10 @@ impl<Io> TrackedStream<Io> {
     }
 
     fn is_not_cut(&self) -> io::Result<()> {
-        if !self.connections.are_cut() {
-            return Ok(());
+        if self.connections.are_cut() {
+            return Err(cut_off());
         }
-        let text = "cut off: the drain's time is over";
-        Err(io::Error::new(io::ErrorKind::ConnectionAborted, text))
+        Ok(())
     }
 
     /// What is left to do after the last word. Not for bytes that are somebody else's, and not
@@ -216,6 +227,11 @@ impl<Io> TrackedStream<Io> {
         let lingers = self.last_word && self.talk == Talk::Idle && reads;
         lingers.then(|| Box::new(Linger::new(last)))
     }
+}
+
+fn cut_off() -> io::Error {
+    let text = "cut off: the drain's time is over";
+    io::Error::new(io::ErrorKind::ConnectionAborted, text)
 }
 
 impl TrackedStream<TcpStream> {

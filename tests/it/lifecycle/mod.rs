@@ -14,6 +14,7 @@ mod hanging;
 mod in_flight;
 mod in_flight_race;
 mod instance;
+mod latecomers;
 #[cfg(target_os = "linux")]
 mod manager_away;
 mod most_named;
