@@ -10,10 +10,12 @@ mod deadline;
 mod descriptors;
 mod first_bytes;
 mod gate;
+mod half_time;
 mod hanging;
 mod in_flight;
 mod in_flight_race;
 mod instance;
+mod last_moments;
 mod latecomers;
 #[cfg(target_os = "linux")]
 mod manager_away;
