@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tower_handoff::lifecycle::{Outcome, Phase};
 
-use super::common::{quiet_builder, within};
+use super::common::{own_test, quiet_builder, within};
 
 /// In a process of its own, whose limit is nobody else's.
 #[test]
@@ -18,13 +18,11 @@ fn a_full_table_of_descriptors_resets_nobody_and_holds_nothing_up() {
 }
 
 fn passes_with_few(test: &str) {
-    let own = std::env::current_exe().unwrap();
-    let test = format!("{}::{test}", module_path!());
-    let (_, test) = test.split_once("::").unwrap();
+    let own = own_test(module_path!(), test);
     let child = Command::new("sh")
         .args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""])
-        .arg(own)
-        .args(["--exact", test, "--ignored", "--test-threads", "1"])
+        .arg(own.get_program())
+        .args(own.get_args())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&child.stdout);

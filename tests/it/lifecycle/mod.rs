@@ -29,6 +29,8 @@ mod run_timeline;
 mod serve_axum;
 mod serve_hyper;
 mod service_contract;
+#[cfg(unix)]
+mod signals;
 mod told;
 mod uploads;
 mod wrapped;
