@@ -292,7 +292,6 @@ mod tests {
             (&b"POST / HTTP/1.1\r\n"[..], true, false),
             (b"\r\nPUT / HTTP/1.1\r\n", true, false),
             (b"CONNECT x:1 HTTP/1.1\r\n", false, true),
-            (b"COPY / HTTP/1.1\r\n", false, false),
             (b"GET / HTTP/1.1\r\n", false, false),
         ] {
             for cut in 0..head.len() {
