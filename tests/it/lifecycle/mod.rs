@@ -24,6 +24,7 @@ mod parts;
 mod phases;
 mod platform;
 mod probes;
+mod probes_abused;
 mod run_end;
 mod run_timeline;
 mod serve_axum;
