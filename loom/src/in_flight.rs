@@ -99,3 +99,30 @@ fn work_that_is_handed_on_is_never_zero() {
         assert!(tracker.is_idle());
     });
 }
+
+/// The list of wakers of `src/lifecycle/connections.rs`, by which connections hear that they are cut
+/// off: a stream leaves its waker and asks then, and a cut is said before the list is read.
+#[test]
+fn who_is_cut_off_is_woken_or_sees_it() {
+    explore(|| {
+        let wakers = Tracker::<Arc<AtomicUsize>>::with_shards(2);
+        let cut = Arc::new(AtomicUsize::new(0));
+        let streams = [0, 1].map(|number| {
+            let (cut, woken) = (cut.clone(), Arc::new(AtomicUsize::new(0)));
+            thread::spawn(move || {
+                use_number(number);
+                let token = wakers.enter_as(woken.clone());
+                let seen = cut.load(SeqCst) > 0;
+                (token, woken, seen)
+            })
+        });
+        cut.fetch_add(1, SeqCst);
+        for woken in wakers.list(Arc::clone) {
+            woken.fetch_add(1, SeqCst);
+        }
+        for stream in streams {
+            let (_token, woken, seen) = stream.join().unwrap();
+            assert!(seen || woken.load(SeqCst) > 0, "it sleeps for ever");
+        }
+    });
+}

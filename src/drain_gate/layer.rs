@@ -43,7 +43,8 @@ impl DrainGateLayer {
 
     /// What a client that was turned away gets. Default: 503 with `application/problem+json`.
     ///
-    /// `Connection: close` is added on HTTP/1, whatever the answer.
+    /// `Connection: close` is added on HTTP/1, whatever the answer. On HTTP/2 its head is sent alone:
+    /// a body would have to wait until its client has room for it, and the drain with it.
     #[must_use]
     pub fn with_responder(mut self, responder: Responder) -> Self {
         self.responder = responder;

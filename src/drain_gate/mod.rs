@@ -8,7 +8,8 @@
 //!
 //! `Connection: close` is what makes a client look for another connection *before* it sends its
 //! next request; a server that just closes idle connections loses the requests that are on
-//! their way. On HTTP/2 the header does not exist, so it is not sent.
+//! their way. On HTTP/2 the header does not exist, so it is not sent; nor is the refusal's body,
+//! which would hold the drain where its client has no room for it.
 //!
 //! gRPC clients take 503 for `UNAVAILABLE`. A service of hyper's own (axum's answers have no errors) can
 //! say by HTTP/2's `REFUSED_STREAM` that nothing was done, so that a client sends the request again

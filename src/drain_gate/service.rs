@@ -5,7 +5,8 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Method, Request, Response, Version};
+use bytes::Bytes;
+use http::{Method, Request, Response, Version, header};
 use tower_service::Service;
 
 use crate::answer::{AnswerBody, Refusal, Responder};
@@ -55,6 +56,13 @@ where
         }
         self.watch.turned_away();
         let refusal = Refusal::new(Reason::Draining).retry_about(self.retry_after);
-        DrainGateFuture::shut(self.responder.respond(refusal), self.watch, hint)
+        let mut answer = self.responder.respond(refusal);
+        if !http1 {
+            // A body needs room in its client's window, and the drain would wait for that.
+            *answer.body_mut() = AnswerBody::answer(Bytes::new());
+            answer.headers_mut().remove(header::CONTENT_TYPE);
+            answer.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        DrainGateFuture::shut(answer, self.watch, hint)
     }
 }

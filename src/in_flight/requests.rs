@@ -101,20 +101,38 @@ impl InFlight {
         self.tracker.idle()
     }
 
-    /// Those that the layer counted, oldest first.
+    /// Those that the layer counted, oldest first. All of them, however many there are.
     #[must_use]
     pub fn requests(&self) -> Vec<Unfinished> {
+        self.oldest_requests(usize::MAX)
+    }
+
+    /// The oldest `most` of them. Requests enter through the lock under which they are looked at,
+    /// so only those that are wanted are copied.
+    pub(crate) fn oldest_requests(&self, most: usize) -> Vec<Unfinished> {
         let now = Instant::now();
-        let mut requests = self.tracker.list(|entry| Unfinished {
-            method: Some(entry.method.clone()),
-            route: entry.route.as_ref().map(Route::name),
-            path: entry.path.as_ref().map(|path| path.path().to_owned()),
-            name: None,
-            peer: None,
-            age: now.saturating_duration_since(entry.since),
-            stage: entry.stage,
-        });
+        let mut last = now;
+        if self.tracker.count() > most as u64 {
+            let mut began = self.tracker.list(|entry| entry.since);
+            if most < began.len() {
+                last = *began.select_nth_unstable(most).1;
+            }
+        }
+        let wanted = |entry: &Entry| {
+            (entry.since <= last).then(|| Unfinished {
+                method: Some(entry.method.clone()),
+                route: entry.route.as_ref().map(Route::name),
+                path: entry.path.as_ref().map(|path| path.path().to_owned()),
+                name: None,
+                peer: None,
+                age: now.saturating_duration_since(entry.since),
+                stage: entry.stage,
+            })
+        };
+        let listed = self.tracker.list(wanted);
+        let mut requests: Vec<_> = listed.into_iter().flatten().collect();
         requests.sort_by_key(|request| std::cmp::Reverse(request.age));
+        requests.truncate(most);
         requests
     }
 }

@@ -79,7 +79,8 @@ impl LifecycleBuilder {
     }
 
     /// What flushes and hooks have together, kept back from the drain. Flushes get what the
-    /// hooks' own time-outs leave of it, at least half.
+    /// hooks' own time-outs leave of it, at least half; where those add up to more than all of
+    /// it, the last hooks may be cut off, which building says in the log.
     ///
     /// Default: a tenth of the grace (at most 1.5 s) for flushes, and as much for hooks, or the
     /// sum of their time-outs where that is more.
@@ -188,10 +189,18 @@ impl LifecycleBuilder {
         let platform = platform.unwrap_or_else(Platform::detect);
         let grace = grace.map_or_else(|| platform.grace(), Ok)?;
         let settle = settle.map_or_else(|| platform.settle(), Ok)?;
+        let wanted = total_timeout(&hooks);
         let hook_time = hook_time.unwrap_or_else(|| {
             let half = (grace / 10).min(Duration::from_millis(1500));
-            half.saturating_add(half.max(total_timeout(&hooks)))
+            half.saturating_add(half.max(wanted))
         });
+        if wanted > hook_time {
+            tracing::warn!(
+                ?hook_time,
+                time_outs = ?wanted,
+                "the hooks' time-outs add up to more than the hook time: the last may be cut off"
+            );
+        }
         let budget = Budget::new(grace, settle, hook_time)?;
 
         checks.extend(managed.iter().filter_map(|part| part.health_check()));

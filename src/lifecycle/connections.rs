@@ -33,6 +33,9 @@ pub(crate) struct Connections {
     /// Connections of HTTP/2. Only the server knows which of them are at work, so the drain
     /// waits for the server, and names them when that was in vain.
     http2: Tracker<Socket>,
+    /// Heads, and connections of HTTP/2, that began when draining had. All they can get is a
+    /// refusal, so the drain waits a bounded time for them, and nobody names them.
+    late: Tracker<Socket>,
     /// Who is woken when the connections are cut off.
     wakers: Tracker<Wakers>,
     cut: AtomicBool,
@@ -46,6 +49,14 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
+    fn new(peer: Option<SocketAddr>, stage: Stage) -> Self {
+        Self {
+            peer,
+            since: Instant::now(),
+            stage,
+        }
+    }
+
     /// The socket takes no more of an answer.
     pub(crate) fn is_unsent(&mut self) {
         if self.stage != Stage::Unsent {
@@ -78,6 +89,7 @@ impl Connections {
             linger_until: OnceLock::new(),
             busy: Tracker::new(),
             http2: Tracker::new(),
+            late: Tracker::new(),
             wakers: Tracker::new(),
             cut: AtomicBool::new(false),
         }
@@ -89,11 +101,12 @@ impl Connections {
             Stage::Http2 => self.http2,
             _ => self.busy,
         };
-        tracker.enter_as(Socket {
-            peer,
-            since: Instant::now(),
-            stage,
-        })
+        tracker.enter_as(Socket::new(peer, stage))
+    }
+
+    /// The same for one that began too late to be waited for to the end.
+    pub(crate) fn enter_late(&self, peer: Option<SocketAddr>, stage: Stage) -> Token<Socket> {
+        self.late.enter_as(Socket::new(peer, stage))
     }
 
     /// Whether connections come to their end now.
@@ -139,6 +152,11 @@ impl Connections {
     /// Waits until no connection of HTTP/2 is open. May be dropped at any time.
     pub(crate) fn without_http2(&self) -> impl Future<Output = ()> + Send + use<> {
         self.http2.idle()
+    }
+
+    /// Waits until none of those that came too late is left. May be dropped at any time.
+    pub(crate) fn without_late(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.late.idle()
     }
 
     /// How many sockets have been upgraded and are open.

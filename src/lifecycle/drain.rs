@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::lifecycle::budget::Budget;
@@ -29,7 +30,7 @@ pub(crate) struct Drained {
     pub(crate) draining_since: Instant,
     pub(crate) start_error: Option<String>,
     pub(crate) server: ServerOutcome,
-    /// Time ran out, for the server or for what was under way.
+    /// Something was cut off: what was under way, or the server.
     pub(crate) forced: bool,
     /// What had not ended when its time was over.
     pub(crate) aborted: Vec<Unfinished>,
@@ -102,24 +103,31 @@ where
     let draining_since = Instant::now();
     handle.drain_marks().drain_begins();
     handle.advance(Phase::Draining);
-    tell(handle, &mut server, manager, Phase::Draining, budget).await;
     for part in managed {
         if catch_unwind(AssertUnwindSafe(|| part.drain_begins())).is_err() {
             tracing::error!(name = part.name(), "panicked when the drain began");
         }
     }
+    tell(handle, &mut server, manager, Phase::Draining, budget).await;
 
     // Draining: what is in flight goes on. The time is the budget's, also where the settle was cut
     // short or closing the sockets took a while.
-    let quiet = timeout_at(deadline, handle.quiet());
-    let mut in_time = server.alongside(quiet).await.is_ok();
+    let mut quiet = pin!(handle.quiet_with_latecomers());
+    let half = draining_since + deadline.saturating_duration_since(draining_since) / 2;
+    let mut in_time = timely(&mut server, half, quiet.as_mut()).await.is_ok();
+    if !in_time {
+        name_who_is_late(handle, deadline);
+        in_time = timely(&mut server, deadline, quiet).await.is_ok();
+    }
+    let farewell = deadline + FAREWELL.min(budget.margin() / 8);
     if in_time {
         // Nothing is in flight, but the last bytes may be in the server's buffers: it ends when
-        // they are out. What began meanwhile, a task or a socket, has the same time.
+        // they are out, for which it has a moment also where the time is over. What began
+        // meanwhile, a task or a socket, has the time that there was.
         handle.stop();
-        server.until(sleep_until(deadline)).await;
-        let quiet = timeout_at(deadline, handle.quiet());
-        in_time = server.alongside(quiet).await.is_ok() && server.outcome() != ServerOutcome::Cut;
+        server.until(sleep_until(farewell)).await;
+        in_time = timely(&mut server, deadline, handle.quiet()).await.is_ok()
+            && server.outcome() != ServerOutcome::Cut;
     }
     let mut drained = Drained {
         signal,
@@ -132,10 +140,45 @@ where
         rejected: watch.rejected(),
     };
     if !in_time {
-        force(handle, &mut server, &mut drained, deadline, budget).await;
+        let last = deadline + budget.margin() / 4;
+        force(handle, &mut server, &mut drained, farewell, last).await;
     }
     handle.drain_marks().drain_ends();
     drained
+}
+
+/// Waits for `event` until `last`, with the server going on.
+async fn timely<F>(
+    server: &mut Served<'_, F>,
+    last: Instant,
+    event: impl Future<Output = ()>,
+) -> Result<(), Elapsed>
+where
+    F: Future,
+    F::Output: ServerOutput,
+{
+    server.alongside(timeout_at(last, event)).await
+}
+
+/// While there is time to look into it: in the report it stands when all is over.
+fn name_who_is_late(handle: &LifecycleHandle, deadline: Instant) {
+    const MOST: usize = 10;
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return;
+    }
+    let status = handle.status();
+    tracing::warn!(
+        ?left,
+        in_flight = status.in_flight,
+        connections = status.connections.len(),
+        tasks = status.tasks.len(),
+        "half of the drain's time is over"
+    );
+    let all = status.requests.iter().chain(&status.tasks);
+    for unfinished in all.chain(&status.connections).take(MOST) {
+        tracing::warn!(?unfinished, "half of the drain's time is over");
+    }
 }
 
 async fn tell<F>(
@@ -148,19 +191,19 @@ async fn tell<F>(
     F: Future,
     F::Output: ServerOutput,
 {
-    let telling = manager.tell(phase, handle.in_flight().count(), budget.grace());
+    let telling = manager.tell(phase, handle.in_flight().count(), budget);
     server.alongside(telling).await;
 }
 
 /// Names what has not ended, and cuts it off: tasks at their next await, connections wherever
-/// they are. A server that does not end of it is dropped by who called, a quarter of the margin
-/// after the deadline.
+/// they are, `farewell` being the last moment for what ends by itself. A server that does not end
+/// of it by `last` is dropped by who called.
 async fn force<F>(
     handle: &LifecycleHandle,
     server: &mut Served<'_, F>,
     drained: &mut Drained,
-    deadline: Instant,
-    budget: &Budget,
+    farewell: Instant,
+    last: Instant,
 ) where
     F: Future,
     F::Output: ServerOutput,
@@ -171,16 +214,16 @@ async fn force<F>(
     handle.advance(Phase::Forcing);
     // Connections without a request close on their own; HTTP/2 needs a moment for its GOAWAY.
     handle.stop();
-    let goodbye = FAREWELL.min(budget.margin() / 8);
-    let gone = timeout_at(deadline + goodbye, handle.connections().without_http2());
+    let gone = timeout_at(farewell, handle.connections().without_http2());
     let _ = server.alongside(gone).await;
 
     // Who is cut off ends as well, but not by itself.
     drained.ended = handle.in_flight().ended();
     drained.rejected = handle.watch().rejected();
+    let in_flight = handle.in_flight().count();
     handle.drain_marks().cut_off(Cut {
         served: drained.ended.saturating_sub(drained.rejected),
-        aborted: handle.in_flight().count(),
+        aborted: in_flight,
     });
     let (requests, connections) = (handle.in_flight().requests(), handle.connections());
     drained.aborted.extend(requests);
@@ -188,6 +231,8 @@ async fn force<F>(
     drained.aborted.extend(connections.http2());
     // First, because a thousand lines take their time.
     connections.cut();
+    // Not every request is listed.
+    drained.forced = in_flight > 0 || !drained.aborted.is_empty();
     let more = drained.aborted.len().saturating_sub(MOST_NAMED);
     drained.aborted.truncate(MOST_NAMED);
     for unfinished in &drained.aborted {
@@ -201,11 +246,11 @@ async fn force<F>(
     }
 
     // For the server, and for who holds an upgraded socket, to wind up.
-    let last = deadline + budget.margin() / 4;
     server.until(sleep_until(last)).await;
     let _ = server.alongside(timeout_at(last, connections.idle())).await;
     drained.server = server.outcome();
+    drained.forced |= drained.server == ServerOutcome::Cut;
 }
 
-/// How long connections of HTTP/2 have, after the deadline, to hear that they end.
+/// How long the server has after the deadline to end by itself, and to tell those of HTTP/2.
 const FAREWELL: Duration = Duration::from_millis(50);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::in_flight::requests::InFlight;
 use crate::lifecycle::connections::Connections;
@@ -59,20 +59,23 @@ pub struct Status {
     pub phase: Phase,
     /// How many requests are in flight.
     pub in_flight: u64,
-    /// Which, oldest first.
+    /// Which, oldest first. A thousand at most.
     pub requests: Vec<Unfinished>,
     /// How many sockets have been upgraded (WebSockets) and are open.
     pub upgraded: u64,
     /// The connections that a drain would wait for, by their peers, oldest first: half-sent
     /// heads, unsent answers, upgraded sockets. A thousand at most.
     pub connections: Vec<Unfinished>,
-    /// The background tasks that run.
+    /// The background tasks that run, oldest first. A thousand at most.
     pub tasks: Vec<Unfinished>,
 }
 
 /// How long the gate stays open for connections on which nothing has been answered yet: for a
 /// first request that is on the way. A client that opened a connection in reserve sends none.
 const INTAKE_WAIT: Duration = Duration::from_millis(500);
+
+/// How long the drain waits, when all else is over, for heads that began too late.
+const LATE_WAIT: Duration = Duration::from_secs(1);
 
 impl LifecycleHandle {
     pub(crate) fn new(instance: Box<str>) -> Self {
@@ -168,18 +171,20 @@ impl LifecycleHandle {
     }
 
     /// What the instance is doing now. Looks at every request in flight: for people, not for
-    /// every request.
+    /// every request. Lists a thousand of each kind at most.
     #[must_use]
     pub fn status(&self) -> Status {
         let mut connections = self.shared.connections.busy();
         connections.truncate(MOST_NAMED);
+        let mut tasks = self.shared.tasks.list();
+        tasks.truncate(MOST_NAMED);
         Status {
             phase: self.phase(),
             in_flight: self.in_flight().count(),
-            requests: self.in_flight().requests(),
+            requests: self.in_flight().oldest_requests(MOST_NAMED),
             upgraded: self.shared.connections.upgraded(),
             connections,
-            tasks: self.shared.tasks.list(),
+            tasks,
         }
     }
 
@@ -263,6 +268,15 @@ impl LifecycleHandle {
     #[cfg(feature = "metrics")]
     pub(crate) fn asked_to_stop(&self) -> Option<Instant> {
         Some(self.shared.at_signal.get()?.at)
+    }
+
+    /// [`quiet`](Self::quiet), and some time for heads that began when draining had: a request
+    /// that can only be refused is not to hold a drain. May be dropped at any time.
+    pub(crate) async fn quiet_with_latecomers(&self) {
+        self.quiet().await;
+        let late = self.shared.connections.without_late();
+        let _ = timeout(LATE_WAIT, late).await;
+        self.quiet().await;
     }
 
     /// Waits until nothing is under way. May be dropped at any time.

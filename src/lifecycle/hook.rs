@@ -31,7 +31,8 @@ pub(crate) fn total_timeout(hooks: &[Hook]) -> Duration {
 /// Flushes the managed parts, then runs the hooks, each after the one before has ended.
 ///
 /// All of it ends at `time` from now. Flushes get what the hooks' own timeouts leave, at least
-/// half of it; a hook gets its timeout, or what is left.
+/// half of it, each an even share of what the ones before have left; a hook gets its timeout, or
+/// what is left.
 pub(crate) async fn run_all(
     managed: &[Arc<dyn Managed>],
     hooks: Vec<Hook>,
@@ -43,11 +44,11 @@ pub(crate) async fn run_all(
     let ends = begun + time;
 
     let mut reports = Vec::with_capacity(managed.len() + hooks.len());
-    for part in managed {
+    for (part, left) in managed.iter().zip((1..=managed.len()).rev()) {
         let name = Arc::from(part.name());
         let part = part.clone();
         let flush = async move { part.flush().await };
-        reports.push(run_one(name, flush, flushed_by).await);
+        reports.push(run_one(name, flush, share(flushed_by, left)).await);
     }
     for Hook {
         name,
@@ -63,11 +64,20 @@ pub(crate) async fn run_all(
     reports
 }
 
-/// Closes the managed parts, in order, until `deadline`.
+/// Until when one of so many that are left may take, so that one that hangs leaves the others
+/// their time.
+fn share(ends: Instant, left: usize) -> Instant {
+    let now = Instant::now();
+    let left = u32::try_from(left).unwrap_or(u32::MAX);
+    now + ends.saturating_duration_since(now) / left
+}
+
+/// Closes the managed parts, in order, until `deadline`; each has an even share of what is left.
 pub(crate) async fn close_all(managed: &[Arc<dyn Managed>], deadline: Instant) {
-    for part in managed {
+    for (part, left) in managed.iter().zip((1..=managed.len()).rev()) {
         let closing = part.clone();
-        match run_guarded(async move { closing.close().await }, deadline).await {
+        let closing = async move { closing.close().await };
+        match run_guarded(closing, share(deadline, left)).await {
             Ended::Returned(()) => {}
             ended => tracing::warn!(name = part.name(), ?ended, "closing did not end well"),
         }

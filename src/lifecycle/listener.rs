@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::in_flight::tracker::Token;
 use crate::lifecycle::connections::Connections;
+use crate::lifecycle::phase::Phase;
 use crate::lifecycle::stream::TrackedStream;
 
 /// Takes connections in until the settle is over.
@@ -24,6 +25,8 @@ use crate::lifecycle::stream::TrackedStream;
 #[derive(Debug)]
 pub struct TrackedListener {
     socket: Socket,
+    /// What was taken in when the socket was about to close.
+    queue: VecDeque<(std::net::TcpStream, SocketAddr)>,
     address: SocketAddr,
     connections: Arc<Connections>,
     /// The drain waits until every listener has closed its socket and emptied its queue.
@@ -33,11 +36,16 @@ pub struct TrackedListener {
 #[derive(Debug)]
 enum Socket {
     Open(TcpListener),
-    Closed(VecDeque<(std::net::TcpStream, SocketAddr)>),
+    /// No longer waited at, and its queue not empty.
+    Closing(std::net::TcpListener),
+    Closed,
 }
 
 /// More than any kernel queues by default; a bound all the same.
 const MOST_QUEUED: usize = 16_384;
+
+/// Between two looks at a queue that could not be emptied.
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl TrackedListener {
     pub(crate) fn new(tcp: TcpListener, connections: Arc<Connections>) -> Self {
@@ -45,6 +53,7 @@ impl TrackedListener {
         Self {
             address: tcp.local_addr().unwrap_or(unknown),
             socket: Socket::Open(tcp),
+            queue: VecDeque::new(),
             open: Some(connections.intake.enter()),
             connections,
         }
@@ -53,10 +62,18 @@ impl TrackedListener {
     /// The next connection; none when the socket is closed and its queue empty.
     ///
     /// Errors are logged and waited out (a process without free descriptors tries again every
-    /// 250 ms). Cancel safe: no connection is lost when the future is dropped.
+    /// 250 ms, and at the end of the settle every 20 ms until draining begins). Cancel safe: no
+    /// connection is lost when the future is dropped.
     pub async fn accept(&mut self) -> Option<(TrackedStream, SocketAddr)> {
         loop {
-            let accepted = match &mut self.socket {
+            if let Some((stream, peer)) = self.queue.pop_front() {
+                match TcpStream::from_std(stream) {
+                    Ok(io) => return Some(self.tracked(io, peer)),
+                    Err(error) => tracing::warn!(%error, "a queued connection was dropped"),
+                }
+                continue;
+            }
+            let accepted = match &self.socket {
                 Socket::Open(tcp) => tokio::select! {
                     biased;
                     () = self.connections.shut.reached() => {
@@ -65,19 +82,25 @@ impl TrackedListener {
                     }
                     accepted = tcp.accept() => accepted,
                 },
-                Socket::Closed(queue) => match queue.pop_front() {
-                    Some((stream, peer)) => TcpStream::from_std(stream).map(|io| (io, peer)),
-                    None => {
-                        self.open = None;
-                        return None;
+                Socket::Closing(_) => {
+                    self.take_in();
+                    if self.queue.is_empty() && matches!(self.socket, Socket::Closing(_)) {
+                        let pause = tokio::time::sleep(PAUSE);
+                        let draining = self.connections.watch.reached(Phase::Draining);
+                        tokio::select! {
+                            () = pause => {}
+                            () = draining => {}
+                        }
                     }
-                },
+                    continue;
+                }
+                Socket::Closed => {
+                    self.open = None;
+                    return None;
+                }
             };
             match accepted {
-                Ok((io, peer)) => {
-                    let connections = self.connections.clone();
-                    return Some((TrackedStream::new(io, Some(peer), connections), peer));
-                }
+                Ok((io, peer)) => return Some(self.tracked(io, peer)),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "accept failed");
@@ -97,39 +120,52 @@ impl TrackedListener {
         self.address
     }
 
-    /// Takes the queue over and closes the socket.
+    fn tracked(&self, io: TcpStream, peer: SocketAddr) -> (TrackedStream, SocketAddr) {
+        let connections = self.connections.clone();
+        (TrackedStream::new(io, Some(peer), connections), peer)
+    }
+
+    /// Waits at the socket no longer.
     fn close(&mut self) {
-        let closed = Socket::Closed(VecDeque::new());
-        let Socket::Open(tcp) = std::mem::replace(&mut self.socket, closed) else {
+        let Socket::Open(tcp) = std::mem::replace(&mut self.socket, Socket::Closed) else {
             return;
         };
         // The plain socket asks the kernel. tokio's would say "nothing there" whenever its
         // reactor has not heard of a connection yet.
-        let tcp = match tcp.into_std() {
-            Ok(tcp) => tcp,
-            Err(error) => {
-                tracing::error!(%error, "the accept queue could not be emptied");
-                return;
-            }
+        match tcp.into_std() {
+            Ok(tcp) => self.socket = Socket::Closing(tcp),
+            Err(error) => tracing::error!(%error, "the accept queue could not be emptied"),
+        }
+    }
+
+    /// Takes the queue over, and closes the socket when that was all of it. Where it fails, for want
+    /// of descriptors as a rule, the socket stays as long as the drain waits for it: to close it
+    /// would reset who is left, and what has been taken in frees descriptors when it is served.
+    fn take_in(&mut self) {
+        let Socket::Closing(tcp) = &self.socket else {
+            return;
         };
-        let mut queue = VecDeque::new();
-        while queue.len() < MOST_QUEUED {
+        while self.queue.len() < MOST_QUEUED {
             match tcp.accept() {
                 Ok((stream, peer)) => match stream.set_nonblocking(true) {
-                    Ok(()) => queue.push_back((stream, peer)),
+                    Ok(()) => self.queue.push_back((stream, peer)),
                     Err(error) => tracing::warn!(%error, "a queued connection was dropped"),
                 },
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if self.connections.watch.current() < Phase::Draining => {
+                    tracing::debug!(%error, "the accept queue is not empty yet");
+                    return;
+                }
                 Err(error) => {
                     tracing::error!(%error, "the accept queue could not be emptied");
                     break;
                 }
             }
         }
-        tracing::debug!(address = %self.address, queued = queue.len(), "listener closed");
-        self.socket = Socket::Closed(queue);
+        tracing::debug!(address = %self.address, queued = self.queue.len(), "listener closed");
+        self.socket = Socket::Closed;
     }
 }
 

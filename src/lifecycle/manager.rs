@@ -6,14 +6,23 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::lifecycle::budget::Budget;
 use crate::lifecycle::phase::Phase;
 
 /// The variable that names the socket to tell.
 pub(crate) const NOTIFY_VARIABLE: &str = "NOTIFY_SOCKET";
 
-/// How long it may take to be told. It takes the text from a queue, where it stands at once unless
-/// the manager has not read for long.
+/// How long it may take to be told that the start is over. It takes the text from a queue, where
+/// it stands at once unless the manager has not read for long.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same, when there is little time to lose: later on it is the exit's.
+fn patience(phase: Phase, budget: &Budget) -> Duration {
+    if phase < Phase::Settling {
+        return PATIENCE;
+    }
+    PATIENCE.min(budget.margin() / 8)
+}
 
 /// The service manager, if one wants to hear. Nothing that goes wrong here is more than logged: an
 /// instance that serves is worth more than one that is known to.
@@ -35,11 +44,12 @@ impl ServiceManager {
     /// Says which phase has begun. The time from the signal to the exit is said with `Settling`,
     /// so that a unit with less patience than that waits; one with more is not made to wait less.
     ///
-    /// Takes a second at most. Dropped, it may have told or not.
-    pub(crate) async fn tell(&self, phase: Phase, in_flight: u64, grace: Duration) {
+    /// Takes a second at most, and an eighth of the margin from the signal on. Dropped, it may have
+    /// told or not.
+    pub(crate) async fn tell(&self, phase: Phase, in_flight: u64, budget: &Budget) {
         let Some(socket) = &self.0 else { return };
-        let text = message(phase, in_flight, grace);
-        match timeout(PATIENCE, socket.send(text.as_bytes())).await {
+        let text = message(phase, in_flight, budget.grace());
+        match timeout(patience(phase, budget), socket.send(text.as_bytes())).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::error!(%phase, %error, "{NOTIFY_VARIABLE} was not told"),
             Err(_) => tracing::error!(%phase, "{NOTIFY_VARIABLE} takes nothing in"),

@@ -63,7 +63,8 @@
 //! waits for heads that are not whole, for answers that their clients have not taken in, and for
 //! sockets that were upgraded. What is left at the deadline is named in the report, with its peer,
 //! and ended: its reads and writes fail. Keep-alive connections without
-//! a request are waited for by nobody. HTTP/2 is the server's to end, and is cut off when it has
+//! a request are waited for by nobody. A head that begins while draining, whose request can only be
+//! refused, is waited for a second when all else is over, and not named. HTTP/2 is the server's to end, and is cut off when it has
 //! not in time; a WebSocket over HTTP/2 is one of its streams.
 //!
 //! # systemd is told

@@ -60,8 +60,11 @@ impl Lifecycle {
 
     /// Runs the server until the instance has come to its end, and says how that went.
     ///
-    /// Watches SIGTERM and SIGINT from its first poll on; before that they end the process. The
-    /// first one begins the shutdown; **the second ends the process at once with code 130**,
+    /// Watches SIGTERM and SIGINT from its first poll on. Before that they end the process, or, as
+    /// the kernel has it, are lost where it is the first of its container (PID 1 without an init in
+    /// front): then it runs on until it is killed. So what takes its time, a migration, a cache to
+    /// fill, goes into [`on_start`](crate::lifecycle::LifecycleBuilder::on_start) and not before
+    /// `run`. The first one begins the shutdown; **the second ends the process at once with code 130**,
     /// without hooks and report. Only signals count for that, so one that follows a
     /// [`shutdown`](LifecycleHandle::shutdown) by code is still a first one. Once set up, the
     /// handlers stay until the process ends, as is tokio's way: after `run` signals do nothing.
@@ -131,7 +134,7 @@ impl Lifecycle {
         // Before the hooks, one of which may flush an exporter.
         #[cfg(feature = "metrics")]
         handle.record_metrics();
-        manager.tell(Phase::Stopping, 0, budget.hooks()).await;
+        manager.tell(Phase::Stopping, 0, &budget).await;
         let hooks = run_all(&managed, hooks, budget.hooks()).await;
         close_all(&managed, Instant::now() + budget.margin() / 4).await;
 

@@ -19,6 +19,10 @@ impl Stop {
         self.0.send_replace(true);
     }
 
+    pub(crate) fn is_said(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Ready when it was said. May be dropped at any time.
     pub(crate) fn reached(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stopped = self.0.subscribe();

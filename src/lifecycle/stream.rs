@@ -41,8 +41,8 @@ use crate::lifecycle::unfinished::Stage;
 /// and a socket that is closed with bytes unread takes the answer with it.
 ///
 /// It costs some 200 bytes and one small allocation a connection, and a few branches for each read
-/// and write; the list is touched only in the stages above, and once when the connection first
-/// waits.
+/// and write; the list is touched only in the stages above, and when the connection is first read
+/// from and first waits.
 pub struct TrackedStream<Io = TcpStream> {
     io: Io,
     peer: Option<SocketAddr>,
@@ -53,6 +53,8 @@ pub struct TrackedStream<Io = TcpStream> {
     intake: Option<Token<()>>,
     /// There while the connection is in a stage that has a name.
     stage: Option<Token<Socket>>,
+    /// Its stage began when draining had: a server that stops does not wait for it.
+    late: bool,
     /// Set by the connection's first bytes, read by `goodbye`.
     http2: Arc<AtomicBool>,
     asks: Asks,
@@ -73,6 +75,7 @@ impl<Io> TrackedStream<Io> {
             fresh: Fresh::Begins,
             intake: Some(connections.intake.enter()),
             stage: None,
+            late: false,
             http2: Arc::default(),
             asks: Asks::Answer,
             last_word: false,
@@ -107,13 +110,20 @@ impl<Io> TrackedStream<Io> {
     }
 
     fn enter(&mut self, stage: Stage) {
-        self.stage = Some(self.connections.enter(self.peer, stage));
+        let begins = matches!(stage, Stage::Head | Stage::Http2);
+        self.late = begins && self.connections.watch.current() >= Phase::Draining;
+        let entered = match self.late {
+            true => self.connections.enter_late(self.peer, stage),
+            false => self.connections.enter(self.peer, stage),
+        };
+        self.stage = Some(entered);
     }
 
     fn has_read(&mut self, bytes: &[u8]) {
         let before = self.talk;
-        if let Some(asks) = self.talk.read(bytes) {
-            self.asks = asks;
+        match self.talk.read(bytes) {
+            Some(asks) => self.asks = asks,
+            None => self.asks.go_on(bytes),
         }
         self.fresh.read(before, self.talk);
         if before != Talk::Http2 && self.talk == Talk::Http2 {
@@ -130,6 +140,9 @@ impl<Io> TrackedStream<Io> {
         }
         self.fresh.finds_nothing();
         self.leave_intake();
+        if self.late && self.stage.is_some() && self.connections.stop.is_said() {
+            return Err(cut_off());
+        }
         let waker = cx.waker();
         if !self.reader.as_ref().is_some_and(|own| own.will_wake(waker)) {
             self.reader = Some(waker.clone());
@@ -137,6 +150,17 @@ impl<Io> TrackedStream<Io> {
             self.connections.wake_at_cut(place, Half::Read, waker);
         }
         self.is_not_cut()
+    }
+
+    /// There was something to read. A connection may never wait: when all of it was there at once,
+    /// and its service reads no body.
+    fn is_found_at_cut(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        if self.wakers.is_none() {
+            let (place, waker) = (&mut self.wakers, cx.waker().clone());
+            self.connections.wake_at_cut(place, Half::Read, waker);
+            return self.is_not_cut();
+        }
+        Ok(())
     }
 
     /// Bytes are about to go out.
@@ -188,11 +212,10 @@ impl<Io> TrackedStream<Io> {
     }
 
     fn is_not_cut(&self) -> io::Result<()> {
-        if !self.connections.are_cut() {
-            return Ok(());
+        if self.connections.are_cut() {
+            return Err(cut_off());
         }
-        let text = "cut off: the drain's time is over";
-        Err(io::Error::new(io::ErrorKind::ConnectionAborted, text))
+        Ok(())
     }
 
     /// What is left to do after the last word. Not for bytes that are somebody else's, and not
@@ -204,6 +227,11 @@ impl<Io> TrackedStream<Io> {
         let lingers = self.last_word && self.talk == Talk::Idle && reads;
         lingers.then(|| Box::new(Linger::new(last)))
     }
+}
+
+fn cut_off() -> io::Error {
+    let text = "cut off: the drain's time is over";
+    io::Error::new(io::ErrorKind::ConnectionAborted, text)
 }
 
 impl TrackedStream<TcpStream> {
@@ -225,7 +253,10 @@ impl<Io: AsyncRead + Unpin> AsyncRead for TrackedStream<Io> {
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         match &read {
-            Poll::Ready(Ok(())) => this.has_read(&buf.filled()[before..]),
+            Poll::Ready(Ok(())) => {
+                this.has_read(&buf.filled()[before..]);
+                this.is_found_at_cut(cx)?;
+            }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => this.waits_for_bytes(cx)?,
         }

@@ -172,7 +172,8 @@ fn answer(bytes: &[u8], asks: Asks) -> Talk {
         return Talk::Idle;
     };
     match (status, asks) {
-        ([b'1', b'0', b'1', ..], _) | ([b'2', ..], Asks::Connect) => Talk::Upgraded,
+        ([b'1', b'0', b'1', ..], _) => Talk::Upgraded,
+        ([b'2', ..], asks) if asks.is_connect() => Talk::Upgraded,
         // `100 Continue` and its like: the answer is still to come.
         ([b'1', ..], _) => Talk::Asked,
         _ => Talk::Idle,
@@ -287,17 +288,26 @@ mod tests {
 
     #[test]
     fn what_a_request_asks_for_is_said_once_however_it_is_cut() {
-        for (head, asks) in [
-            (&b"POST / HTTP/1.1\r\n"[..], Asks::Upload),
-            (b"\r\nPUT / HTTP/1.1\r\n", Asks::Upload),
-            (b"CONNECT x:1 HTTP/1.1\r\n", Asks::Connect),
-            (b"GET / HTTP/1.1\r\n", Asks::Answer),
+        for (head, upload, connect) in [
+            (&b"POST / HTTP/1.1\r\n"[..], true, false),
+            (b"\r\nPUT / HTTP/1.1\r\n", true, false),
+            (b"CONNECT x:1 HTTP/1.1\r\n", false, true),
+            (b"GET / HTTP/1.1\r\n", false, false),
         ] {
             for cut in 0..head.len() {
                 for mut talk in [Talk::new(), Talk::Idle] {
                     let (a, b) = head.split_at(cut);
-                    let said: Vec<_> = [a, b].iter().filter_map(|piece| talk.read(piece)).collect();
-                    assert_eq!(said, [asks], "{head:?} cut at {cut}");
+                    let mut asks = talk.read(a);
+                    match &mut asks {
+                        None => asks = talk.read(b),
+                        Some(asks) => {
+                            assert_eq!(talk.read(b), None, "{head:?} cut at {cut}");
+                            asks.go_on(b);
+                        }
+                    }
+                    let asks = asks.expect("a request");
+                    let said = (asks == Asks::Upload, asks.is_connect());
+                    assert_eq!(said, (upload, connect), "{head:?} cut at {cut}");
                 }
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! Floor 4.
 
+use std::cmp::Reverse;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -61,9 +62,10 @@ impl Tasks {
         self.tracker.idle()
     }
 
+    /// Oldest first.
     pub(crate) fn list(self) -> Vec<Unfinished> {
         let now = Instant::now();
-        self.tracker.list(|task| Unfinished {
+        let mut tasks = self.tracker.list(|task| Unfinished {
             method: None,
             route: None,
             path: None,
@@ -71,6 +73,8 @@ impl Tasks {
             peer: None,
             age: now.saturating_duration_since(task.since),
             stage: Stage::Task,
-        })
+        });
+        tasks.sort_by_key(|task| Reverse(task.age));
+        tasks
     }
 }

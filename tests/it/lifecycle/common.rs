@@ -131,3 +131,11 @@ impl Client {
         self.answer().await
     }
 }
+
+/// A process of this binary's own that runs one of its ignored tests, and nothing else.
+pub(crate) fn own_test(module: &str, test: &str) -> std::process::Command {
+    let (_binary, module) = module.split_once("::").unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("{module}::{test}"), "--ignored"]);
+    command
+}

@@ -157,3 +157,27 @@ async fn a_tunnel_is_not_told_to_close() {
         assert_eq!(told, closes, "{method} {status}");
     }
 }
+
+/// `C` may be the beginning of `CONNECT`, and of `COPY`.
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_is_known_by_the_whole_word() {
+    for (method, upgraded) in [("CONNECT", 1), ("COPY", 0), ("CONN", 0), ("CONNECTED", 0)] {
+        let head = format!("{method} /x HTTP/1.1\r\nHost: x\r\n\r\n");
+        for cut in 1..method.len() {
+            let lifecycle = quiet_builder().build().unwrap();
+            let handle = lifecycle.handle();
+            let (mut theirs, ours) = duplex(1 << 16);
+            let mut stream = handle.wrap_io(ours, None);
+            let (begin, rest) = head.split_at(cut);
+            for piece in [begin, rest] {
+                theirs.write_all(piece.as_bytes()).await.unwrap();
+                stream.read_exact(&mut vec![0; piece.len()]).await.unwrap();
+                assert!(stream.read_u8().now_or_never().is_none());
+            }
+            stream.flush().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            stream.flush().await.unwrap();
+            assert_eq!(handle.status().upgraded, upgraded, "{method} cut at {cut}");
+        }
+    }
+}

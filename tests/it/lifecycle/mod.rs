@@ -6,22 +6,34 @@ mod common;
 mod arrivals;
 mod budget;
 mod deadline;
+#[cfg(unix)]
+mod descriptors;
 mod first_bytes;
 mod gate;
 mod grpc;
+mod half_time;
 mod hanging;
 mod in_flight;
 mod in_flight_race;
 mod instance;
+mod last_moments;
+mod latecomers;
+#[cfg(target_os = "linux")]
+mod manager_away;
+mod most_named;
+mod parts;
 mod phases;
 mod platform;
 mod probes;
 mod refused_stream;
+mod probes_abused;
 mod run_end;
 mod run_timeline;
 mod serve_axum;
 mod serve_hyper;
 mod service_contract;
+#[cfg(unix)]
+mod signals;
 mod told;
 mod uploads;
 mod wrapped;

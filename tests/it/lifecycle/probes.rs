@@ -111,6 +111,23 @@ async fn each_phase_has_its_answers() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_forced_end_has_its_answers_too() {
+    let lifecycle = quiet_builder().build().unwrap();
+    let (handle, probes) = (lifecycle.handle(), lifecycle.probes());
+    let run = tokio::spawn(lifecycle.run(pending::<()>()));
+    handle.watch().reached(Phase::Ready).await;
+    handle.shutdown();
+    handle.watch().reached(Phase::Forcing).await;
+    let (code, body) = get(&probes, "/ready").await;
+    assert_eq!(
+        (handle.phase(), code, &body["phase"]),
+        (Phase::Forcing, 503, &json!("draining"))
+    );
+    assert_eq!(codes(&probes).await, [200, 503, 200]);
+    run.await.unwrap();
+}
+
 #[tokio::test]
 async fn methods_paths_and_headers() {
     let lifecycle = quiet_builder().instance_id("i-1").build().unwrap();

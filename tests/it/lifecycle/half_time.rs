@@ -1,0 +1,69 @@
+//! Who looks into a drain that takes long is told while it can still be looked into.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tower_handoff::lifecycle::Outcome;
+use tracing::Level;
+
+use super::common::quiet_builder;
+use crate::support::log::Log;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The warnings of a drain of 13 s that a task holds for `time`.
+async fn warnings(time: Duration) -> Vec<String> {
+    let (log, _guard) = Log::of_this_thread(Level::WARN);
+    let builder = quiet_builder().grace(20 * SECOND).settle(2 * SECOND);
+    let lifecycle = builder.hook_time(4 * SECOND).build().unwrap();
+    let handle = lifecycle.handle();
+    for number in 0..20 {
+        handle.spawn(format!("slow-{number}"), sleep(2 * SECOND + time));
+    }
+    handle.shutdown();
+    let report = lifecycle.run(handle.stop_accepting()).await;
+    assert_eq!(report.outcome, Outcome::Clean);
+    log.text().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_under_way_is_named_when_half_of_the_drain_is_over() {
+    let in_time = warnings(6 * SECOND).await;
+    assert!(in_time.is_empty(), "{in_time:?}");
+    let late = warnings(7 * SECOND).await;
+    let (first, named) = late.split_first().expect("a warning");
+    assert!(
+        first.contains("half of the drain's time is over") && first.contains("tasks=20"),
+        "{first}"
+    );
+    assert!(first.contains("left=6.5s"), "{first}");
+    assert_eq!(named.len(), 10);
+    assert!(named.iter().all(|line| line.contains("slow-")), "{named:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_zero_has_no_half() {
+    let (log, _guard) = Log::of_this_thread(Level::WARN);
+    let builder = quiet_builder().hook_time(Duration::from_millis(9500));
+    let lifecycle = builder.build().unwrap();
+    assert_eq!(lifecycle.budget().drain(), Duration::ZERO);
+    let handle = lifecycle.handle();
+    handle.spawn("endless", std::future::pending());
+    handle.shutdown();
+    let report = lifecycle.run(handle.stop_accepting()).await;
+    assert_eq!(report.outcome, Outcome::Forced);
+    assert!(!log.text().contains("half"), "{}", log.text());
+}
+
+#[test]
+fn hooks_that_want_more_than_there_is_are_a_warning() {
+    for (hook_time, warns) in [(3, false), (2, true)] {
+        let (log, _guard) = Log::of_this_thread(Level::WARN);
+        let builder = quiet_builder().hook_time(hook_time * SECOND);
+        let builder = builder.on_shutdown("one", SECOND, || async { Ok(()) });
+        let builder = builder.on_shutdown("two", 2 * SECOND, || async { Ok(()) });
+        builder.build().unwrap();
+        let warned = log.text().contains("time_outs=3s");
+        assert_eq!(warned, warns, "{}", log.text());
+    }
+}

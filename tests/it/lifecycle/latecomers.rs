@@ -1,0 +1,163 @@
+//! What begins when draining has begun can only be refused: it neither holds a drain nor forces it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tower_handoff::lifecycle::{Outcome, Phase, ServerOutcome};
+
+use super::common::{Client, eventually, quiet_builder, within};
+use super::instance::{Instance, SERVERS, Server};
+
+/// Longer than a test is waited for.
+const LONG: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_begins_while_draining_is_not_waited_for_to_the_end() {
+    for server in SERVERS {
+        let instance = Instance::start(server, quiet_builder().grace(LONG)).await;
+        let mut clients = Vec::new();
+        for served in [true, true, false, false] {
+            let mut client = Client::connect(instance.address).await;
+            if served {
+                client.get("/").await;
+            }
+            clients.push(client);
+        }
+        let held = instance.handle.in_flight().token();
+        instance.handle.shutdown();
+        instance.handle.watch().reached(Phase::Draining).await;
+        for (client, begin) in clients
+            .iter_mut()
+            .zip([&b"G"[..], b"POST / HT", b"G", b"P"])
+        {
+            client.tcp.write_all(begin).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(held);
+        let report = instance.report().await;
+        assert_eq!(
+            (report.outcome, &report.server, report.rejected),
+            (Outcome::Clean, &ServerOutcome::Done, 0),
+            "{server:?} {report:?}"
+        );
+        for client in &mut clients {
+            assert_eq!(within("the end", client.answer()).await.0, "");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_head_that_becomes_whole_is_answered() {
+    for server in SERVERS {
+        // The server has not ended before: something else is in flight, or the second is not over.
+        for held in [true, false] {
+            let instance = Instance::start(server, quiet_builder().grace(LONG)).await;
+            let mut client = Client::connect(instance.address).await;
+            client.get("/").await;
+            let first = instance.handle.in_flight().token();
+            instance.handle.shutdown();
+            instance.handle.watch().reached(Phase::Draining).await;
+            client.tcp.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let first = held.then_some(first);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            client.tcp.write_all(b"Host: x\r\n\r\n").await.unwrap();
+            let (head, _) = within("the answer", client.answer()).await;
+            assert!(head.starts_with("http/1.1 503"), "{head:?}");
+            drop(first);
+            let report = instance.report().await;
+            assert_eq!((report.outcome, report.rejected), (Outcome::Clean, 1));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_ones_have_a_second_together_and_are_cut_off_unnamed() {
+    // Time runs out while something else is in flight; or nothing else is.
+    for busy in [true, false] {
+        let lifecycle = quiet_builder().grace(20 * SECOND).build().unwrap();
+        let (handle, drain) = (lifecycle.handle(), lifecycle.budget().drain());
+        let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
+        handle.watch().reached(Phase::Ready).await;
+        let mut streams = Vec::new();
+        for begin in [&b"G"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let (theirs, ours) = duplex(64);
+            streams.push((theirs, handle.wrap_io(ours, None), begin));
+        }
+        let held = handle.in_flight().token();
+        let shut = Instant::now();
+        handle.shutdown();
+        handle.watch().reached(Phase::Draining).await;
+        for (theirs, stream, begin) in &mut streams {
+            theirs.write_all(begin).await.unwrap();
+            stream.read_exact(&mut vec![0; begin.len()]).await.unwrap();
+            assert!(stream.read_u8().now_or_never().is_none());
+        }
+        assert_eq!(handle.status().connections, []);
+        let held = busy.then_some(held);
+        let draining = Instant::now();
+        let report = within("the run", run).await.unwrap();
+        assert_eq!(report.aborted, []);
+        if busy {
+            assert_eq!(report.outcome, Outcome::Forced);
+            assert!(shut.elapsed() >= drain);
+        } else {
+            assert_eq!(draining.elapsed(), SECOND);
+            assert_eq!(report.outcome, Outcome::Clean);
+        }
+        for (_, stream, _) in &mut streams {
+            assert!(matches!(stream.read_u8().now_or_never(), Some(Err(_))));
+        }
+        drop(held);
+    }
+}
+
+/// One whose window lets no byte of a body through.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_on_http2_needs_no_room_in_its_clients_window() {
+    for server in SERVERS {
+        let instance = Instance::start(server, quiet_builder().grace(LONG)).await;
+        let tcp = TokioIo::new(TcpStream::connect(instance.address).await.unwrap());
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(0).adaptive_window(false);
+        let (mut client, connection) = builder.handshake(tcp).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let get = || {
+            let uri = format!("http://{}/empty", instance.address);
+            Request::get(uri).body(Empty::<Bytes>::new()).unwrap()
+        };
+        let first = within("the first", client.send_request(get())).await;
+        assert_eq!(first.unwrap().status(), 404);
+        let held = instance.handle.in_flight().token();
+        instance.handle.shutdown();
+        instance.handle.watch().reached(Phase::Draining).await;
+        let answer = within("the refusal", client.send_request(get())).await;
+        if let Ok(answer) = answer {
+            assert_eq!(answer.status(), 503);
+            assert!(answer.headers().contains_key("retry-after"));
+            assert!(!answer.headers().contains_key("content-type"));
+            let body = within("the body", answer.into_body().collect()).await;
+            assert!(body.unwrap().to_bytes().is_empty());
+        } else {
+            // There GOAWAY comes when draining begins.
+            assert_eq!(server, Server::Hyper);
+        }
+        let in_flight = instance.handle.in_flight();
+        eventually("only the first", async || in_flight.count() == 1).await;
+        drop(held);
+        let report = instance.report().await;
+        assert_eq!(
+            (report.outcome, report.server),
+            (Outcome::Clean, ServerOutcome::Done)
+        );
+        let _ = within("GOAWAY", connection).await.unwrap();
+    }
+}
