@@ -14,12 +14,15 @@ pub(crate) mod random {
 #[path = "../../src/telemetry"]
 pub(crate) mod telemetry {
     pub(crate) mod lock_meter;
+    pub(crate) mod names;
+    mod shape;
 }
 
 #[path = "../../src/lock"]
 pub mod lock {
     mod cohort;
     mod error;
+    mod grant_path;
     mod lease;
     mod note;
     mod renew;
