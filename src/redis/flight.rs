@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 use super::batch::{Batch, Replies};
@@ -110,6 +111,17 @@ impl Flight {
             Poll::Pending
         })
         .await
+    }
+
+    /// The oldest batch, where its replies are there.
+    pub(crate) fn landed(&mut self) -> Option<(Batch, Replies)> {
+        let oldest = self.batches.front_mut()?;
+        let polled = pin!(unconstrained(poll_fn(|context| oldest.poll(context))))
+            .poll(&mut Context::from_waker(Waker::noop()));
+        match polled {
+            Poll::Ready(Ok(replies)) => Some((self.batches.pop_front()?, replies)),
+            _ => None,
+        }
     }
 
     fn answered(&mut self, result: RedisResult<Replies>) -> Event {

@@ -173,6 +173,7 @@ mod mailbox;
 mod managed;
 mod probe;
 mod queue;
+mod refusals;
 pub(crate) mod replicas;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]

@@ -33,10 +33,12 @@ pub(crate) struct Time {
     pub(crate) received: Instant,
 }
 
-/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it.
+/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it. `clustered` says
+/// whether the server is spoken to as a node of a Cluster.
 pub(crate) async fn probe(
     connection: &mut MultiplexedConnection,
     channel: &str,
+    clustered: bool,
 ) -> Result<Probed, Failure> {
     let mut pipeline = Pipeline::with_capacity(5);
     // The login was answered only to redis-rs; its reply says what the server is.
@@ -55,6 +57,7 @@ pub(crate) async fn probe(
     let [hello, ping, time, info, publish] = replies;
     let hello = served(hello).map(Server::read)?;
     hello.is_supported()?;
+    hello.is_for(clustered)?;
     match ping {
         // Its snapshots fail, so it takes no writes, and PING says so; reads it does serve.
         Value::ServerError(error) if error.code() == "MISCONF" => {}
@@ -91,6 +94,7 @@ fn milliseconds(time: Value) -> Option<u64> {
 struct Server {
     version: String,
     role: String,
+    mode: String,
 }
 
 impl Server {
@@ -103,6 +107,7 @@ impl Server {
         Self {
             version: text("version"),
             role: text("role"),
+            mode: text("mode"),
         }
     }
 
@@ -117,6 +122,18 @@ impl Server {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// A node of a Cluster has some of the keys, and a sentinel none.
+    fn is_for(&self, clustered: bool) -> Result<(), Failure> {
+        let reason = match self.mode.as_str() {
+            "sentinel" => "the server is a sentinel: use redis-sentinel:// (feature `sentinel`)",
+            "cluster" if !clustered => {
+                "the server is a node of a Cluster: use redis-cluster:// (feature `cluster`)"
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::new(AwayCause::Unsupported, reason))
     }
 
     fn takes_writes(&self) -> Result<(), Failure> {

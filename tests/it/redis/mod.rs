@@ -35,6 +35,8 @@
 //! | --- | --- |
 //! | one command under each fault, bounds, epochs | `outage`, `faults`, `hang_ups`, `login`, `tls`, `scripts` |
 //! | many at random on one connection | `chaos` |
+//! | what an operator is told where Redis is up, and not well | `warnings` |
+//! | this process is the one that has no time | `overload` |
 //! | who holds a lock or works on a job meanwhile | `lock::faults`, `lock::histories`, `once::lost`; policies: `once::away` |
 //! | three instances under load | `fleet::soak` |
 //! | Cluster: slots that move, a master killed or replaced | `cluster` |
@@ -52,6 +54,7 @@ mod inbox;
 mod logging;
 mod login;
 mod outage;
+mod overload;
 mod said;
 mod scripts;
 #[cfg(feature = "sentinel")]
@@ -65,3 +68,4 @@ mod setup;
 mod tls;
 #[cfg(feature = "tls-rustls")]
 mod tls_settings;
+mod warnings;
