@@ -23,7 +23,8 @@
 //!   sent twice. A reply that came while this process itself stood still counts.
 //! - **Replacement.** A connection that ends is replaced at once. One that left a command
 //!   unanswered, and then stays silent for half a time-out more, is replaced too: a router that
-//!   forgot the connection sends no error.
+//!   forgot the connection sends no error. A process that is itself too late to read, by a tenth of
+//!   the time-out, takes the silence for its own, for six time-outs at most.
 //! - **Breaker.** While Redis is away, commands fail with [`Away`](RedisErrorKind::Away) at once
 //!   and reach no socket. A new connection is tried at least every 500 ms, with jitter, for
 //!   ever, and counts once Redis answers on it: a server that still loads its data is away.

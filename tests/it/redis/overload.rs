@@ -26,7 +26,7 @@ async fn go_to_the_end_of_the_queue() {
 async fn a_redis_that_answers_is_not_silent_to_a_process_that_has_no_time_to_read() {
     let server = RedisServer::start();
     let handle = RedisHandle::builder(server.url())
-        .command_timeout(Duration::from_millis(100))
+        .command_timeout(Duration::from_millis(200))
         .connect()
         .expect("good settings");
     let mut epochs = handle.wire().epochs();
@@ -39,13 +39,13 @@ async fn a_redis_that_answers_is_not_silent_to_a_process_that_has_no_time_to_rea
         .map(|_| {
             let handle = handle.clone();
             tokio::spawn(async move {
-                for _ in 0..10 {
-                    std::thread::sleep(Duration::from_millis(5));
+                for _ in 0..6 {
+                    std::thread::sleep(Duration::from_millis(10));
                     go_to_the_end_of_the_queue().await;
                 }
                 let _ = handle.ping().await;
-                for _ in 0..10 {
-                    std::thread::sleep(Duration::from_millis(5));
+                for _ in 0..6 {
+                    std::thread::sleep(Duration::from_millis(10));
                     go_to_the_end_of_the_queue().await;
                 }
             })
