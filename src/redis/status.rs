@@ -151,7 +151,7 @@ impl Breaker {
     pub(crate) fn away(&self, failure: &Failure) -> bool {
         let (state, status) = self.change(AWAY, RedisStatus::away(failure));
         if self.name.is_none() {
-            add(RedisOutages::All, usize::from(state != AWAY));
+            add(outage(failure.cause), usize::from(state != AWAY));
         }
         state != AWAY || status.cause() != Some(failure.cause)
     }
@@ -175,6 +175,18 @@ impl Breaker {
             set(RedisUp::Now, f64::from(u8::from(state == UP)));
         }
         (before, self.status.send_replace(status))
+    }
+}
+
+fn outage(cause: AwayCause) -> RedisOutages {
+    match cause {
+        AwayCause::Unreachable => RedisOutages::Unreachable,
+        AwayCause::Tls => RedisOutages::Tls,
+        AwayCause::Login => RedisOutages::Login,
+        AwayCause::NotReady => RedisOutages::NotReady,
+        AwayCause::ReadOnly => RedisOutages::ReadOnly,
+        AwayCause::UnknownMaster => RedisOutages::UnknownMaster,
+        AwayCause::Unsupported => RedisOutages::Unsupported,
     }
 }
 
