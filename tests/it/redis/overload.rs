@@ -22,6 +22,15 @@ async fn go_to_the_end_of_the_queue() {
     .await;
 }
 
+/// A handler that never waits.
+#[expect(clippy::disallowed_methods, reason = "that a thread is busy is the point")]
+async fn work() {
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_millis(10));
+        go_to_the_end_of_the_queue().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_answers_is_not_silent_to_a_process_that_has_no_time_to_read() {
     let server = RedisServer::start();
@@ -39,15 +48,9 @@ async fn a_redis_that_answers_is_not_silent_to_a_process_that_has_no_time_to_rea
         .map(|_| {
             let handle = handle.clone();
             tokio::spawn(async move {
-                for _ in 0..6 {
-                    std::thread::sleep(Duration::from_millis(10));
-                    go_to_the_end_of_the_queue().await;
-                }
+                work().await;
                 let _ = handle.ping().await;
-                for _ in 0..6 {
-                    std::thread::sleep(Duration::from_millis(10));
-                    go_to_the_end_of_the_queue().await;
-                }
+                work().await;
             })
         })
         .collect();
