@@ -23,7 +23,10 @@ async fn go_to_the_end_of_the_queue() {
 }
 
 /// A handler that never waits.
-#[expect(clippy::disallowed_methods, reason = "that a thread is busy is the point")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that a thread is busy is the point"
+)]
 async fn work() {
     for _ in 0..6 {
         std::thread::sleep(Duration::from_millis(10));
