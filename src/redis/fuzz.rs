@@ -4,6 +4,7 @@
 //!
 //! Not part of the API: the fuzz target calls it.
 
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
 use ::redis::Value;
 
 use super::probe::{LATEST_MS, Server, evicts, milliseconds};
