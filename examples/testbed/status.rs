@@ -38,10 +38,15 @@ async fn show(
         "tasks": status.tasks.len(),
         "alive_tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         "locks": held.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "redis": match redis.map(|redis| redis.status()) {
+        "redis": match redis.as_ref().map(RedisHandle::status) {
             None => "none",
             Some(RedisStatus::Up) => "up",
             Some(_) => "away",
         },
+        // What somebody should look at, also where it is up.
+        "redis_reason": redis.and_then(|redis| match redis.status() {
+            RedisStatus::Away { cause, reason, .. } => Some(format!("{cause:?}: {reason}")),
+            _ => redis.warning(),
+        }),
     }))
 }

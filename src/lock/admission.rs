@@ -89,13 +89,24 @@ fn unavailable(options: &Options, error: &LockError) -> Result<Admission, Refusa
         tracing::debug!(%error, cause, "a request passed without its lock");
         return Ok(Admission::Unguarded(Reason::LockUnavailable));
     }
-    // An outage is its own connection's to report, once. This is not one.
-    if error.is_refusal() {
+    // What lies with Redis as a whole is its own connection's to report, once.
+    if error.is_refusal() && !is_reported(error) {
         tracing::warn!(%error, cause, "a request was refused for want of its lock");
     } else {
         tracing::debug!(%error, cause, "a request was refused for want of its lock");
     }
     Err(refusal(Reason::LockUnavailable))
+}
+
+fn is_reported(error: &LockError) -> bool {
+    #[cfg(feature = "redis")]
+    if let Some(cause) = error.source() {
+        let cause = cause.downcast_ref::<crate::redis::error::RedisError>();
+        return cause.is_some_and(crate::redis::error::RedisError::concerns_all);
+    }
+    #[cfg(not(feature = "redis"))]
+    let _ = error;
+    false
 }
 
 /// A refusal that says when to come back where it is worth coming back at all.

@@ -35,7 +35,8 @@ pub enum AwayCause {
     ReadOnly,
     /// The sentinels watch no master of the URL's name.
     UnknownMaster,
-    /// Older than Redis 6.2, or no RESP3; or no Cluster, where the URL says it is one.
+    /// Older than Redis 6.2, or no RESP3; or no Cluster, where the URL says it is one; or a node of a
+    /// Cluster or a sentinel, where it does not.
     Unsupported,
 }
 

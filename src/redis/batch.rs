@@ -3,12 +3,13 @@
 //! Floor 3.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::away::AwayCause;
@@ -134,8 +135,11 @@ impl Batch {
 
     /// Hands the bytes to the connection: the first poll does it, so batches leave in the order
     /// in which they were started.
+    ///
+    /// Not by what tokio lets a task do in a turn: past that this poll would hand over nothing, and later
+    /// batches would leave before this one.
     pub(crate) fn start(&mut self, context: &mut Context<'_>) {
-        if let Poll::Ready(result) = self.work.as_mut().poll(context) {
+        if let Poll::Ready(result) = pin!(unconstrained(self.work.as_mut())).poll(context) {
             self.early = Some(result);
         }
     }
@@ -212,10 +216,11 @@ fn settle(
 ) {
     let error = match value {
         Value::ServerError(error) => error,
-        value => return caller.answer(Ok(value)),
+        value => {
+            shared.refusals.answered(command, caller.script);
+            return caller.answer(Ok(value));
+        }
     };
-    #[cfg(not(feature = "cluster"))]
-    let _ = shared;
     #[cfg(feature = "cluster")]
     let caller = match &shared.teller {
         Some(teller) => match teller.redirected(command, caller, &error) {
@@ -237,6 +242,8 @@ fn settle(
     let refused = RedisError::refused(&error);
     if let Some(cause) = refused.code().and_then(AwayCause::of_reply) {
         *away = Some(Failure::new(cause, refused.to_string()));
+    } else {
+        shared.refusals.refused(command, caller.script, &refused);
     }
     caller.answer(Err(refused));
 }

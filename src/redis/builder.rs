@@ -123,8 +123,8 @@ impl RedisBuilder {
         self
     }
 
-    /// How many commands may be queued, and as many again be waiting for replies, before
-    /// further ones fail with [`Away`](crate::redis::RedisErrorKind::Away); from 1 to 2^20.
+    /// How many commands may be queued, and as many again, up to 1024 or so, be waiting for replies,
+    /// before further ones fail with [`Away`](crate::redis::RedisErrorKind::Away); from 1 to 2^20.
     /// Default 65 536.
     pub fn queue_bound(mut self, commands: usize) -> Self {
         self.queue_bound = commands;

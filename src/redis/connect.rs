@@ -29,7 +29,7 @@ pub(crate) struct Line {
 
 /// Tries once, no longer than `timeout`.
 ///
-/// `room` writes may wait in the driver. Whatever is handed to it must fit: one that waits for room
+/// `clustered` says whether it is to be a node of a Cluster. `room` writes may wait in the driver. Whatever is handed to it must fit: one that waits for room
 /// is looked at only when all before it are answered, so it would leave alone.
 ///
 /// Dropping the future closes whatever was opened.
@@ -37,9 +37,10 @@ pub(crate) async fn attempt(
     whereabouts: Whereabouts,
     mailbox: Arc<Mailbox>,
     timeout: Duration,
+    clustered: bool,
     room: usize,
 ) -> Result<Line, Failure> {
-    match tokio::time::timeout(timeout, open(whereabouts, mailbox, room)).await {
+    match tokio::time::timeout(timeout, open(whereabouts, mailbox, clustered, room)).await {
         Ok(result) => result,
         Err(_) => Err(Failure::unreachable(format!(
             "no answer within {timeout:?}"
@@ -50,6 +51,7 @@ pub(crate) async fn attempt(
 async fn open(
     whereabouts: Whereabouts,
     mailbox: Arc<Mailbox>,
+    clustered: bool,
     room: usize,
 ) -> Result<Line, Failure> {
     let (ended, lost) = oneshot::channel();
@@ -71,7 +73,7 @@ async fn open(
         });
     let (target, mut moved) = whereabouts.find().await?;
     let address = target.address();
-    let reached = reach(target, &config, &silent);
+    let reached = reach(target, &config, &silent, clustered);
     let (connection, mut driver, probed) = match &mut moved {
         None => reached.await?,
         // One that stood still may answer only when it is not the master any longer.
@@ -101,9 +103,10 @@ async fn reach(
     target: Target,
     config: &AsyncConnectionConfig,
     silent_channel: &str,
+    clustered: bool,
 ) -> Result<(MultiplexedConnection, Driver, Probed), Failure> {
     let (mut connection, driver) = dial(target, config).await?;
-    let probed = probe(&mut connection, silent_channel).await?;
+    let probed = probe(&mut connection, silent_channel, clustered).await?;
     Ok((connection, driver, probed))
 }
 

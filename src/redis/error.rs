@@ -74,6 +74,19 @@ impl RedisError {
         }
     }
 
+    /// Whether it says something of the server or of this user, and not of what one caller asked: then
+    /// the connection tells operators, once for all.
+    pub(crate) fn concerns_all(&self) -> bool {
+        let code = self.code.as_deref();
+        self.kind != RedisErrorKind::Refused
+            || code.is_some_and(|code| {
+                matches!(
+                    code,
+                    "BUSY" | "MISCONF" | "MOVED" | "NOPERM" | "NOREPLICAS" | "OOM"
+                )
+            })
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> RedisErrorKind {

@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 use super::batch::{Batch, Replies};
@@ -26,12 +27,21 @@ pub(crate) struct Flight {
     commands: usize,
     timer: Pin<Box<Sleep>>,
     rings_at: Option<Instant>,
-    /// The timer rang; replies that had come by then still count.
-    rang: bool,
-    /// Set by a time-out, cleared by any reply: when the connection is given up.
-    doubted_until: Option<Instant>,
+    /// The timer rang, and should have then; replies that had come by now still count.
+    rang: Option<Instant>,
+    doubt: Option<Doubt>,
     timeout: Duration,
 }
+
+/// Begun by a time-out, ended by any reply.
+struct Doubt {
+    begun: Instant,
+    /// When the connection is given up.
+    until: Instant,
+}
+
+/// For so many time-outs at most a process that has no time itself takes a silence for its own.
+const OWN_DELAY: u32 = 6;
 
 /// What can happen on a connection by itself.
 #[expect(
@@ -58,8 +68,8 @@ impl Flight {
             commands: 0,
             timer: Box::pin(tokio::time::sleep(timeout)),
             rings_at: None,
-            rang: false,
-            doubted_until: None,
+            rang: None,
+            doubt: None,
             timeout,
         }
     }
@@ -99,12 +109,12 @@ impl Flight {
             {
                 return Poll::Ready(self.answered(result));
             }
-            if std::mem::take(&mut self.rang) {
+            if let Some(due) = self.rang.take() {
+                self.allow_for(due.elapsed());
                 return Poll::Ready(Event::Due);
             }
             if self.rings_at.is_some() && self.timer.as_mut().poll(context).is_ready() {
-                self.rings_at = None;
-                self.rang = true;
+                self.rang = self.rings_at.take();
                 return Poll::Ready(Event::Rang);
             }
             Poll::Pending
@@ -112,8 +122,31 @@ impl Flight {
         .await
     }
 
+    /// The oldest batch, where its replies are there.
+    pub(crate) fn landed(&mut self) -> Option<(Batch, Replies)> {
+        let oldest = self.batches.front_mut()?;
+        let polled = pin!(unconstrained(poll_fn(|context| oldest.poll(context))))
+            .poll(&mut Context::from_waker(Waker::noop()));
+        match polled {
+            Poll::Ready(Ok(replies)) => Some((self.batches.pop_front()?, replies)),
+            _ => None,
+        }
+    }
+
+    /// The timer is heard so late. A process with more to do than time for it hears its timer late, and reads
+    /// replies no sooner: the silence may be its own, and to connect anew would be more to do. So Redis
+    /// has its half of a time-out once more.
+    fn allow_for(&mut self, late: Duration) {
+        if late > self.timeout / 10
+            && let Some(Doubt { begun, until }) = &mut self.doubt
+            && begun.elapsed() < self.timeout * OWN_DELAY
+        {
+            *until = Instant::now() + self.timeout / 2;
+        }
+    }
+
     fn answered(&mut self, result: RedisResult<Replies>) -> Event {
-        self.doubted_until = None;
+        self.doubt = None;
         let batch = self.batches.pop_front();
         self.commands -= batch.as_ref().map_or(0, Batch::len);
         match (result, batch) {
@@ -135,7 +168,7 @@ impl Flight {
     /// else is due.
     pub(crate) async fn expire(&mut self) -> bool {
         let now = Instant::now();
-        if self.doubted_until.is_some_and(|until| until <= now) {
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.until <= now) {
             return true;
         }
         let mut kept = VecDeque::with_capacity(self.batches.len());
@@ -148,7 +181,8 @@ impl Flight {
             // Redis may have subscribed all the same; only a fresh connection is certain.
             uncertain |= batch.is_subscription();
             self.commands -= batch.len();
-            self.doubted_until.get_or_insert(now + self.timeout / 2);
+            let until = now + self.timeout / 2;
+            self.doubt.get_or_insert(Doubt { begun: now, until });
             batch.fail(&RedisError::unknown(
                 "Redis did not answer in time: the command may have been carried out",
                 None,
@@ -158,8 +192,9 @@ impl Flight {
         if uncertain {
             return true;
         }
-        if let Some(until) = self.doubted_until {
-            self.ring_by(until);
+        if let Some(Doubt { until, .. }) = self.doubt {
+            // Often, so that it shows how late this process is.
+            self.ring_by(until.min(now + self.timeout / 10));
             if self.batches.is_empty() {
                 let probe = Batch::probe(&self.connection, until);
                 self.push(probe).await;

@@ -3,13 +3,14 @@
 //! Floor 3.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::error::RedisError;
 use super::keyspace::Keyspace;
@@ -36,6 +37,7 @@ struct Inner {
     runtime: Handle,
     slots: Slots,
     beside: OnceLock<RedisHandle>,
+    closed: AtomicBool,
 }
 
 impl RedisHandle {
@@ -47,6 +49,7 @@ impl RedisHandle {
             runtime,
             slots: Slots::default(),
             beside: OnceLock::new(),
+            closed: AtomicBool::new(false),
         }))
     }
 
@@ -54,6 +57,28 @@ impl RedisHandle {
     #[must_use]
     pub fn status(&self) -> RedisStatus {
         self.0.way.status()
+    }
+
+    /// What somebody should look at though Redis is up, in words: that it refused what it was last asked
+    /// of this kind (out of memory, too few replicas, snapshots that fail, a right that is missing), or
+    /// that the second connection, on which writes wait for replicas, is away. Asks nobody, and is logged
+    /// where it changes.
+    ///
+    /// Over when the same command is carried out again; so while nobody writes, a warning of writes stays.
+    ///
+    /// ```
+    /// use tower_handoff::redis::RedisHandle;
+    ///
+    /// fn line(redis: &RedisHandle) -> String {
+    ///     let up = if redis.status().is_up() { "up" } else { "away" };
+    ///     let warning = redis.warning().unwrap_or_default();
+    ///     format!("redis: {up} {warning}")
+    /// }
+    /// ```
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let beside = || self.0.beside.get()?.0.way.warning();
+        self.0.way.warning().or_else(beside)
     }
 
     /// Asks Redis for a sign of life: in a Cluster, every master. One round trip.
@@ -85,13 +110,17 @@ impl RedisHandle {
         let one = self.command_timeout();
         // A safety net for a supervisor whose runtime is blocked.
         let bound = 2 * one + Duration::from_secs(1);
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.way.close();
+        let beside = self.0.beside.get().map(|beside| &beside.0.way);
+        beside.inspect(|way| way.close());
         let beside = async {
-            if let Some(beside) = self.0.beside.get() {
+            if let Some(way) = beside {
                 // Its commands may take longer than those of this connection.
-                let _ = timeout(one, beside.0.way.close()).await;
+                let _ = timeout(one, way.closed()).await;
             }
         };
-        let _ = tokio::join!(timeout(bound, self.0.way.close()), beside);
+        let _ = tokio::join!(timeout(bound, self.0.way.closed()), beside);
     }
 }
 
@@ -140,6 +169,11 @@ impl RedisHandle {
     /// Which connection it is: 0 before the first.
     pub(crate) fn epoch(&self) -> u64 {
         *self.0.way.epochs().borrow()
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -215,9 +249,10 @@ impl RedisHandle {
         script: &Script,
         commands: impl Iterator<Item = Cmd>,
     ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+        let since = Instant::now();
         self.started().await?;
         let asked: Vec<_> = commands
-            .map(|command| self.enqueue(command, Some(script.text())))
+            .map(|command| self.enqueue(command, Some(script.text()), since))
             .collect();
         let mut replies = Vec::with_capacity(asked.len());
         for answer in asked {
@@ -248,13 +283,20 @@ impl RedisHandle {
     }
 
     async fn ask(&self, command: Cmd, script: Option<&'static str>) -> Result<Value, RedisError> {
+        // Before the Cluster is known: that takes its part of the time-out.
+        let since = Instant::now();
         #[cfg(feature = "cluster")]
         self.started().await?;
-        self.enqueue(command, script)?.reply().await
+        self.enqueue(command, script, since)?.reply().await
     }
 
-    fn enqueue(&self, command: Cmd, script: Option<&'static str>) -> Result<Answer, RedisError> {
-        let (queued, answer) = Queued::new(command, script);
+    fn enqueue(
+        &self,
+        command: Cmd,
+        script: Option<&'static str>,
+        since: Instant,
+    ) -> Result<Answer, RedisError> {
+        let (queued, answer) = Queued::new(command, script, since);
         let enqueued = self.0.way.enqueue(queued);
         enqueued.inspect_err(|_| count(RedisCommands::Away))?;
         Ok(answer)
@@ -270,6 +312,7 @@ impl fmt::Debug for RedisHandle {
             runtime: _,
             slots: _,
             beside: _,
+            closed: _,
         } = &*self.0;
         f.debug_struct("RedisHandle")
             .field(

@@ -107,13 +107,14 @@ impl Intake {
                     self.inbox_wanted = true;
                 }
                 Item::Replace(epoch) => self.wrong = Some(epoch),
-                // What is queued already is still taken.
-                Item::Close => {
-                    self.closing = true;
-                    self.queue.close();
-                }
             }
         }
+    }
+
+    /// Takes what is queued already, and nothing else.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+        self.queue.close();
     }
 
     /// Whether the inbox is to be subscribed now.

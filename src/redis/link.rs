@@ -37,6 +37,13 @@ impl Link {
         }
     }
 
+    /// What an operator should know of it, where another status than its own is looked at.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let refused = self.shared.refusals.reason();
+        let refused = refused.map(|reason| reason.to_string());
+        refused.or_else(|| self.shared.breaker.warning())
+    }
+
     /// Hands an item to the supervisor, unless Redis is away or too much is queued.
     pub(crate) fn enqueue(&self, item: Item) -> Result<(), RedisError> {
         self.room()?.send(item);
@@ -68,10 +75,13 @@ impl Link {
         }
     }
 
-    /// Sends what is queued, and closes the connection.
-    pub(crate) async fn close(&self) {
-        // An error means that it is closing already.
-        let _ = self.queue.send(Item::Close).await;
+    /// Has what is queued sent, and the connection closed then. Waits for nothing.
+    pub(crate) fn close(&self) {
+        self.shared.closing.notify_one();
+    }
+
+    /// Resolves once the connection was closed.
+    pub(crate) async fn closed(&self) {
         self.shared.breaker.closed().await;
     }
 }

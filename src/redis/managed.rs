@@ -22,7 +22,7 @@ use crate::redis::status::RedisStatus;
 /// Redis takes no traffic, but when Redis goes away the whole fleet must not leave the load
 /// balancer, for its other routes still work. Of a Cluster one master that answers is enough to pass
 /// the first time, so that instances can be replaced while another is away; from then on the check says
-/// which one is.
+/// which one is; as it says, too, what [`RedisHandle::warning`] says of a Redis that is up.
 impl Managed for RedisHandle {
     fn name(&self) -> &str {
         NAME
@@ -92,8 +92,14 @@ impl HealthCheck for RedisCheck {
                 }
                 tracing::warn!(reason, "ready, though a part of the Redis Cluster is away");
             }
-            self.passed.store(true, Relaxed);
-            Ok(())
+            // Who has never passed can serve what Redis still serves.
+            match self.handle.warning() {
+                Some(warning) if self.passed.swap(true, Relaxed) => Err(warning.into()),
+                _ => {
+                    self.passed.store(true, Relaxed);
+                    Ok(())
+                }
+            }
         })
     }
 }

@@ -20,10 +20,13 @@
 //! - **Time-outs.** No command waits longer than the command time-out, whatever Redis or the
 //!   network does. One that was sent and not answered fails with
 //!   [`Unknown`](RedisErrorKind::Unknown), because it may have been carried out; nothing is ever
-//!   sent twice. A reply that came while this process itself stood still counts.
+//!   sent twice, not even a read: a second time-out would be over the budget of whoever waits, and
+//!   whether to ask again is the application's to know. (Locks do, for those who are in line: an acquire
+//!   is told from its repetition.) A reply that came while this process itself stood still counts.
 //! - **Replacement.** A connection that ends is replaced at once. One that left a command
 //!   unanswered, and then stays silent for half a time-out more, is replaced too: a router that
-//!   forgot the connection sends no error.
+//!   forgot the connection sends no error. A process that is itself too late to read, by a tenth of
+//!   the time-out, takes the silence for its own, for six time-outs at most.
 //! - **Breaker.** While Redis is away, commands fail with [`Away`](RedisErrorKind::Away) at once
 //!   and reach no socket. A new connection is tried at least every 500 ms, with jitter, for
 //!   ever, and counts once Redis answers on it: a server that still loads its data is away.
@@ -31,6 +34,10 @@
 //!   one by one; the error of one is its own caller's alone. A lone command leaves as itself.
 //! - **Cancelling.** A caller may drop its future at any time. What was queued goes out all the
 //!   same, and nobody else notices.
+//! - **Window.** No more is sent while 1024 commands wait for replies: Redis ends the connection of a
+//!   process that waits for locks, as of any that hears messages, once 32 MB of replies wait there
+//!   (`client-output-buffer-limit pubsub`). Who allows sessions of much more than the usual 16 KiB should
+//!   raise that limit.
 //! - **Order.** Commands are carried out in the order in which they were queued, but for a script
 //!   that Redis does not know yet: it is sent again, behind what was sent meanwhile.
 //!
@@ -45,11 +52,13 @@
 //! | refuses the login (`NOAUTH`, `WRONGPASS`), or `PING` or `TIME` (`NOPERM`) | [`Away`](RedisErrorKind::Away) | away, [`Login`](AwayCause::Login) |
 //! | is not the one of its certificate, or refuses ours | [`Away`](RedisErrorKind::Away) | away, [`Tls`](AwayCause::Tls) |
 //! | is older than 6.2, or speaks no RESP3 | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
-//! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused) | up, on the same connection |
-//! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it; of a script's commands, up to Redis 7.0 `ACL LOG` does | up |
+//! | is a node of a Cluster, or a sentinel, where the URL is of one server | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
+//! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused) | up, on the same connection, with a [warning](RedisHandle::warning) |
+//! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it; of a script's commands, up to Redis 7.0 `ACL LOG` does | up, with a [warning](RedisHandle::warning) |
 //!
 //! Each change of the state or its cause is logged once, at `WARN`, also where Redis is never
-//! reached. The first [connection](RedisHandle::connect) and every later one warn, and go on, where
+//! reached; so is what Redis begins to refuse while it is up, and at `INFO` the end of that. The health
+//! check says both. The first [connection](RedisHandle::connect) and every later one warn, and go on, where
 //! `maxmemory-policy` may evict locks and sessions, and where the user may not publish to
 //! `{prefix}:inbox1:*`, so that requests that wait for a lock cannot be woken.
 //!
@@ -175,6 +184,9 @@ mod dial;
 pub(crate) mod error;
 mod failure;
 mod flight;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub(crate) mod handle;
 pub(crate) mod inbox;
 mod intake;
@@ -184,6 +196,7 @@ mod mailbox;
 mod managed;
 mod probe;
 mod queue;
+mod refusals;
 pub(crate) mod replicas;
 pub(crate) mod script;
 #[cfg(feature = "sentinel")]

@@ -14,7 +14,7 @@ use super::error::describe;
 use super::failure::Failure;
 
 /// No clock shows more: beyond it milliseconds cannot be added to without care.
-const LATEST_MS: u64 = 1 << 53;
+pub(super) const LATEST_MS: u64 = 1 << 53;
 
 /// What RESP3 and the scripts need.
 const OLDEST: (u32, u32) = (6, 2);
@@ -33,10 +33,12 @@ pub(crate) struct Time {
     pub(crate) received: Instant,
 }
 
-/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it.
+/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it. `clustered` says
+/// whether the server is spoken to as a node of a Cluster.
 pub(crate) async fn probe(
     connection: &mut MultiplexedConnection,
     channel: &str,
+    clustered: bool,
 ) -> Result<Probed, Failure> {
     let mut pipeline = Pipeline::with_capacity(5);
     // The login was answered only to redis-rs; its reply says what the server is.
@@ -55,6 +57,7 @@ pub(crate) async fn probe(
     let [hello, ping, time, info, publish] = replies;
     let hello = served(hello).map(Server::read)?;
     hello.is_supported()?;
+    hello.is_for(clustered)?;
     match ping {
         // Its snapshots fail, so it takes no writes, and PING says so; reads it does serve.
         Value::ServerError(error) if error.code() == "MISCONF" => {}
@@ -81,20 +84,21 @@ fn served(reply: Value) -> Result<Value, Failure> {
     }
 }
 
-fn milliseconds(time: Value) -> Option<u64> {
+pub(super) fn milliseconds(time: Value) -> Option<u64> {
     let (seconds, micros) = from_redis_value::<(u64, u64)>(time).ok()?;
     let ms = seconds.checked_mul(1000)?.checked_add(micros / 1000)?;
     (ms <= LATEST_MS).then_some(ms)
 }
 
 /// What HELLO says; empty where something between here and Redis says it differently.
-struct Server {
+pub(super) struct Server {
     version: String,
     role: String,
+    mode: String,
 }
 
 impl Server {
-    fn read(hello: Value) -> Self {
+    pub(super) fn read(hello: Value) -> Self {
         let mut all: HashMap<String, Value> = from_redis_value(hello).unwrap_or_default();
         let mut text = |name| {
             let value = all.remove(name).map(from_redis_value);
@@ -103,10 +107,11 @@ impl Server {
         Self {
             version: text("version"),
             role: text("role"),
+            mode: text("mode"),
         }
     }
 
-    fn is_supported(&self) -> Result<(), Failure> {
+    pub(super) fn is_supported(&self) -> Result<(), Failure> {
         let mut numbers = self.version.split('.').map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST => Err(Failure::new(
@@ -119,7 +124,19 @@ impl Server {
         }
     }
 
-    fn takes_writes(&self) -> Result<(), Failure> {
+    /// A node of a Cluster has some of the keys, and a sentinel none.
+    pub(super) fn is_for(&self, clustered: bool) -> Result<(), Failure> {
+        let reason = match self.mode.as_str() {
+            "sentinel" => "the server is a sentinel: use redis-sentinel:// (feature `sentinel`)",
+            "cluster" if !clustered => {
+                "the server is a node of a Cluster: use redis-cluster:// (feature `cluster`)"
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::new(AwayCause::Unsupported, reason))
+    }
+
+    pub(super) fn takes_writes(&self) -> Result<(), Failure> {
         if self.role == "replica" {
             let reason = "the server is a replica and takes no writes";
             return Err(Failure::new(AwayCause::ReadOnly, reason));
@@ -129,7 +146,7 @@ impl Server {
 }
 
 /// Everything this crate writes has a time to live, so every policy but one may evict it.
-fn evicts(info: Value) -> Option<String> {
+pub(super) fn evicts(info: Value) -> Option<String> {
     // A user without the right to ask is no reason to warn.
     let info: String = from_redis_value(info).ok()?;
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));

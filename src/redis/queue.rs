@@ -22,8 +22,6 @@ pub(crate) enum Item {
     Subscribe,
     /// The connection of this epoch leads to the wrong server: make another one.
     Replace(u64),
-    /// Send what is queued, wait for its replies, then end.
-    Close,
 }
 
 /// One command and its caller.
@@ -33,11 +31,16 @@ pub(crate) struct Queued {
 }
 
 impl Queued {
-    pub(crate) fn new(command: redis::Cmd, script: Option<&'static str>) -> (Self, Answer) {
+    /// The time-out counts from `since`.
+    pub(crate) fn new(
+        command: redis::Cmd,
+        script: Option<&'static str>,
+        since: Instant,
+    ) -> (Self, Answer) {
         // It would get no reply, and every later command the reply of the one before it.
         debug_assert!(command.args_iter().len() > 0, "an empty command");
         let (reply, answer) = oneshot::channel();
-        let caller = Caller::new(reply, script, Instant::now());
+        let caller = Caller::new(reply, script, since);
         (Self { command, caller }, Answer(answer))
     }
 

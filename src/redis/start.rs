@@ -12,6 +12,7 @@ use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
 use super::link::Link;
 use super::mailbox::Mailbox;
+use super::refusals::Refusals;
 use super::shared::{Settings, Shared};
 use super::status::Breaker;
 use super::way::Way;
@@ -25,10 +26,12 @@ pub(crate) fn start(
 ) -> RedisHandle {
     let shared = Shared {
         breaker,
+        refusals: Refusals::new(settings.address()),
         clock: Clock::new(settings.command_timeout),
         mailbox: Arc::new(Mailbox::new(&keyspace, settings.instance.as_deref())),
         epochs: watch::Sender::new(0),
         full: Notify::new(),
+        closing: Notify::new(),
         #[cfg(feature = "cluster")]
         teller: None,
     };
@@ -40,13 +43,21 @@ impl RedisHandle {
     /// A second connection to the same Redis, for commands that block; made when first asked for, on
     /// the runtime of this one, and closed with it.
     ///
+    /// Nothing is sent on one that is made when this handle was closed already.
+    ///
     /// Each of two such commands may take as long as a command may on this one.
     pub(crate) fn beside(&self) -> &RedisHandle {
-        self.beside_cell().get_or_init(|| {
+        let beside = self.beside_cell().get_or_init(|| {
             let mut settings = self.settings().clone();
             settings.command_timeout *= 3;
             let keyspace = self.keyspace().clone();
-            start(self.runtime(), settings, keyspace, Breaker::silent())
-        })
+            let breaker = Breaker::beside("the connection that waits for replicas");
+            start(self.runtime(), settings, keyspace, breaker)
+        });
+        // After it was made: either this sees that the handle was closed, or who closes it sees this.
+        if self.is_closed() {
+            beside.way().close();
+        }
+        beside
     }
 }

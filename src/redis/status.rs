@@ -75,25 +75,25 @@ pub(crate) struct Breaker {
     // One relaxed load a command. It guards no data: a command that slips past a change is
     // answered by the supervisor instead.
     state: AtomicU8,
-    /// Whether its changes are told to nobody but those who ask.
-    silent: bool,
+    /// Of a further connection, for people: another one speaks for Redis.
+    name: Option<&'static str>,
     status: watch::Sender<RedisStatus>,
 }
 
 impl Breaker {
     pub(crate) fn new() -> Self {
-        Self::starting(false)
+        Self::starting(None)
     }
 
-    /// Of a further connection: another one speaks for Redis.
-    pub(crate) fn silent() -> Self {
-        Self::starting(true)
+    /// Of a further connection: its changes are logged, and no metric has them.
+    pub(crate) fn beside(name: &'static str) -> Self {
+        Self::starting(Some(name))
     }
 
-    fn starting(silent: bool) -> Self {
+    fn starting(name: Option<&'static str>) -> Self {
         Self {
             state: AtomicU8::new(STARTING),
-            silent,
+            name,
             status: watch::Sender::new(RedisStatus::unreachable("not connected yet")),
         }
     }
@@ -109,6 +109,20 @@ impl Breaker {
 
     pub(crate) fn status(&self) -> RedisStatus {
         self.status.borrow().clone()
+    }
+
+    /// What it is called, where it is a further connection.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        self.name
+    }
+
+    /// That a further connection is away.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let name = self.name.filter(|_| !self.is_starting())?;
+        match self.status() {
+            RedisStatus::Up => None,
+            RedisStatus::Away { reason, .. } => Some(format!("{name} is away: {reason}")),
+        }
     }
 
     /// The first attempt has not ended yet.
@@ -127,7 +141,7 @@ impl Breaker {
     }
 
     pub(crate) fn up(&self) {
-        if !self.silent {
+        if self.name.is_none() {
             count(RedisConnects::All);
         }
         self.change(UP, RedisStatus::Up);
@@ -136,10 +150,9 @@ impl Breaker {
     /// Returns whether this is news, so that it is logged once: away, or away for another cause.
     pub(crate) fn away(&self, failure: &Failure) -> bool {
         let (state, status) = self.change(AWAY, RedisStatus::away(failure));
-        if self.silent {
-            return false;
+        if self.name.is_none() {
+            add(outage(failure.cause), usize::from(state != AWAY));
         }
-        add(RedisOutages::All, usize::from(state != AWAY));
         state != AWAY || status.cause() != Some(failure.cause)
     }
 
@@ -158,10 +171,22 @@ impl Breaker {
 
     fn change(&self, state: u8, status: RedisStatus) -> (u8, RedisStatus) {
         let before = self.state.swap(state, Ordering::Relaxed);
-        if !self.silent {
+        if self.name.is_none() {
             set(RedisUp::Now, f64::from(u8::from(state == UP)));
         }
         (before, self.status.send_replace(status))
+    }
+}
+
+fn outage(cause: AwayCause) -> RedisOutages {
+    match cause {
+        AwayCause::Unreachable => RedisOutages::Unreachable,
+        AwayCause::Tls => RedisOutages::Tls,
+        AwayCause::Login => RedisOutages::Login,
+        AwayCause::NotReady => RedisOutages::NotReady,
+        AwayCause::ReadOnly => RedisOutages::ReadOnly,
+        AwayCause::UnknownMaster => RedisOutages::UnknownMaster,
+        AwayCause::Unsupported => RedisOutages::Unsupported,
     }
 }
 

@@ -28,6 +28,11 @@ use crate::telemetry::record::observe;
 /// How long an attempt to connect may take before another one begins beside it.
 const OVERLAP: Duration = Duration::from_millis(400);
 
+/// No more is sent while so many commands wait for replies: Redis ends a connection that hears messages
+/// (of class `pubsub`) once 32 MB wait there to be sent. With what is gathered beyond it that is a
+/// session of 16 KiB, the usual limit, for each of them.
+const IN_FLIGHT: usize = 1024;
+
 /// A connection that lasted so long was a good one: the next attempt begins at once.
 const STEADY: Duration = Duration::from_secs(1);
 
@@ -132,13 +137,16 @@ impl Supervisor {
                 () = &mut next => {
                     let Settings { whereabouts, connect_timeout, queue_bound, .. } = &self.settings;
                     let mailbox = Arc::clone(&self.shared.mailbox);
+                    let clustered = self.shared.is_clustered();
                     // As much again for those that timed out before they left.
                     let room = 2 * queue_bound;
-                    attempts.spawn(attempt(whereabouts.clone(), mailbox, *connect_timeout, room));
+                    let whereabouts = whereabouts.clone();
+                    attempts.spawn(attempt(whereabouts, mailbox, *connect_timeout, clustered, room));
                     next.as_mut().reset(Instant::now() + OVERLAP);
                 }
                 () = self.intake.some(), if room => {
                     self.intake.unpack();
+                    // The last handle is gone.
                     if self.intake.closing {
                         return None;
                     }
@@ -146,6 +154,7 @@ impl Supervisor {
                         self.intake.refuse(&away());
                     }
                 }
+                () = self.shared.closing.notified() => return None,
                 () = until(expiry) => {
                     if let Some(queued) = self.intake.ready.pop_front() {
                         queued.caller.answer(Err(away()));
@@ -159,6 +168,7 @@ impl Supervisor {
     async fn serve(&mut self, flight: &mut Flight, lost: &mut oneshot::Receiver<Failure>) -> End {
         let mut again = Vec::new();
         self.intake.subscribe = self.intake.inbox_wanted;
+        let most = IN_FLIGHT.min(self.settings.queue_bound);
         loop {
             // Said of an earlier one, it is settled.
             if self.intake.wrong.take() == Some(*self.shared.epochs.borrow()) {
@@ -169,7 +179,7 @@ impl Supervisor {
             if self.intake.closing && self.intake.is_drained() && flight.is_empty() {
                 return End::Closed;
             }
-            let room = self.intake.is_open() && flight.commands() < self.settings.queue_bound;
+            let room = self.intake.is_open() && flight.commands() < most;
             tokio::select! {
                 // Replies that came before the connection ended are handed out first.
                 biased;
@@ -187,7 +197,16 @@ impl Supervisor {
                         }
                     }
                 },
-                moved = &mut *lost => return moved.map_or(End::Lost(None), End::Unfit),
+                moved = &mut *lost => {
+                    let end = moved.map_or(End::Lost(None), End::Unfit);
+                    // The last of them may have come since they were looked for.
+                    while let Some((batch, replies)) = flight.landed() {
+                        let _ = batch.settle(replies, &self.shared, &mut again);
+                    }
+                    self.intake.ready.extend(again.drain(..));
+                    return end;
+                }
+                () = self.shared.closing.notified() => self.intake.close(),
                 () = self.intake.some(), if room => self.intake.gather(flight.is_empty(), &self.shared.full).await,
             }
         }
@@ -222,12 +241,16 @@ impl Supervisor {
             received,
         } = probed.time;
         self.shared.clock.set(redis_ms, sent, received);
+        self.shared.refusals.forget();
         self.shared.breaker.up();
         // After the breaker: who is woken by the new epoch sends at once.
         self.shared.epochs.send_modify(|epoch| *epoch += 1);
         #[cfg(feature = "cluster")]
         self.shared.tell_status();
-        tracing::info!(address, "connected to Redis");
+        match self.shared.breaker.name() {
+            None => tracing::info!(address, "connected to Redis"),
+            Some(name) => tracing::info!(address, "connected to Redis: {name}"),
+        }
         for warning in &probed.warnings {
             tracing::warn!(address, "{warning}");
         }
@@ -239,7 +262,8 @@ impl Supervisor {
             self.shared.tell_status();
             let address = self.settings.address();
             let Failure { cause, reason } = failure;
-            tracing::warn!(address, ?cause, reason, "Redis is away");
+            let name = self.shared.breaker.name().unwrap_or("Redis");
+            tracing::warn!(address, ?cause, reason, "{name} is away");
         }
         self.intake.refuse(&away());
     }

@@ -77,6 +77,16 @@ impl Way {
         }
     }
 
+    /// What it refuses, and with Cluster which node does; or that this connection is away, where it is
+    /// not the one that speaks for Redis.
+    pub(crate) fn warning(&self) -> Option<String> {
+        match self {
+            Self::One(link) => link.warning(),
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => nodes.warning(),
+        }
+    }
+
     /// Of the connection, or of all together.
     pub(crate) fn epochs(&self) -> &watch::Sender<u64> {
         match self {
@@ -122,11 +132,21 @@ impl Way {
         }
     }
 
-    pub(crate) async fn close(&self) {
+    /// Has every connection closed when what is queued was sent. Waits for nothing.
+    pub(crate) fn close(&self) {
         match self {
-            Self::One(link) => link.close().await,
+            Self::One(link) => link.close(),
             #[cfg(feature = "cluster")]
-            Self::Many(nodes) => nodes.close().await,
+            Self::Many(nodes) => nodes.close(),
+        }
+    }
+
+    /// Resolves once every connection was closed.
+    pub(crate) async fn closed(&self) {
+        match self {
+            Self::One(link) => link.closed().await,
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => nodes.closed().await,
         }
     }
 }

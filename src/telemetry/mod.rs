@@ -72,7 +72,7 @@
 //! | `once_runs_total` | counter | `outcome`: `ran`, `fresh`, `skipped`, `failed`, `lost`, `unavailable`, `draining`, `unusable` | calls, not those that panicked or were dropped; `unusable` are results that cannot be kept or read |
 //! | `redis_up` | gauge | | 1 while connected |
 //! | `redis_connects_total` | counter | | connections made |
-//! | `redis_outages_total` | counter | | times that Redis went away, or was away at the start |
+//! | `redis_outages_total` | counter | `cause`: `unreachable`, `tls`, `login`, `not_ready`, `read_only`, `unknown_master`, `unsupported` | times that Redis went away, or was away at the start, by its first cause |
 //! | `redis_commands_total` | counter | `outcome`: `answered`, `refused`, `away`, `unknown` | commands, but for subscriptions and signs of life; `away` were not carried out, `unknown` perhaps |
 //! | `redis_batch_commands` | histogram | | commands that left in one write |
 //!

@@ -112,7 +112,8 @@ metrics! {
         [All];
     RedisOutages = Counter "tower_handoff_redis_outages_total" in Count,
         "Times that Redis went away, or was away at the start":
-        [All];
+        "cause" in [Unreachable "unreachable", Tls "tls", Login "login", NotReady "not_ready",
+            ReadOnly "read_only", UnknownMaster "unknown_master", Unsupported "unsupported"];
     RedisCommands = Counter "tower_handoff_redis_commands_total" in Count,
         "Commands, by the kind of their answer":
         "outcome" in [Answered "answered", Refused "refused", Away "away", Unknown "unknown"];

@@ -16,6 +16,7 @@ use super::slots_reply::Slots;
 use crate::redis::away::AwayCause;
 use crate::redis::failure::Failure;
 use crate::redis::link::Link;
+use crate::redis::refusals::Refusals;
 use crate::redis::shared::Shared;
 use crate::redis::status::Breaker;
 
@@ -126,10 +127,12 @@ impl Nodes {
         let known = state.links.values().find(|link| is_up(link));
         let shared = Shared {
             breaker: Breaker::new(),
+            refusals: Refusals::new(settings.address()),
             clock: known.map_or(&self.clock, |link| &link.shared.clock).copy(),
             mailbox: Arc::new(self.mailbox.beside()),
             epochs: self.epochs.clone(),
             full: Notify::new(),
+            closing: Notify::new(),
             teller: Some(Teller {
                 node: node.clone(),
                 news: self.news.clone(),

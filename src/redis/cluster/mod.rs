@@ -13,6 +13,6 @@ pub(crate) mod node;
 pub(crate) mod nodes;
 pub(crate) mod router;
 pub(crate) mod slot;
-mod slots_reply;
+pub(crate) mod slots_reply;
 pub(crate) mod told;
 pub(crate) mod url;

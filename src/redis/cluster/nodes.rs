@@ -9,7 +9,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use redis::Cmd;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::news::News;
@@ -145,12 +144,13 @@ impl Nodes {
 
     /// Asks every node for a sign of life, all at once; says how many gave one.
     async fn signs_of_life(&self) -> Result<(usize, Result<(), RedisError>), RedisError> {
+        let since = Instant::now();
         self.started().await?;
         if self.is_closed() {
             return Err(closed());
         }
         let asked = self.all().into_iter().map(|link| {
-            let (ping, answer) = Queued::new(redis::cmd("PING"), None);
+            let (ping, answer) = Queued::new(redis::cmd("PING"), None, since);
             link.enqueue(Item::Command(ping)).map(|()| answer)
         });
         let asked: Vec<_> = asked.collect();
@@ -212,6 +212,13 @@ impl Nodes {
         RedisStatus::Up
     }
 
+    /// What the first of those that refuse anything says, with its node.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let state = self.read();
+        let mut links = state.links.iter();
+        links.find_map(|(node, link)| Some(format!("{node}: {}", link.warning()?)))
+    }
+
     /// Whether looking at the slots again may help: a link that has not been tried yet is no
     /// reason.
     pub(crate) fn wants_a_look(&self) -> bool {
@@ -244,20 +251,20 @@ impl Nodes {
             .collect()
     }
 
-    /// Sends what is queued to any node, and closes every connection.
-    pub(crate) async fn close(&self) {
-        let links = {
-            let state = self.write();
-            self.phase.send_replace(Phase::Closed);
-            // The router ends with the last link, and at once where there is none.
-            let _ = self.news.send(News::Status);
-            state.links.values().cloned().collect::<Vec<_>>()
-        };
-        let mut closing = JoinSet::new();
-        for link in links {
-            closing.spawn(async move { link.close().await });
+    /// Has every connection closed when what is queued was sent to its node.
+    pub(crate) fn close(&self) {
+        let state = self.write();
+        self.phase.send_replace(Phase::Closed);
+        // The router ends with the last link, and at once where there is none.
+        let _ = self.news.send(News::Status);
+        state.links.values().for_each(|link| link.close());
+    }
+
+    /// Resolves once every connection was closed.
+    pub(crate) async fn closed(&self) {
+        for link in self.all() {
+            link.closed().await;
         }
-        while closing.join_next().await.is_some() {}
     }
 
     /// Closed, and every link has done what it had to do.

@@ -152,7 +152,7 @@ impl Link {
     }
 }
 
-fn read(name: &str, address: Value, master: Value) -> Result<Master, Failure> {
+pub(crate) fn read(name: &str, address: Value, master: Value) -> Result<Master, Failure> {
     let address = match address {
         Value::Nil => {
             return Err(Failure::new(

@@ -35,7 +35,10 @@ async fn without_redis_sessions_and_locks_refuse_and_the_rest_goes_on() {
             assert_eq!(stranger.get("/session/name").await.status, 404);
             assert_eq!(client.get("/untouched").await.status, 200);
         }
-        assert_eq!(client.get("/status").await.json()["redis"], "away");
+        let status = client.get("/status").await.json();
+        assert_eq!(status["redis"], "away");
+        let reason = status["redis_reason"].as_str().expect("it says why");
+        assert!(reason.starts_with("Unreachable: "), "{reason}");
         redis.signal("CONT");
         let mut back = false;
         for _ in 0..1000 {
@@ -50,6 +53,13 @@ async fn without_redis_sessions_and_locks_refuse_and_the_rest_goes_on() {
         }
         assert!(back, "sessions never came back");
         assert_eq!(client.post("/lock/x").await.status, 200);
-        assert_eq!(client.get("/status").await.json()["redis"], "up");
+        let status = client.get("/status").await.json();
+        assert_eq!(status["redis"], "up");
+        assert!(status["redis_reason"].is_null(), "{status}");
+        redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+        assert_eq!(client.put("/session/name", "1").await.status, 503);
+        let status = client.get("/status").await.json();
+        let reason = status["redis_reason"].as_str().expect("it says why");
+        assert!(reason.contains("OOM"), "{reason}");
     }
 }

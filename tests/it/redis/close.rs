@@ -1,10 +1,23 @@
 //! The end of a handle.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body_util::Full;
 use redis::Value;
-use tower_handoff::redis::{RedisErrorKind, RedisHandle};
+use tower::{Layer, service_fn};
+use tower_handoff::redis::{RedisErrorKind, RedisHandle, RedisStatus};
+use tower_handoff::session::{Session, SessionLayer};
 
 use crate::support::eventually::eventually;
+use crate::support::evidence::oneshot;
+#[cfg(feature = "cluster")]
+use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_server::RedisServer;
+use crate::support::replica::pair;
 
 fn post_many(handle: &RedisHandle) {
     for number in 0..1000 {
@@ -85,4 +98,68 @@ fn a_handle_that_outlives_its_runtime_says_so() {
         assert_eq!(error.kind(), RedisErrorKind::Away);
         handle.close().await;
     });
+}
+
+#[tokio::test]
+async fn a_closing_that_was_polled_once_goes_on_though_the_queue_is_full() {
+    let server = RedisServer::start();
+    let builder = RedisHandle::builder(server.url()).queue_bound(10);
+    let handle = builder.connect().expect("good settings");
+    handle.ping().await.expect("it is up");
+    // On this single thread the supervisor has no turn between these.
+    for _ in 0..10 {
+        handle.wire().post(redis::cmd("PING"));
+    }
+    assert!(handle.close().now_or_never().is_none(), "it takes its time");
+    eventually("it is closed", async || match handle.status() {
+        RedisStatus::Away { reason, .. } => reason.contains("closed"),
+        _ => false,
+    })
+    .await;
+}
+
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn a_cluster_s_closing_that_was_polled_once_goes_on() {
+    let cluster = RedisCluster::shared().await;
+    let handle = RedisHandle::connect(&cluster.url()).expect("a good url");
+    eventually("it is up", async || handle.status().is_up()).await;
+    assert!(handle.close().now_or_never().is_none(), "it takes its time");
+    let mut get = redis::cmd("GET");
+    get.arg("closing");
+    eventually("nothing is served any more", async || {
+        handle.wire().send(get.clone()).await.is_err()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_opens_a_second_connection_after_the_end() {
+    let (master, _replica) = pair().await;
+    let handle = RedisHandle::connect(&master.url()).expect("a good url");
+    handle.ping().await.expect("it is up");
+    let durable = handle.sessions().replicas(1, Duration::from_millis(400));
+    let writes = service_fn(async |request: Request<()>| {
+        let session = Session::from_extensions(request.extensions()).expect("the layer is there");
+        session.set("n", &1).expect("a small value");
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let writes = SessionLayer::new(durable.expect("in range")).layer(writes);
+    let mut answer = Box::pin(oneshot(writes, Request::new(())));
+    assert!(answer.as_mut().now_or_never().is_none());
+    // Written meanwhile, and nobody was waited for yet.
+    eventually("it is written", async || {
+        master.command(&["DBSIZE"]) == Value::Int(1)
+    })
+    .await;
+    handle.close().await;
+    let answer = answer.await.expect("infallible");
+    assert_eq!(answer.status(), 503, "nobody could be waited for");
+    let clients = master.command(&["CLIENT", "LIST", "TYPE", "normal"]);
+    let clients: String = redis::from_redis_value(clients).expect("text");
+    let others = clients.lines().filter(|client| {
+        // The one who asks; one that keeps what the server is sent.
+        !client.contains("cmd=client|list") && !client.contains("flags=O")
+    });
+    assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
 }

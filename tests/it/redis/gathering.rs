@@ -146,3 +146,70 @@ async fn a_full_queue_refuses_and_empties_again() {
     }
     handle.ping().await.expect("there is room again");
 }
+
+#[tokio::test]
+async fn a_crowd_that_was_queued_at_once_is_carried_out_in_order() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    handle.ping().await.expect("it is up");
+    // On this single thread the supervisor has no turn between these, and then takes hundreds at once.
+    for number in 0..4096 {
+        let mut append = redis::cmd("RPUSH");
+        append.arg("list").arg(number);
+        handle.wire().post(append);
+    }
+    handle.ping().await.expect("it is up");
+    let list: Vec<u32> =
+        redis::from_redis_value(server.command(&["LRANGE", "list", "0", "-1"])).expect("numbers");
+    let astray = list.iter().zip(0..).find(|(number, at)| *number != at);
+    assert_eq!((list.len(), astray), (4096, None));
+}
+
+// Redis ends a connection that hears messages once 32 MB of replies wait for it.
+#[tokio::test]
+async fn large_replies_that_pile_up_do_not_end_a_connection_that_hears_messages() {
+    let server = RedisServer::start();
+    server.command(&["SET", "large", &"x".repeat(16 * 1024)]);
+    let handle = RedisHandle::builder(server.url())
+        .command_timeout(Duration::from_secs(20))
+        .connect()
+        .expect("good settings");
+    let wire = handle.wire();
+    wire.inbox_ready().await.expect("it is up");
+    server.signal("STOP");
+    let mut get = redis::cmd("GET");
+    get.arg("large");
+    let asked = (0..6000).map(|_| {
+        let (wire, get) = (wire.clone(), get.clone());
+        tokio::spawn(async move { wire.send(get).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    // Until all that may leave has left.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.signal("CONT");
+    for reply in asked {
+        reply.await.expect("no panic").expect("it is answered");
+    }
+    assert_eq!(*wire.epochs().borrow(), 1, "the connection is the same");
+}
+
+// The last replies come and the connection ends while the supervisor looks at neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_came_just_before_the_end_is_handed_out() {
+    let server = RedisServer::start();
+    for _ in 0..500 {
+        let handle = RedisHandle::connect(&server.url()).expect("a good url");
+        handle.ping().await.expect("it is up");
+        let wire = handle.wire();
+        let mut add = redis::cmd("INCR");
+        add.arg("count");
+        // Redis answers both, and then hangs up.
+        let (added, quit) = tokio::join!(wire.send(add), wire.send(redis::cmd("QUIT")));
+        added.expect("it was acknowledged");
+        quit.expect("so was this");
+    }
+    assert_eq!(
+        server.command(&["GET", "count"]),
+        Value::BulkString(b"500".to_vec())
+    );
+}

@@ -13,7 +13,8 @@
 //! | killed, and started empty | + | - | - | - | - | - | - | - | - | all is lost |
 //! | paused 2 s, paused past all time-outs | + | - | - | - | - | - | - | - | - | perhaps |
 //! | answers lost | + | - | - | - | - | - | - | - | - | perhaps |
-//! | connections cut, half-open | + | - | - | - | - | - | - | - | - | no |
+//! | a connection ends within a request, within an answer | + | - | - | - | - | - | - | - | - | perhaps |
+//! | connections cut, half-open, requests lost | + | - | - | - | - | - | - | - | - | no |
 //! | slow, 200 ms | + | + | + | + | + | + | + | + | + | |
 //! | `OOM` | + | + | - | - | + | - | - | - | + | no |
 //! | `NOREPLICAS`, `MISCONF` | + | + | - | - | - | - | - | - | - | no |
@@ -23,10 +24,13 @@
 //!
 //! What was answered well is so afterwards, once: a value, a new cookie and the end of the old one, a
 //! session that was ended, a job that was done (with `everysec`, once the file was synced); fences
-//! grow, also past an empty start. A job that was refused was not run. What was refused with
+//! grow, also past an empty start. The health check says why, or warns of what is refused, and the log
+//! has a few lines, however many requests there are. A job that was refused was not run. What was refused with
 //! "perhaps" was done once or not at all: then a rotation that nobody heard of may have cost the
 //! cookie, and a logout may have ended the session. No lock, no place in a line and no task is left
 //! over, and where Redis was not away the connection is the same.
+//!
+//! Half-open, answers lost or ended within, and paused are so over TLS as well.
 //!
 //! Every row runs once in the suite, and ten times over on one handle with `TOWER_HANDOFF_LONG`
 //! (`scripts/test long`).
@@ -35,6 +39,8 @@
 //! | --- | --- |
 //! | one command under each fault, bounds, epochs | `outage`, `faults`, `hang_ups`, `login`, `tls`, `scripts` |
 //! | many at random on one connection | `chaos` |
+//! | what an operator is told where Redis is up, and not well | `warnings` |
+//! | this process is the one that has no time | `overload` |
 //! | who holds a lock or works on a job meanwhile | `lock::faults`, `lock::histories`, `once::lost`; policies: `once::away` |
 //! | three instances under load | `fleet::soak` |
 //! | Cluster: slots that move, a master killed or replaced | `cluster` |
@@ -52,6 +58,7 @@ mod inbox;
 mod logging;
 mod login;
 mod outage;
+mod overload;
 mod said;
 mod scripts;
 #[cfg(feature = "sentinel")]
@@ -66,3 +73,4 @@ mod tls;
 #[cfg(feature = "tls-rustls")]
 mod tls_settings;
 mod versions;
+mod warnings;

@@ -15,6 +15,10 @@ use crate::support::redis_server::RedisServer;
 /// What `down-after-milliseconds`, an election and a switch may take together on a busy machine.
 const SWITCH: Duration = Duration::from_secs(30);
 
+/// What this process may take from the naming of another master to its service: generous, it is heard of
+/// at once, or asked for every second.
+const FOLLOWED: Duration = Duration::from_secs(10);
+
 /// The port of the server that the handle speaks to.
 async fn served_by(handle: &RedisHandle) -> Option<u16> {
     let mut ask = cmd("CONFIG");
@@ -42,6 +46,8 @@ async fn moves_on(all: &Watched, handle: &RedisHandle, old: u16, what: &str) -> 
                 println!(
                     "{what}: a sentinel names another one after {named:?}, it serves after {after:?}"
                 );
+                let named = named.unwrap_or(after);
+                assert!(after - named < FOLLOWED, "{named:?}, then {after:?}");
                 return port;
             }
             _ => assert!(begun.elapsed() < SWITCH, "it stays with {old}"),

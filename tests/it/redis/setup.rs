@@ -2,9 +2,12 @@
 
 use tower_handoff::redis::{AwayCause, RedisHandle, RedisStatus};
 
+use super::said::failure;
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
-use crate::support::redis_server::RedisServer;
+#[cfg(feature = "sentinel")]
+use crate::support::redis_sentinel::Sentinel;
+use crate::support::redis_server::{RedisServer, free_port};
 use crate::support::retelling::retelling;
 
 /// What is warned of while `handle` connects `times` times.
@@ -92,4 +95,27 @@ async fn a_version_that_is_too_old_is_named_and_never_used() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_is_named_where_the_url_is_of_one_server() {
+    let bus = free_port().to_string();
+    let clustered = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+    let server = RedisServer::start_on(free_port(), &clustered);
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let (cause, reason) = failure(&handle).await;
+    assert_eq!(cause, AwayCause::Unsupported, "{reason}");
+    assert!(reason.contains("redis-cluster://"), "{reason}");
+}
+
+#[cfg(feature = "sentinel")]
+#[tokio::test]
+async fn a_sentinel_is_named_where_the_url_is_of_a_server() {
+    let server = RedisServer::start();
+    let sentinel = Sentinel::start(server.port(), 1, &[]);
+    let url = format!("redis://127.0.0.1:{}", sentinel.port());
+    let handle = RedisHandle::connect(&url).expect("a good url");
+    let (cause, reason) = failure(&handle).await;
+    assert_eq!(cause, AwayCause::Unsupported, "{reason}");
+    assert!(reason.contains("redis-sentinel://"), "{reason}");
 }

@@ -1,4 +1,5 @@
-//! A TCP proxy that is late with requests and loses answers; `proxy.rs` has the black hole.
+//! A TCP proxy that is late with requests, loses requests or answers, and ends connections in the
+//! middle of either; `proxy.rs` has the black hole.
 
 use std::time::Duration;
 
@@ -24,8 +25,17 @@ pub(crate) struct BadLine {
 struct Faults {
     delay: Duration,
     swallow: bool,
+    lose: bool,
+    halve: Option<Halved>,
     /// Connections accepted under an earlier number are closed.
     cut: u64,
+}
+
+/// What ends in the middle, and its connection with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halved {
+    Requests,
+    Answers,
 }
 
 impl BadLine {
@@ -56,6 +66,17 @@ impl BadLine {
     /// Whether answers are lost. A connection that lost one is closed with the next that comes.
     pub(crate) fn swallow(&self, swallow: bool) {
         self.faults.send_modify(|faults| faults.swallow = swallow);
+    }
+
+    /// Whether requests are lost, while answers and messages still come. A connection that lost one is
+    /// to be cut afterwards: what follows may begin in the middle of a command.
+    pub(crate) fn lose(&self, lose: bool) {
+        self.faults.send_modify(|faults| faults.lose = lose);
+    }
+
+    /// What arrives by half only from now on.
+    pub(crate) fn halve(&self, what: Option<Halved>) {
+        self.faults.send_modify(|faults| faults.halve = what);
     }
 
     /// Closes every connection of the moment; new ones are welcome.
@@ -95,8 +116,14 @@ async fn requests(
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = client.read(&mut buffer).await {
-        let due = Instant::now() + faults.borrow().delay;
-        if queue.send((due, buffer[..read].to_vec())).is_err() {
+        let now = *faults.borrow();
+        if now.lose {
+            continue;
+        }
+        let halved = now.halve == Some(Halved::Requests);
+        let kept = if halved { read / 2 } else { read };
+        let due = Instant::now() + now.delay;
+        if queue.send((due, buffer[..kept].to_vec())).is_err() || halved {
             return;
         }
     }
@@ -119,8 +146,12 @@ async fn answers(
     let mut buffer = vec![0; 16 * 1024];
     let mut lost = false;
     while let Ok(read @ 1..) = server.read(&mut buffer).await {
-        if faults.borrow().swallow {
+        let now = *faults.borrow();
+        if now.swallow {
             lost = true;
+        } else if now.halve == Some(Halved::Answers) {
+            let _ = client.write_all(&buffer[..read / 2]).await;
+            return;
         } else if lost || client.write_all(&buffer[..read]).await.is_err() {
             // Whatever followed would be taken for another request's answer.
             return;

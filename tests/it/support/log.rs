@@ -1,13 +1,21 @@
 //! The log of one test.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
-use tracing::Level;
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Level};
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 
 use super::evidence;
+
+/// Asked beside whatever a test listens with. Where there is one subscriber alone, tracing asks whichever
+/// thread comes first by a line whether anybody wants it, and takes the answer of one without a
+/// subscriber for all.
+static BESIDE: LazyLock<Dispatch> = LazyLock::new(|| {
+    let quiet = tracing_subscriber::fmt().with_max_level(Level::ERROR);
+    Dispatch::new(quiet.with_writer(std::io::sink).finish())
+});
 
 /// What this thread logs.
 #[derive(Clone, Default)]
@@ -17,6 +25,7 @@ impl Log {
     /// Keeps what this thread logs at `level` and above until the guard is dropped. Tests on a
     /// runtime of one thread see every task.
     pub(crate) fn of_this_thread(level: Level) -> (Self, DefaultGuard) {
+        LazyLock::force(&BESIDE);
         let log = Self::default();
         let mine = log.clone();
         let mine = (move || mine.clone()).with_max_level(level);

@@ -101,7 +101,7 @@ async fn sessions_are_counted_by_what_befalls_them_and_named_by_nothing() {
         ("session_writes_total{outcome=\"conflict\"}", 0.0),
         ("redis_up", 1.0),
         ("redis_connects_total", 1.0),
-        ("redis_outages_total", 0.0),
+        ("redis_outages_total{cause=\"unreachable\"}", 0.0),
     ]);
     assert!(scrape.value("session_loads_total{outcome=\"found\"}") >= 1.0);
     let id = id.as_str().expect("a string");
@@ -227,14 +227,17 @@ async fn an_outage_of_redis_is_one_outage_however_many_commands_meet_it() {
     let away = "redis_commands_total{outcome=\"away\"}";
     assert_eq!(during.value(away) - before.value(away), 3.0);
     during.is(&[
-        ("redis_outages_total", 1.0),
+        ("redis_outages_total{cause=\"unreachable\"}", 1.0),
         ("redis_connects_total", 1.0),
         ("session_loads_total{outcome=\"unavailable\"}", 3.0),
     ]);
     let _redis = RedisServer::start_on(port, &[]);
     until(&mut client, "redis_up", 1.0).await;
     let after = Scrape::of(&mut client).await;
-    after.is(&[("redis_outages_total", 1.0), ("redis_connects_total", 2.0)]);
+    after.is(&[
+        ("redis_outages_total{cause=\"unreachable\"}", 1.0),
+        ("redis_connects_total", 2.0),
+    ]);
     assert!(after.value("redis_commands_total{outcome=\"answered\"}") >= 1.0);
     assert!(after.text.contains("tower_handoff_redis_batch_commands"));
 }

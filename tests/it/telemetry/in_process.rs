@@ -110,7 +110,7 @@ fn a_request_that_passes_without_its_lock_is_counted() {
             1.0,
         ),
         ("redis_up", 0.0),
-        ("redis_outages_total", 1.0),
+        ("redis_outages_total{cause=\"unreachable\"}", 1.0),
     ]);
 }
 

@@ -6,8 +6,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use tower_handoff::redis::{RedisBuilder, RedisHandle};
 
-use crate::support::bad_line::BadLine;
+use crate::support::bad_line::{BadLine, Halved};
+#[cfg(feature = "tls-rustls")]
+use crate::support::certificates::Authority;
 use crate::support::eventually::eventually;
 use crate::support::proxy::Proxy;
 use crate::support::redis_server::{RedisServer, free_port, scratch_dir};
@@ -28,6 +31,10 @@ pub(super) enum Fault {
     HalfOpen,
     /// Whatever is asked arrives, and no answer comes back.
     AnswersLost,
+    /// Nothing that is asked arrives, and messages still come.
+    RequestsLost,
+    /// Connections end in the middle of what is asked or answered.
+    Halved(Halved),
     Slow(Duration),
     OutOfMemory,
     TooFewReplicas,
@@ -48,6 +55,18 @@ enum Way {
     BadLine(BadLine),
 }
 
+impl Way {
+    async fn to(port: u16, fault: Fault) -> Self {
+        match fault {
+            Fault::Cut | Fault::HalfOpen => Self::Proxy(Proxy::start(port).await),
+            Fault::AnswersLost | Fault::RequestsLost | Fault::Halved(_) | Fault::Slow(_) => {
+                Self::BadLine(BadLine::start(port).await)
+            }
+            _ => Self::Straight,
+        }
+    }
+}
+
 /// Redis, and all that is needed to break and to mend it.
 pub(super) struct World {
     fault: Fault,
@@ -57,6 +76,9 @@ pub(super) struct World {
     way: Way,
     begun: Instant,
     reload: Option<JoinHandle<()>>,
+    /// Who vouches for the server, and the port where it speaks TLS.
+    #[cfg(feature = "tls-rustls")]
+    tls: Option<(Authority, u16)>,
 }
 
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -71,14 +93,30 @@ impl World {
             way: Way::Straight,
             begun: Instant::now(),
             reload: None,
+            #[cfg(feature = "tls-rustls")]
+            tls: None,
         };
         world.start_server();
-        world.way = match fault {
-            Fault::Cut | Fault::HalfOpen => Way::Proxy(Proxy::start(world.port).await),
-            Fault::AnswersLost | Fault::Slow(_) => Way::BadLine(BadLine::start(world.port).await),
-            _ => Way::Straight,
-        };
+        world.way = Way::to(world.port, fault).await;
         world
+    }
+
+    /// With a server that speaks TLS too, and a site that speaks nothing else. For faults in which the
+    /// server goes on.
+    #[cfg(feature = "tls-rustls")]
+    pub(super) async fn start_over_tls(fault: Fault) -> Self {
+        let authority = Authority::new();
+        let (server, port) = authority.redis("127.0.0.1", &[]);
+        Self {
+            fault,
+            port: server.port(),
+            server: Some(server),
+            dir: scratch_dir(),
+            way: Way::to(port, fault).await,
+            begun: Instant::now(),
+            reload: None,
+            tls: Some((authority, port)),
+        }
     }
 
     fn start_server(&mut self) {
@@ -95,12 +133,22 @@ impl World {
     }
 
     /// The site's way to Redis.
-    pub(super) fn url(&self) -> String {
-        match &self.way {
+    pub(super) fn redis(&self) -> RedisBuilder {
+        let url = match &self.way {
             Way::Straight => self.straight(),
             Way::Proxy(proxy) => proxy.url(),
             Way::BadLine(line) => line.url(),
+        };
+        #[cfg(feature = "tls-rustls")]
+        if let Some((authority, port)) = &self.tls {
+            let url = match &self.way {
+                Way::Straight => format!("redis://127.0.0.1:{port}"),
+                _ => url,
+            };
+            let url = url.replace("redis://", "rediss://");
+            return RedisHandle::builder(url).tls_roots(authority.pem());
         }
+        RedisHandle::builder(url)
     }
 
     pub(super) fn straight(&self) -> String {
@@ -130,6 +178,8 @@ impl World {
             (Fault::Cut, Way::Proxy(proxy)) => proxy.sever(true),
             (Fault::HalfOpen, Way::Proxy(proxy)) => proxy.black_hole(true),
             (Fault::AnswersLost, Way::BadLine(line)) => line.swallow(true),
+            (Fault::RequestsLost, Way::BadLine(line)) => line.lose(true),
+            (Fault::Halved(what), Way::BadLine(line)) => line.halve(Some(what)),
             (Fault::Slow(delay), Way::BadLine(line)) => line.delay(delay),
             (Fault::OutOfMemory, _) => self.set(&["maxmemory", "1"]),
             (Fault::TooFewReplicas, _) => self.set(&["min-replicas-to-write", "1"]),
@@ -172,6 +222,11 @@ impl World {
                 line.swallow(false);
                 line.cut();
             }
+            (Fault::RequestsLost, Way::BadLine(line)) => {
+                line.lose(false);
+                line.cut();
+            }
+            (Fault::Halved(_), Way::BadLine(line)) => line.halve(None),
             (Fault::Slow(_), Way::BadLine(line)) => line.delay(Duration::ZERO),
             (Fault::OutOfMemory, _) => self.set(&["maxmemory", "0"]),
             (Fault::TooFewReplicas, _) => self.set(&["min-replicas-to-write", "0"]),

@@ -9,13 +9,16 @@ mod site;
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_handoff::redis::{AwayCause, RedisStatus};
+use tower_handoff::lifecycle::Managed;
+use tower_handoff::redis::{AwayCause, RedisHandle, RedisStatus};
 
 use self::fault::{Fault, World, fail_to_save};
 use self::ledger::{ASKS, Kept, Ledger};
 use self::neighbour::Neighbour;
 use self::site::Site;
+use crate::support::bad_line::Halved;
 use crate::support::eventually::eventually;
+use crate::support::log::Log;
 use crate::support::redis_server::{RedisServer, free_port};
 
 /// What is answered to each of [`ASKS`] and to who was in line before: `+` 200, `-` 503, `?` either,
@@ -44,6 +47,27 @@ macro_rules! rows {
     };
 }
 
+/// Over TLS bytes are read by other code, which has to notice the same.
+#[cfg(feature = "tls-rustls")]
+macro_rules! rows_over_tls {
+    ($($name:ident: $fault:expr, $kept:ident;)+) => {
+        $(#[tokio::test]
+        async fn $name() {
+            let (answers, away) = ("+------- -", UNREACHABLE);
+            let row = Row { fault: $fault, answers, away, kept: Kept::$kept };
+            row.holds_in(World::start_over_tls(row.fault).await).await;
+        })+
+    };
+}
+
+#[cfg(feature = "tls-rustls")]
+rows_over_tls! {
+    half_open_over_tls: Fault::HalfOpen, Exactly;
+    answers_lost_over_tls: Fault::AnswersLost, Perhaps;
+    ended_within_an_answer_over_tls: Fault::Halved(Halved::Answers), Perhaps;
+    paused_over_tls: Fault::Paused(5), Perhaps;
+}
+
 const UNREACHABLE: Option<AwayCause> = Some(AwayCause::Unreachable);
 const NOT_READY: Option<AwayCause> = Some(AwayCause::NotReady);
 
@@ -60,6 +84,9 @@ rows! {
     cut: Fault::Cut, "+------- -", UNREACHABLE, Exactly;
     half_open: Fault::HalfOpen, "+------- -", UNREACHABLE, Exactly;
     answers_lost: Fault::AnswersLost, "+------- -", UNREACHABLE, Perhaps;
+    requests_lost: Fault::RequestsLost, "+------- -", UNREACHABLE, Exactly;
+    ended_within_a_request: Fault::Halved(Halved::Requests), "+------- -", UNREACHABLE, Perhaps;
+    ended_within_an_answer: Fault::Halved(Halved::Answers), "+------- -", UNREACHABLE, Perhaps;
     slow: Fault::Slow(Duration::from_millis(200)), "++++++++ +", None, Exactly;
     out_of_memory: Fault::OutOfMemory, "++--+--- +", None, Exactly;
     too_few_replicas: Fault::TooFewReplicas, "++------ -", None, Exactly;
@@ -81,8 +108,11 @@ fn rounds() -> usize {
 
 impl Row {
     async fn holds(&self) {
-        let mut world = World::start(self.fault).await;
-        let site = Site::new(&world.url());
+        self.holds_in(World::start(self.fault).await).await;
+    }
+
+    async fn holds_in(&self, mut world: World) {
+        let site = Site::new(world.redis());
         let neighbour = Neighbour::new(&world.straight());
         let mut ledger = Ledger::default();
         for _ in 0..rounds() {
@@ -100,6 +130,9 @@ impl Row {
         ledger: &mut Ledger,
     ) {
         let (before, epoch) = (tasks(), site.epoch());
+        let (log, _guard) = Log::of_this_thread(tracing::Level::WARN);
+        let check = site.redis.health_check().expect("there is one");
+        check.check().await.expect("it is well");
         neighbour.hold().await;
         let mut in_line = neighbour.puts_in_line(site).await;
         world.begin().await;
@@ -119,12 +152,17 @@ impl Row {
                 })
                 .await;
                 assert_eq!(row(site, neighbour, ledger).await, "+-------");
+                let error = check.check().await.expect_err("it is away");
+                assert!(error.to_string().contains(&format!("{cause:?}")), "{error}");
             }
             None => {
                 for _ in 0..2 {
                     expected(&row(site, neighbour, ledger).await);
                 }
                 assert!(site.redis.status().is_up(), "it goes on");
+                let refuses = self.answers.contains('-');
+                assert_eq!(site.redis.warning().is_some(), refuses);
+                assert_eq!(check.check().await.is_err(), refuses);
             }
         }
         let is_served = self.answers.ends_with('+');
@@ -138,8 +176,28 @@ impl Row {
         } else {
             drop(in_line);
         }
+        eventually("a lock that nobody heard of is let go", async || {
+            let locks = world.server().locks("app");
+            !locks.iter().any(|key| key.contains("{cells:a}"))
+        })
+        .await;
         ledger.check(site, self.kept).await;
         is_well(site, neighbour, ledger).await;
+        eventually("nobody is warned any more", async || {
+            is_well(site, neighbour, ledger).await;
+            site.redis.warning().is_none() && check.check().await.is_ok()
+        })
+        .await;
+        // By each of the two instances once or twice, and by no request.
+        let text = log.text();
+        let said = text.lines().filter(|line| line.contains("WARN"));
+        let is_news = self.answers.contains('-');
+        assert!(said.clone().count() <= 8, "{text}");
+        assert_eq!(
+            said.clone().any(|line| line.contains("Redis")),
+            is_news,
+            "{text}"
+        );
         eventually("every job can be run", async || {
             ledger.jobs_are_free(site).await
         })
@@ -193,7 +251,7 @@ fn tasks() -> usize {
 async fn snapshots_that_fail_before_the_process_starts() {
     let server = RedisServer::start_on(free_port(), &["--dbfilename", fault::SNAPSHOT]);
     fail_to_save(&server).await;
-    let site = Site::new(&server.url());
+    let site = Site::new(RedisHandle::builder(server.url()));
     // A PING is refused then, so that nobody learns anything from one.
     eventually("it is up", async || site.redis.status().is_up()).await;
     assert_eq!(site.send("/read", "").await.status, StatusCode::OK);

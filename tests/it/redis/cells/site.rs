@@ -13,7 +13,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tower_handoff::lock::{LockGuard, LockLayer, key};
 use tower_handoff::once::{Job, Once, Outcome};
-use tower_handoff::redis::RedisHandle;
+use tower_handoff::redis::{RedisBuilder, RedisHandle};
 use tower_handoff::session::{Session, SessionLayer};
 
 use crate::support::evidence::oneshot;
@@ -43,8 +43,8 @@ pub(super) struct Answer {
 }
 
 impl Site {
-    pub(super) fn new(url: &str) -> Self {
-        let redis = RedisHandle::connect(url).expect("a good url");
+    pub(super) fn new(redis: RedisBuilder) -> Self {
+        let redis = redis.connect().expect("good settings");
         let runs = Runs::default();
         let app = app(&redis, &runs);
         Self { redis, app, runs }

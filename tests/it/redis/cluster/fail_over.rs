@@ -6,12 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tower_handoff::lock::{LockKey, Locks};
 use tower_handoff::redis::{RedisErrorKind, RedisHandle, RedisStatus};
 
 use super::{command, connect, names_on};
 use crate::support::eventually::eventually;
 use crate::support::redis_cluster::RedisCluster;
+
+/// What this process may take from a promotion to its service: generous, the slots are looked up every
+/// 500 ms.
+const FOLLOWED: Duration = Duration::from_secs(10);
 
 /// One key that is counted up, and how each command ended.
 #[derive(Default)]
@@ -95,7 +100,17 @@ async fn a_master_that_is_killed_is_replaced_and_the_others_serve_all_the_while(
     assert!(handle.ping().await.is_err(), "one of them is away");
     goes_on("the second serves", &loads[1]).await;
     goes_on("the third serves", &loads[2]).await;
+    eventually("the replica is promoted", async || {
+        let role: Vec<redis::Value> =
+            redis::from_redis_value(cluster.nodes[3].command(&["ROLE"])).expect("a role");
+        role[0] == redis::Value::BulkString(b"master".to_vec())
+    })
+    .await;
+    let promoted = Instant::now();
     goes_on("the replica has taken over", &loads[0]).await;
+    let after = promoted.elapsed();
+    println!("killed: {after:?} after its promotion the replica has served a hundred commands");
+    assert!(after < FOLLOWED, "{after:?}");
     eventually("all is well", async || handle.status().is_up()).await;
     handle.ping().await.expect("every node answers");
     stop.store(true, Ordering::SeqCst);
