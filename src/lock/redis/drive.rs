@@ -100,17 +100,22 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
         // What is read next knows of all news up to here: told of them again, it would ask twice.
         pin!(news.notified()).enable();
         if let Some((token, waiting)) = locks.shared.cohorts.take_waiting(&key) {
-            stand = Some(Stand::new(token, waiting, true));
+            // Else the key is held under it.
+            let asked = locks.shared.cohorts.asks(&key, token);
+            stand = Some(Stand::new(token, waiting, asked));
         }
         match locks.shared.cohorts.step(&key) {
             Step::Over(left_behind) => {
                 if let Some(token) = left_behind {
                     locks.take_back(&key, token, longest);
+                } else if let Some(Stand { token, waiting, .. }) = stand {
+                    locks.shared.cohorts.keep_ear(&key, token, waiting);
                 }
                 return;
             }
             Step::Rest(until) => {
-                // Others in the fleet reach this process from now on.
+                // Where it is held here, its ear is open or it is limited: from now on others in the
+                // fleet reach this process.
                 let _ = locks.inbox(&key).ready().await;
                 let end = until.unwrap_or_else(|| Instant::now() + LAST_LOOK);
                 tokio::select! {
