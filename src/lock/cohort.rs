@@ -213,9 +213,13 @@ impl Cohort {
         }
     }
 
-    /// Whoever asked for the line is gone without having been told to.
-    pub(crate) fn orphaned(&mut self) {
+    /// Whoever asked for the line is gone without having been told to, and with it the ear for word of
+    /// others who wait.
+    pub(crate) fn orphaned(&mut self, now: Instant) {
         self.driven = false;
+        if let Phase::Held(tenure) = &mut self.phase {
+            tenure.limit(now);
+        }
     }
 
     /// Whether the caller is to ask for the line from now on, as nobody does.

@@ -84,7 +84,8 @@ impl LockKey {
 }
 
 /// The first 16 hexadecimal digits of a key's SHA-256: enough to find what belongs together, and of a
-/// key that holds a secret nothing that anybody could use.
+/// key that holds a secret nothing that anybody could use, where the secret cannot be guessed: a PIN or
+/// an address is found by trying.
 #[derive(Debug)]
 pub(crate) struct KeyHash<'a>(pub(crate) &'a LockKey);
 

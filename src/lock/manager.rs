@@ -113,8 +113,6 @@ impl Manager {
                 all.push(holding.clone());
                 continue;
             }
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let left = left.filter(|left| !left.is_zero());
             let claim = Claim {
                 key: key.clone(),
                 owner: Owner::random(),
@@ -123,7 +121,7 @@ impl Manager {
                 meter: terms.meter,
             };
             let acquisition = Acquisition::begin(&claim);
-            let acquired = self.acquire_one(claim, left);
+            let acquired = self.acquire_one(claim, end);
             let holding = match acquired.instrument(acquisition.span()).await {
                 Ok((holding, lease)) => {
                     acquisition.granted(&lease);
@@ -151,12 +149,33 @@ impl Manager {
         Ok(guard)
     }
 
-    /// Dropped at any await, it leaves nothing behind: the claim is withdrawn.
+    /// Asks again for what it is granted too late to use, as long as the wait lasts and once more.
     async fn acquire_one(
+        &self,
+        mut claim: Claim,
+        end: Option<Instant>,
+    ) -> Result<(Arc<Holding>, Lease), NotHeld> {
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let left = left.filter(|left| !left.is_zero());
+            claim = match self.ask(claim, left).await? {
+                Ok(held) => return Ok(held),
+                Err(_) if left.is_none() => return Err(NotHeld::Busy(Duration::ZERO)),
+                Err(claim) => claim,
+            };
+            claim.owner = Owner::random();
+        }
+    }
+
+    /// The claim comes back where the lease is over when the grant is read, as this thread was held up
+    /// or the process stopped; the grant is taken back then.
+    ///
+    /// Dropped at any await, it leaves nothing behind: the claim is withdrawn.
+    async fn ask(
         &self,
         claim: Claim,
         wait: Option<Duration>,
-    ) -> Result<(Arc<Holding>, Lease), NotHeld> {
+    ) -> Result<Result<(Arc<Holding>, Lease), Claim>, NotHeld> {
         let Some(under_way) = self.held.begin() else {
             return Err(NotHeld::Closed);
         };
@@ -173,6 +192,9 @@ impl Manager {
             () = self.held.closed() => return Err(NotHeld::Closed),
         };
         let lease = match acquired {
+            Ok(Acquired::Granted(lease)) if lease.deadline() <= Instant::now() => {
+                return Ok(Err(claim));
+            }
             Ok(Acquired::Granted(lease)) => lease,
             Ok(Acquired::Busy { retry_after }) => {
                 attempt.claim = None;
@@ -206,7 +228,7 @@ impl Manager {
             // Without a runtime no timers and no renewals: the lease ends as it was granted.
             renew_held(&self.held, &self.backend.reconnects());
         }
-        Ok((holding, lease))
+        Ok(Ok((holding, lease)))
     }
 }
 

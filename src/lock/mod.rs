@@ -42,7 +42,7 @@
 //! | field | of | what |
 //! | --- | --- | --- |
 //! | `lock` | all | the name, as in the metrics |
-//! | `key_hash` | all | the first 16 hexadecimal digits of the key's SHA-256, as keys can come from sessions and headers: `printf %s 'order:7' \| sha256sum \| head -c 16` |
+//! | `key_hash` | all | the first 16 hexadecimal digits of the key's SHA-256, as keys can come from sessions and headers (what can be guessed is found by trying): `printf %s 'order:7' \| sha256sum \| head -c 16` |
 //! | `wait_ms` | all, at the end | from claim to outcome, round trip included |
 //! | `outcome` | all, at the end | `acquired`, `busy`, `queue_full`, `unavailable`, `draining`; `dropped` where whoever asked did not wait for it |
 //! | `fence` | `acquired` | the number of the [`fence`](LockGuard::fence) |

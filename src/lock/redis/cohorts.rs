@@ -38,7 +38,8 @@ struct Entry {
     lease: LeaseTime,
     /// Made when first asked for: a key that is not contended has nobody to wake.
     news: Option<Arc<Notify>>,
-    /// Where a release got in line again: the ear for the grant, open before the release left.
+    /// Where a release got in line again: the ear for the grant, open before the release left. Or,
+    /// where the key is held and nobody waits for it here, for word of others who do.
     waiting: Option<Box<(Owner, Waiting)>>,
     ran: Option<Ran>,
 }
@@ -195,7 +196,7 @@ impl Cohorts {
 
     /// Whoever asked for the line is gone: those who wait are to find somebody else.
     pub(super) fn orphan(&self, key: &LockKey) {
-        self.with(key, |entry| entry.cohort.orphaned());
+        self.with(key, |entry| entry.cohort.orphaned(Instant::now()));
         self.orphaned.notify_waiters();
     }
 
@@ -238,6 +239,17 @@ impl Cohorts {
         });
     }
 
+    /// Whoever asked for the line goes, and the key is held: that others wait is told to its token, and
+    /// only once.
+    pub(super) fn keep_ear(&self, key: &LockKey, token: Owner, waiting: Waiting) {
+        self.with(key, |entry| {
+            if entry.cohort.holds(token) {
+                let ear = || Box::new((token, waiting));
+                entry.waiting.get_or_insert_with(ear);
+            }
+        });
+    }
+
     /// Whether `token` is what the line waits under.
     pub(super) fn asks(&self, key: &LockKey, token: Owner) -> bool {
         self.with(key, |entry| entry.cohort.asks(token))
@@ -250,7 +262,7 @@ impl Cohorts {
             .unwrap_or(false)
     }
 
-    /// A token that was asked for in place of the one who asks for the line, and its ear.
+    /// A token that was asked for in place of the one who asks for the line, or is held, and its ear.
     pub(super) fn take_waiting(&self, key: &LockKey) -> Option<(Owner, Waiting)> {
         self.with(key, |entry| entry.waiting.take())?
             .map(|waiting| *waiting)

@@ -9,8 +9,7 @@ use tokio::time::Instant;
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::adapter::{RedisLocks, Shared};
-use crate::lock::redis::grant::{Grant, wanted};
-use crate::lock::redis::reply::Ran;
+use crate::lock::redis::grant::{Grant, Heard, wanted};
 use crate::lock::redis::waiters::Waiting;
 
 impl RedisLocks {
@@ -26,7 +25,7 @@ impl RedisLocks {
                     epochs.mark_unchanged();
                     *since = Instant::now();
                 }
-                shared.deliver(message, *since, is_cluster);
+                shared.deliver(message, (!is_cluster).then_some(*since));
             })
         });
         self.shared.waiters.register(token, key)
@@ -37,23 +36,19 @@ impl Shared {
     /// Puts a message to use on the spot where that can be, so that whoever waits is woken and
     /// nobody in between; else it is for those who listen.
     ///
-    /// `since` then, messages come from the Redis of the moment: what was sent earlier may have been
-    /// answered by another one, whose clock says nothing of this one's deadlines.
-    ///
-    /// Of a Cluster's grants it cannot: heard through another node than the one that the key is on,
-    /// it may be of a script that counted nobody who heard it, and passed the key on.
-    fn deliver(&self, message: &[u8], since: Instant, is_cluster: bool) {
+    /// `since` then, messages come from the Redis of the moment; none in a Cluster, whose grants cannot
+    /// be put to use: heard through another node than the one that the key is on, one may be of a script
+    /// that counted nobody who heard it, and passed the key on.
+    fn deliver(&self, message: &[u8], since: Option<Instant>) {
         let Self {
             waiters, cohorts, ..
         } = self;
         if let Some(grant) = Grant::parse(message) {
-            let read = |ran: Option<Ran>| {
-                let ran = ran.filter(|ran| ran.sent >= since)?;
-                grant.lease(ran, Instant::now())
-            };
+            let heard = Heard { grant, since };
+            let read = |ran| heard.lease(ran, Instant::now());
             let used = |key| cohorts.heard(&key, grant.owner, grant.others, read);
-            if is_cluster || !waiters.key_of(grant.owner).is_some_and(used) {
-                waiters.tell(grant);
+            if !waiters.key_of(grant.owner).is_some_and(used) {
+                waiters.tell(heard);
             }
         } else if let Some(owner) = wanted(message)
             && let Some(key) = waiters.key_of(owner)

@@ -100,17 +100,22 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
         // What is read next knows of all news up to here: told of them again, it would ask twice.
         pin!(news.notified()).enable();
         if let Some((token, waiting)) = locks.shared.cohorts.take_waiting(&key) {
-            stand = Some(Stand::new(token, waiting, true));
+            // Else the key is held under it.
+            let asked = locks.shared.cohorts.asks(&key, token);
+            stand = Some(Stand::new(token, waiting, asked));
         }
         match locks.shared.cohorts.step(&key) {
             Step::Over(left_behind) => {
                 if let Some(token) = left_behind {
                     locks.take_back(&key, token, longest);
+                } else if let Some(Stand { token, waiting, .. }) = stand {
+                    locks.shared.cohorts.keep_ear(&key, token, waiting);
                 }
                 return;
             }
             Step::Rest(until) => {
-                // Others in the fleet reach this process from now on.
+                // Where it is held here, its ear is open or it is limited: from now on others in the
+                // fleet reach this process.
                 let _ = locks.inbox(&key).ready().await;
                 let end = until.unwrap_or_else(|| Instant::now() + LAST_LOOK);
                 tokio::select! {
@@ -130,6 +135,7 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 let left = if std::mem::take(&mut stand.asked) {
                     LAST_LOOK
                 } else {
+                    stand.waiting.forget();
                     let asked = match locks.inbox(&key).ready().await {
                         Ok(()) => {
                             let asked = Asked {
@@ -161,18 +167,19 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 let look = Instant::now() + stand.pause.min(left + jitter);
                 stand.pause = (stand.pause * 3 / 2).min(LAST_LOOK);
                 tokio::select! {
-                    // What was no use on the spot: too late, or before this one knew of Redis's clock.
-                    grant = stand.waiting.granted() => {
-                        if !locks.handle.is_cluster()
-                            && let Some(ran) = locks.shared.cohorts.ran(&key)
-                            && let Some(lease) = grant.lease(ran, Instant::now())
-                        {
-                            locks.hand_in(&key, token, lease, grant.others, longest);
+                    biased;
+                    // What was heard before may be of another Redis, whatever was asked since.
+                    _ = epochs.changed() => {}
+                    // What was no use on the spot: too late, or before this one knew of the clock of the
+                    // Redis that sent it.
+                    heard = stand.waiting.granted() => {
+                        let ran = locks.shared.cohorts.ran(&key);
+                        if let Some(lease) = heard.lease(ran, Instant::now()) {
+                            locks.hand_in(&key, token, lease, heard.grant.others, longest);
                         }
                         // Else it may be another's by now: ask again.
                     }
                     () = news.notified() => {}
-                    _ = epochs.changed() => {}
                     () = sleep_until(look) => {}
                 }
             }
@@ -273,3 +280,6 @@ pub(super) fn is_ready<E>(ready: impl Future<Output = Result<(), E>>) -> bool {
     let polled = pin!(ready).poll(&mut Context::from_waker(Waker::noop()));
     matches!(polled, Poll::Ready(Ok(())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,24 @@ pub(super) struct Grant {
     pub(super) others: bool,
 }
 
+/// A grant, and since when messages come from the Redis that sent it; none where no clock says what
+/// the grant's deadline is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) grant: Grant,
+    pub(super) since: Option<Instant>,
+}
+
+impl Heard {
+    /// As [`Grant::lease`]. What was asked before `since` may have been answered by another Redis,
+    /// whose clock says nothing of this one's deadlines.
+    pub(super) fn lease(&self, ran: Option<Ran>, now: Instant) -> Option<Lease> {
+        let since = self.since?;
+        let ran = ran.filter(|ran| ran.sent >= since)?;
+        self.grant.lease(ran, now)
+    }
+}
+
 /// The message that others want what `1` and 16 bytes of owner holds.
 pub(super) fn wanted(message: &[u8]) -> Option<Owner> {
     let owner = message.strip_prefix(b"w1")?;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
-use crate::lock::redis::grant::Grant;
+use crate::lock::redis::grant::Heard;
 
 /// Those of this process who wait in line, by owner. Several can share an owner's ear: who got in
 /// line under a token and who asks for the line find out only later that the other one listens too.
@@ -21,7 +21,7 @@ pub(super) struct Waiters(Arc<Mutex<HashMap<Owner, Arc<Ear>>>>);
 struct Ear {
     key: LockKey,
     /// The last grant that could not be put to use where it came in.
-    grant: Mutex<Option<Grant>>,
+    grant: Mutex<Option<Heard>>,
     news: Notify,
 }
 
@@ -53,9 +53,9 @@ impl Waiters {
 
     /// Leaves a grant to those who listen for it. Nobody does where the waiter gave up: its
     /// withdrawal passes the key on.
-    pub(super) fn tell(&self, grant: Grant) {
-        if let Some(ear) = self.lock().get(&grant.owner) {
-            *ear.grant() = Some(grant);
+    pub(super) fn tell(&self, heard: Heard) {
+        if let Some(ear) = self.lock().get(&heard.grant.owner) {
+            *ear.grant() = Some(heard);
             ear.news.notify_one();
         }
     }
@@ -71,21 +71,27 @@ impl Waiters {
 }
 
 impl Ear {
-    fn grant(&self) -> MutexGuard<'_, Option<Grant>> {
+    fn grant(&self) -> MutexGuard<'_, Option<Heard>> {
         self.grant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
     /// The next grant that could not be put to use where it came in. Cancel safe.
-    pub(super) async fn granted(&self) -> Grant {
+    pub(super) async fn granted(&self) -> Heard {
         loop {
-            let grant = self.ear.grant().take();
-            match grant {
-                Some(grant) => return grant,
+            let heard = self.ear.grant().take();
+            match heard {
+                Some(heard) => return heard,
                 None => self.ear.news.notified().await,
             }
         }
+    }
+
+    /// Forgets what came so far, before the same is asked for: if it was good, the answer says so, and
+    /// if it was not, it would be read by that answer's clock.
+    pub(super) fn forget(&self) {
+        *self.ear.grant() = None;
     }
 }
 
@@ -104,6 +110,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::lock::redis::grant::Grant;
 
     /// A claim that gets in line and the one who asks for the line can listen both.
     #[test]
@@ -112,17 +119,21 @@ mod tests {
             let waiters = Waiters::default();
             let message = b"1abcdefghijklmnop170000000000000100017000000010001";
             let grant = Grant::parse(message).unwrap();
+            let heard = Heard { grant, since: None };
             let key = LockKey::new("a").unwrap();
             let mut both = Vec::from([(); 2].map(|()| waiters.register(grant.owner, &key)));
-            waiters.tell(grant);
+            waiters.tell(heard);
             drop(both.remove(goes));
             for again in [false, true] {
                 if again {
-                    waiters.tell(grant);
+                    waiters.tell(heard);
                 }
-                assert_eq!(both[0].granted().now_or_never(), Some(grant));
+                assert_eq!(both[0].granted().now_or_never(), Some(heard));
                 assert_eq!(both[0].granted().now_or_never(), None);
             }
+            waiters.tell(heard);
+            both[0].forget();
+            assert_eq!(both[0].granted().now_or_never(), None);
             assert_eq!(waiters.key_of(grant.owner), Some(key));
             drop(both);
             assert!(waiters.lock().is_empty());

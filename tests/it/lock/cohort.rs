@@ -1,8 +1,10 @@
 //! Those of one process behind one place in line.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
 use tokio::time::{sleep, timeout};
 use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockKey, RedisLocks, Released};
 use tower_handoff::redis::RedisHandle;
@@ -154,6 +156,53 @@ async fn a_holder_with_a_line_of_its_own_learns_that_others_wait() {
     for task in busy {
         task.await.unwrap();
     }
+}
+
+/// Its only waiter has the key, so that for a moment nobody of this process waits.
+#[tokio::test]
+async fn a_holder_that_others_come_to_wait_behind_later_learns_that_rivals_wait() {
+    let server = RedisServer::start();
+    let (a, b) = (instance(&server), instance(&server));
+    let for_hours = || {
+        let lease = LeaseTime::new(ms(3_600_000)).unwrap();
+        Claim::new(LockKey::new("a").unwrap(), lease)
+    };
+    for locks in [&a, &b] {
+        warm_up(&server, locks).await;
+    }
+    let (first, mut holder) = (for_hours(), for_hours());
+    acquire(&b, &first).await;
+    tokio::join!(acquire(&a, &holder), async {
+        eventually("it is in Redis's line", async || {
+            server.command(&["LLEN", "app:l1:{a}:q"]) == redis::Value::Int(1)
+        })
+        .await;
+        b.release(&first).await.unwrap();
+    });
+    // In place of the lease of a hand-over: what half of it would not do is left to the message.
+    a.renew(&holder).await.unwrap();
+    let mut rival = None;
+    for passes in 0.. {
+        let next = for_hours();
+        let mut turn = pin!(acquire(&a, &next));
+        assert_eq!(turn.as_mut().now_or_never(), None, "it is held");
+        sleep(ms(1)).await;
+        a.release(&holder).await.unwrap();
+        turn.await;
+        holder = next.clone();
+        match &rival {
+            None => {
+                let (b, claim) = (b.clone(), for_hours());
+                rival = Some(tokio::spawn(async move {
+                    acquire(&b, &claim).await;
+                    b.release(&claim).await.unwrap();
+                }));
+            }
+            Some(rival) if rival.is_finished() => break,
+            Some(_) => assert!(passes < 2_000, "they keep it to themselves"),
+        }
+    }
+    a.release(&holder).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tower_handoff::lock::{LockKey, Locks, OwnedLock};
 use tower_handoff::redis::RedisHandle;
 
 use super::rig::ms;
-use crate::support::eventually::eventually;
+use crate::support::eventually::{PATIENCE, eventually};
 use crate::support::redis_server::RedisServer;
 use line::Line;
 
@@ -39,7 +39,9 @@ fn calls(writes: &[Vec<u8>], key: &str) -> (usize, usize) {
 
 /// A handle whose Redis knows the script of a renewal: else each of the first ones is sent twice.
 async fn warm(line: &Line) -> RedisHandle {
-    let redis = RedisHandle::connect(&line.url()).unwrap();
+    // A reply that is late on a busy machine would have it renewed once more.
+    let builder = RedisHandle::builder(line.url()).command_timeout(PATIENCE);
+    let redis = builder.connect().unwrap();
     let lock = locks(&redis, 300).acquire(key("warm")).await.unwrap();
     // The acquire, and a renewal that is sent twice, among them.
     eventually("it is renewed", async || {

@@ -1,5 +1,7 @@
 //! Locks taken in several runtimes of one process, of which some end.
 
+use std::sync::Arc;
+
 use tokio::runtime::{Builder, Runtime};
 use tower_handoff::lock::{LockBackend, LockErrorKind, LockKey, Locks, OwnedLock};
 
@@ -127,9 +129,9 @@ async fn a_runtime_can_end_though_somebody_waits_in_it_for_a_key() {
     other.shutdown_background();
 }
 
-/// Each has a line of its own, and the one who came first reads the messages for both.
+/// Each has a line of its own, and the inbox was subscribed to for the one who came first.
 #[tokio::test]
-async fn a_grant_is_heard_though_the_runtime_ends_that_read_the_messages() {
+async fn a_grant_is_heard_though_the_runtime_ends_that_first_listened() {
     let server = RedisServer::start();
     let [here, rival] = [(); 2].map(|()| {
         let locks = RedisHandle::connect(&server.url()).unwrap().locks();
@@ -170,6 +172,52 @@ async fn a_grant_is_heard_though_the_runtime_ends_that_read_the_messages() {
     assert_eq!(lock.fence().to_string(), fence);
     drop(lock);
     second.shutdown_background();
+}
+
+/// The connection's runtime gives it the key on the spot; its own one is held up for longer than a
+/// hand-over lasts.
+#[tokio::test]
+async fn who_finds_its_lease_over_before_it_could_begin_is_granted_another_one() {
+    let server = Arc::new(RedisServer::start());
+    let [here, rival] = [(); 2].map(|()| {
+        let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+        Locks::new(locks).with_wait(ms(60_000)).unwrap()
+    });
+    let key = || LockKey::new("a").unwrap();
+    let in_line = async |server: &RedisServer| {
+        eventually("it is in Redis's line", async || {
+            server.command(&["LLEN", "app:l1:{a}:q"]) == redis::Value::Int(1)
+        })
+        .await;
+    };
+    // The first message of a connection is never used on the spot.
+    let held = rival.acquire(key()).await.unwrap();
+    let (first, ()) = tokio::join!(here.acquire(key()), async {
+        in_line(&server).await;
+        held.release().await;
+    });
+    first.unwrap().release().await;
+    let held = rival.acquire(key()).await.unwrap();
+    let (stalls, stalled) = tokio::sync::oneshot::channel();
+    let waits = tokio::task::spawn_blocking({
+        let server = server.clone();
+        move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (lock, ()) = tokio::join!(here.acquire(key()), async {
+                    in_line(&server).await;
+                    // For the answer, which tells of Redis's clock, to come in.
+                    tokio::time::sleep(ms(100)).await;
+                    stalls.send(()).unwrap();
+                    std::thread::sleep(ms(1_500));
+                });
+                lock.unwrap().check()
+            })
+        }
+    });
+    stalled.await.unwrap();
+    held.release().await;
+    waits.await.unwrap().expect("what it is granted it has");
 }
 
 /// The one who came first asked Redis for both.

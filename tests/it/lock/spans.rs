@@ -52,9 +52,9 @@ async fn a_grant_tells_its_path_its_wait_and_its_fence(locks: impl LockBackend +
         assert_eq!(span.number("fence"), fences[index]);
         // As `printf %s till-7 | sha256sum | head -c 16` has it.
         assert_eq!(span.get("key_hash"), "ee686253f9c249a5");
-        // Two of them outwaited a lease of 300 ms.
+        // Two of them outwaited what was left of a lease.
         let waited = span.number("wait_ms");
-        assert!(index == 0 || waited >= 200, "{waited} ms, {path}");
+        assert!(index == 0 || waited > 0, "{waited} ms, {path}");
     }
     assert_eq!(ended.len(), 3, "{ended:?}");
     assert!(!format!("{ended:?}").contains("till-7"), "{ended:?}");

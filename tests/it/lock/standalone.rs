@@ -17,6 +17,7 @@ use crate::support::redis_server::{RedisServer, free_port};
 
 on_both!(
     one_holds_a_key_at_a_time_and_fences_grow,
+    keys_that_differ_only_in_case_are_two_locks,
     who_waits_gets_the_key_when_it_comes_free,
     jobs_and_requests_exclude_each_other,
     an_acquire_dropped_at_any_await_leaves_nothing,
@@ -123,6 +124,21 @@ async fn who_waits_gets_the_key_when_it_comes_free(backend: impl LockBackend + C
     drop(holder);
     assert!(waiter.await.unwrap() > fence);
     free_again(&backend, "a").await;
+}
+
+async fn keys_that_differ_only_in_case_are_two_locks(backend: impl LockBackend) {
+    let locks = Locks::new(backend);
+    let names = ["straße:a", "straße:A", "STRASSE:a"];
+    let mut held = Vec::new();
+    for name in names {
+        held.push(locks.try_acquire(key(name)).await.unwrap());
+    }
+    for name in names {
+        assert_eq!(
+            kind(locks.try_acquire(key(name)).await),
+            LockErrorKind::Busy
+        );
+    }
 }
 
 async fn jobs_and_requests_exclude_each_other(backend: impl LockBackend + Clone) {

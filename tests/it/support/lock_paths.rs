@@ -18,8 +18,9 @@ pub(crate) async fn each_way(backend: impl LockBackend + Clone, name: &'static s
         fence
     };
     let free = turn().await;
-    // Past the manager: it is not renewed, and nobody lets go of it.
-    let lease = LeaseTime::new(Duration::from_millis(300)).expect("in range");
+    // Past the manager: it is not renewed, and nobody lets go of it. Long enough for both turns to
+    // begin meanwhile, also on a busy machine.
+    let lease = LeaseTime::new(Duration::from_secs(2)).expect("in range");
     let silent = backend.acquire(&Claim::new(key.clone(), lease), None).await;
     assert!(matches!(silent, Ok(Acquired::Granted(_))), "{silent:?}");
     // Polled in this order, so they stand in line in this order.
