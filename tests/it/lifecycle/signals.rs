@@ -140,6 +140,7 @@ async fn is_forced() {
     // The run cannot go on to the next phase while its server has the thread.
     let server = |watch: PhaseWatch| async move {
         watch.reached(Phase::Forcing).await;
+        #[allow(clippy::disallowed_methods, reason = "it is to block")]
         std::thread::sleep(LONG);
     };
     run(builder, server).await;
