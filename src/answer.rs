@@ -146,6 +146,11 @@ impl<B> AnswerBody<B> {
             inner: AnswerBodyInner::Answer { bytes },
         }
     }
+
+    /// A layer's own answer that has no bytes.
+    pub(crate) fn is_empty_answer(&self) -> bool {
+        matches!(self.inner, AnswerBodyInner::Answer { bytes: None })
+    }
 }
 
 impl<B> Body for AnswerBody<B>

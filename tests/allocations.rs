@@ -392,7 +392,10 @@ fn a_hundred_thousand_idle_connections_cost_at_most_200_bytes_each() {
     let mut connections = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         let mut connection = asked(&lifecycle);
-        answered(&mut connection, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        answered(
+            &mut connection,
+            b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        );
         connections.push(connection);
     }
     let each = (BYTES.with(Cell::get) - before) / CONNECTIONS;

@@ -43,8 +43,11 @@ impl DrainGateLayer {
 
     /// What a client that was turned away gets. Default: 503 with `application/problem+json`.
     ///
-    /// `Connection: close` is added on HTTP/1, whatever the answer. On HTTP/2 its head is sent alone:
-    /// a body would have to wait until its client has room for it, and the drain with it.
+    /// `Connection: close` is added on HTTP/1, whatever the answer. On HTTP/2 its head is sent alone,
+    /// and of an answer with a body without `Content-Type` and `Content-Length`: a body would have to
+    /// wait until its client has room for it, and the drain with it. An answer without one is sent as
+    /// it is: with `content-type: application/grpc` and `grpc-status: 14` a gRPC client has
+    /// `UNAVAILABLE` from gRPC itself.
     #[must_use]
     pub fn with_responder(mut self, responder: Responder) -> Self {
         self.responder = responder;

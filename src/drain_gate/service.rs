@@ -57,7 +57,7 @@ where
         self.watch.turned_away();
         let refusal = Refusal::new(Reason::Draining).retry_about(self.retry_after);
         let mut answer = self.responder.respond(refusal);
-        if !http1 {
+        if !http1 && !answer.body().is_empty_answer() {
             // A body needs room in its client's window, and the drain would wait for that.
             *answer.body_mut() = AnswerBody::answer(Bytes::new());
             answer.headers_mut().remove(header::CONTENT_TYPE);

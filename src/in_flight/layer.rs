@@ -29,6 +29,7 @@ impl InFlightLayer {
     }
 
     /// Whether a listed request shows its path. Default: no, because paths may hold secrets.
+    /// With it, a request costs an allocation.
     #[must_use]
     pub fn with_paths(mut self, paths: bool) -> Self {
         self.paths = paths;

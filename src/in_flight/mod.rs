@@ -40,6 +40,7 @@
 mod body;
 mod future;
 pub(crate) mod layer;
+pub(crate) mod oldest;
 pub(crate) mod requests;
 mod service;
 mod slab;

@@ -8,6 +8,7 @@ use std::future::Future;
 use http::{Method, Request, uri::PathAndQuery};
 use tokio::time::Instant;
 
+use crate::in_flight::oldest::oldest;
 use crate::in_flight::tracker::{Token, Tracker};
 use crate::lifecycle::unfinished::{Stage, Unfinished};
 use crate::route::Route;
@@ -32,7 +33,8 @@ pub struct InFlightToken {
 struct Entry {
     method: Method,
     route: Option<Route>,
-    path: Option<PathAndQuery>,
+    /// Boxed, because it is only there where paths were asked for.
+    path: Option<Box<PathAndQuery>>,
     since: Instant,
     stage: Stage,
 }
@@ -56,7 +58,7 @@ impl InFlight {
 
     /// Counts and lists a request; with its path only where `path` says so.
     pub(crate) fn request<B>(&self, request: &Request<B>, path: bool) -> InFlightToken {
-        let path = path.then(|| request.uri().path_and_query().cloned());
+        let path = path.then(|| request.uri().path_and_query().cloned().map(Box::new));
         let entry = Entry {
             method: request.method().clone(),
             route: Route::of(request.extensions()),
@@ -107,33 +109,19 @@ impl InFlight {
         self.oldest_requests(usize::MAX)
     }
 
-    /// The oldest `most` of them. Requests enter through the lock under which they are looked at,
-    /// so only those that are wanted are copied.
+    /// The oldest `most` of them.
     pub(crate) fn oldest_requests(&self, most: usize) -> Vec<Unfinished> {
         let now = Instant::now();
-        let mut last = now;
-        if self.tracker.count() > most as u64 {
-            let mut began = self.tracker.list(|entry| entry.since);
-            if most < began.len() {
-                last = *began.select_nth_unstable(most).1;
-            }
-        }
-        let wanted = |entry: &Entry| {
-            (entry.since <= last).then(|| Unfinished {
-                method: Some(entry.method.clone()),
-                route: entry.route.as_ref().map(Route::name),
-                path: entry.path.as_ref().map(|path| path.path().to_owned()),
-                name: None,
-                peer: None,
-                age: now.saturating_duration_since(entry.since),
-                stage: entry.stage,
-            })
+        let unfinished = |entry: &Entry| Unfinished {
+            method: Some(entry.method.clone()),
+            route: entry.route.as_ref().map(Route::name),
+            path: entry.path.as_ref().map(|path| path.path().to_owned()),
+            name: None,
+            peer: None,
+            age: now.saturating_duration_since(entry.since),
+            stage: entry.stage,
         };
-        let listed = self.tracker.list(wanted);
-        let mut requests: Vec<_> = listed.into_iter().flatten().collect();
-        requests.sort_by_key(|request| std::cmp::Reverse(request.age));
-        requests.truncate(most);
-        requests
+        oldest(self.tracker, most, |entry| entry.since, unfinished)
     }
 }
 

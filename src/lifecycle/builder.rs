@@ -151,7 +151,7 @@ impl LifecycleBuilder {
     }
 
     /// Whether `/status` and the report show the paths of requests. Default: no, routes only,
-    /// because paths may hold secrets.
+    /// because paths may hold secrets. With them, a request costs an allocation.
     pub fn report_paths(mut self, paths: bool) -> Self {
         self.report_paths = paths;
         self

@@ -2,7 +2,6 @@
 //!
 //! Floor 4.
 
-use std::cmp::Reverse;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -11,6 +10,7 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
+use crate::in_flight::oldest::oldest;
 use crate::in_flight::tracker::{Token, Tracker};
 use crate::lifecycle::stop::Stop;
 use crate::lifecycle::unfinished::{Stage, Unfinished};
@@ -165,20 +165,30 @@ impl Connections {
         upgraded.into_iter().map(u64::from).sum()
     }
 
-    /// Those the drain waits for, oldest first.
-    pub(crate) fn busy(&self) -> Vec<Unfinished> {
-        named(self.busy)
+    /// How many the drain waits for.
+    pub(crate) fn busy_count(&self) -> u64 {
+        self.busy.count()
     }
 
-    /// The connections of HTTP/2 that are open, likewise.
-    pub(crate) fn http2(&self) -> Vec<Unfinished> {
-        named(self.http2)
+    /// The oldest `most` of those, oldest first.
+    pub(crate) fn busy(&self, most: usize) -> Vec<Unfinished> {
+        named(self.busy, most)
+    }
+
+    /// How many connections of HTTP/2 are open.
+    pub(crate) fn http2_count(&self) -> u64 {
+        self.http2.count()
+    }
+
+    /// The oldest `most` of those, likewise.
+    pub(crate) fn http2(&self, most: usize) -> Vec<Unfinished> {
+        named(self.http2, most)
     }
 }
 
-fn named(tracker: Tracker<Socket>) -> Vec<Unfinished> {
+fn named(tracker: Tracker<Socket>, most: usize) -> Vec<Unfinished> {
     let now = Instant::now();
-    let mut sockets = tracker.list(|socket| Unfinished {
+    let unfinished = |socket: &Socket| Unfinished {
         method: None,
         route: None,
         path: None,
@@ -186,7 +196,6 @@ fn named(tracker: Tracker<Socket>) -> Vec<Unfinished> {
         peer: socket.peer,
         age: now.saturating_duration_since(socket.since),
         stage: socket.stage,
-    });
-    sockets.sort_by_key(|socket| Reverse(socket.age));
-    sockets
+    };
+    oldest(tracker, most, |socket| socket.since, unfinished)
 }

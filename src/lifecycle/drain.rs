@@ -79,7 +79,12 @@ where
     };
     server.until(start).await;
     if handle.has_started() {
-        tell(handle, &mut server, manager, Phase::Ready, budget).await;
+        // A shutdown does not wait for a manager that takes nothing in.
+        tokio::select! {
+            biased;
+            () = tell(handle, &mut server, manager, Phase::Ready, budget) => {}
+            () = watch.reached(Phase::Settling) => {}
+        }
     }
 
     // Ready → Settling: somebody asks, or the server has ended by itself.
@@ -115,7 +120,8 @@ where
     let mut quiet = pin!(handle.quiet_with_latecomers());
     let half = draining_since + deadline.saturating_duration_since(draining_since) / 2;
     let mut in_time = timely(&mut server, half, quiet.as_mut()).await.is_ok();
-    if !in_time {
+    let in_half = in_time;
+    if !in_half {
         name_who_is_late(handle, deadline);
         in_time = timely(&mut server, deadline, quiet).await.is_ok();
     }
@@ -125,6 +131,12 @@ where
         // they are out, for which it has a moment also where the time is over. What began
         // meanwhile, a task or a socket, has the time that there was.
         handle.stop();
+        if in_half {
+            server.until(sleep_until(half)).await;
+            if server.outcome() == ServerOutcome::Cut {
+                name_who_is_late(handle, deadline);
+            }
+        }
         server.until(sleep_until(farewell)).await;
         in_time = timely(&mut server, deadline, handle.quiet()).await.is_ok()
             && server.outcome() != ServerOutcome::Cut;
@@ -167,16 +179,36 @@ fn name_who_is_late(handle: &LifecycleHandle, deadline: Instant) {
     if left.is_zero() {
         return;
     }
-    let status = handle.status();
+    let (in_flight, tasks, sockets) = (handle.in_flight(), handle.tasks(), handle.connections());
+    // Before the server is told to stop, connections of HTTP/2 are there because they may be.
+    let stops = sockets.stop.is_said();
+    let http2 = if stops { sockets.http2_count() } else { 0 };
+    let counts = [
+        in_flight.count(),
+        sockets.busy_count(),
+        tasks.count(),
+        http2,
+    ];
+    // Then it is the server that does not end, or heads that began late, for a second at most.
+    if counts == [0; 4] && !stops {
+        return;
+    }
     tracing::warn!(
         ?left,
-        in_flight = status.in_flight,
-        connections = status.connections.len(),
-        tasks = status.tasks.len(),
+        in_flight = counts[0],
+        connections = counts[1],
+        tasks = counts[2],
+        http2,
+        server_stops = stops,
         "half of the drain's time is over"
     );
-    let all = status.requests.iter().chain(&status.tasks);
-    for unfinished in all.chain(&status.connections).take(MOST) {
+    let mut all = in_flight.oldest_requests(MOST);
+    all.extend(tasks.list(MOST));
+    all.extend(sockets.busy(MOST));
+    if stops {
+        all.extend(sockets.http2(MOST));
+    }
+    for unfinished in all.iter().take(MOST) {
         tracing::warn!(?unfinished, "half of the drain's time is over");
     }
 }
@@ -208,9 +240,7 @@ async fn force<F>(
     F: Future,
     F::Output: ServerOutput,
 {
-    // Tasks are dropped by this phase, so they are named before.
-    drained.aborted = handle.tasks().list();
-    add(TasksAborted::All, drained.aborted.len());
+    // Tasks are dropped by this phase, and listed until the next.
     handle.advance(Phase::Forcing);
     // Connections without a request close on their own; HTTP/2 needs a moment for its GOAWAY.
     handle.stop();
@@ -220,21 +250,32 @@ async fn force<F>(
     // Who is cut off ends as well, but not by itself.
     drained.ended = handle.in_flight().ended();
     drained.rejected = handle.watch().rejected();
+    // Read before the tasks: a request turns into a task, never the other way round.
     let in_flight = handle.in_flight().count();
     handle.drain_marks().cut_off(Cut {
         served: drained.ended.saturating_sub(drained.rejected),
         aborted: in_flight,
     });
-    let (requests, connections) = (handle.in_flight().requests(), handle.connections());
-    drained.aborted.extend(requests);
-    drained.aborted.extend(connections.busy());
-    drained.aborted.extend(connections.http2());
+    let connections = handle.connections();
+    let tasks = handle.tasks().count();
+    let all = in_flight + tasks + connections.busy_count() + connections.http2_count();
+    // No more than are named: strangers decide how many there are, and time is short.
+    drained.aborted = handle.tasks().list(MOST_NAMED);
+    drained
+        .aborted
+        .extend(handle.in_flight().oldest_requests(MOST_NAMED));
+    drained.aborted.extend(connections.busy(MOST_NAMED));
+    drained.aborted.extend(connections.http2(MOST_NAMED));
     // First, because a thousand lines take their time.
     connections.cut();
+    add(
+        TasksAborted::All,
+        usize::try_from(tasks).unwrap_or(usize::MAX),
+    );
     // Not every request is listed.
-    drained.forced = in_flight > 0 || !drained.aborted.is_empty();
-    let more = drained.aborted.len().saturating_sub(MOST_NAMED);
+    drained.forced = all > 0 || !drained.aborted.is_empty();
     drained.aborted.truncate(MOST_NAMED);
+    let more = all.saturating_sub(drained.aborted.len() as u64);
     for unfinished in &drained.aborted {
         tracing::warn!(?unfinished, "the drain's time is over");
     }

@@ -32,6 +32,41 @@ where
     }
 }
 
+/// Runs `works` as tasks of their own that begin in order: each when the one before has ended, or
+/// has taken an even share of what was left until `ends`. What they returned, in that order.
+///
+/// Each ends by itself at `ends`. Dropped, it drops them all at their next await.
+pub(crate) async fn run_shared<T, W>(works: Vec<W>, ends: Instant) -> Vec<T>
+where
+    T: Send + 'static,
+    W: Future<Output = T> + Send + 'static,
+{
+    let left = (1..=works.len()).rev();
+    let mut begun = Vec::with_capacity(works.len());
+    for (work, left) in works.into_iter().zip(left) {
+        let mut task = AbortOnDrop(tokio::spawn(work));
+        let ended = timeout_at(share(ends, left), &mut task.0).await;
+        begun.push(ended.map_err(|_| task));
+    }
+    let mut returned = Vec::with_capacity(begun.len());
+    for ended in begun {
+        let joined = match ended {
+            Ok(joined) => joined,
+            Err(mut task) => (&mut task.0).await,
+        };
+        // An error only where the runtime ends.
+        returned.extend(joined);
+    }
+    returned
+}
+
+/// Until when one of so many that are left has the others wait.
+fn share(ends: Instant, left: usize) -> Instant {
+    let now = Instant::now();
+    let left = u32::try_from(left).unwrap_or(u32::MAX);
+    now + ends.saturating_duration_since(now) / left
+}
+
 /// A task that lives no longer than who waits for it.
 #[derive(Debug)]
 pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);

@@ -174,17 +174,13 @@ impl LifecycleHandle {
     /// every request. Lists a thousand of each kind at most.
     #[must_use]
     pub fn status(&self) -> Status {
-        let mut connections = self.shared.connections.busy();
-        connections.truncate(MOST_NAMED);
-        let mut tasks = self.shared.tasks.list();
-        tasks.truncate(MOST_NAMED);
         Status {
             phase: self.phase(),
             in_flight: self.in_flight().count(),
             requests: self.in_flight().oldest_requests(MOST_NAMED),
             upgraded: self.shared.connections.upgraded(),
-            connections,
-            tasks,
+            connections: self.shared.connections.busy(MOST_NAMED),
+            tasks: self.shared.tasks.list(MOST_NAMED),
         }
     }
 
@@ -210,7 +206,8 @@ impl LifecycleHandle {
 
     /// A connection that came in by another way than [`tcp_listener`](Self::tcp_listener), as the
     /// drain wants it: half-sent heads, unsent answers and upgraded sockets are waited for, named
-    /// by `peer`, and ended when the drain's time is over.
+    /// by `peer`, and ended when the drain's time is over. Those that begin when draining has begun
+    /// are [waited for less](TrackedStream).
     ///
     /// On a socket under TLS it sees unsent bytes and can end the connection; the rest it sees
     /// only where it goes around the TLS stream, and both may be wrapped.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::BoxError;
 use crate::lifecycle::check::BoxFuture;
-use crate::lifecycle::guarded::{Ended, run_guarded};
+use crate::lifecycle::guarded::{Ended, run_guarded, run_shared};
 use crate::lifecycle::managed::Managed;
 use crate::lifecycle::report::{HookOutcome, HookReport};
 use crate::telemetry::names::Hooks;
@@ -31,8 +31,8 @@ pub(crate) fn total_timeout(hooks: &[Hook]) -> Duration {
 /// Flushes the managed parts, then runs the hooks, each after the one before has ended.
 ///
 /// All of it ends at `time` from now. Flushes get what the hooks' own timeouts leave, at least
-/// half of it, each an even share of what the ones before have left; a hook gets its timeout, or
-/// what is left.
+/// half of it; one that takes more than an even share of what the ones before have left goes on
+/// beside the next. A hook gets its timeout, or what is left.
 pub(crate) async fn run_all(
     managed: &[Arc<dyn Managed>],
     hooks: Vec<Hook>,
@@ -43,13 +43,11 @@ pub(crate) async fn run_all(
     let flushed_by = begun + (time - wanted.min(time / 2));
     let ends = begun + time;
 
-    let mut reports = Vec::with_capacity(managed.len() + hooks.len());
-    for (part, left) in managed.iter().zip((1..=managed.len()).rev()) {
-        let name = Arc::from(part.name());
-        let part = part.clone();
-        let flush = async move { part.flush().await };
-        reports.push(run_one(name, flush, share(flushed_by, left)).await);
-    }
+    let flush = |part: &Arc<dyn Managed>| {
+        let (name, part) = (Arc::from(part.name()), part.clone());
+        run_one(name, async move { part.flush().await }, flushed_by)
+    };
+    let mut reports = run_shared(managed.iter().map(flush).collect(), flushed_by).await;
     for Hook {
         name,
         timeout,
@@ -64,24 +62,18 @@ pub(crate) async fn run_all(
     reports
 }
 
-/// Until when one of so many that are left may take, so that one that hangs leaves the others
-/// their time.
-fn share(ends: Instant, left: usize) -> Instant {
-    let now = Instant::now();
-    let left = u32::try_from(left).unwrap_or(u32::MAX);
-    now + ends.saturating_duration_since(now) / left
-}
-
-/// Closes the managed parts, in order, until `deadline`; each has an even share of what is left.
+/// Closes the managed parts until `deadline`; they begin in order, as flushes do.
 pub(crate) async fn close_all(managed: &[Arc<dyn Managed>], deadline: Instant) {
-    for (part, left) in managed.iter().zip((1..=managed.len()).rev()) {
-        let closing = part.clone();
-        let closing = async move { closing.close().await };
-        match run_guarded(closing, share(deadline, left)).await {
-            Ended::Returned(()) => {}
-            ended => tracing::warn!(name = part.name(), ?ended, "closing did not end well"),
+    let close = |part: &Arc<dyn Managed>| {
+        let (part, closing) = (part.clone(), part.clone());
+        async move {
+            match run_guarded(async move { closing.close().await }, deadline).await {
+                Ended::Returned(()) => {}
+                ended => tracing::warn!(name = part.name(), ?ended, "closing did not end well"),
+            }
         }
-    }
+    };
+    run_shared(managed.iter().map(close).collect(), deadline).await;
 }
 
 async fn run_one(

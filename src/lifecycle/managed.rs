@@ -19,8 +19,8 @@ use crate::lifecycle::check::{BoxFuture, HealthCheck};
 ///
 /// - `flush` returns only when what it gives up is given up: the next instance may rely on it.
 /// - After a forced end requests may still run while `flush` does. It must not wait for them.
-/// - `flush` and `close` may be dropped at any await, when their time is over: each part has an
-///   even share of what those before it have left. What is left then must heal by itself (an
+/// - `flush` and `close` may be dropped at any await, when their time is over. Each part has
+///   an even share of what those before it have left; then the next begins beside it. What is left then must heal by itself (an
 ///   expiry), never by somebody's hand.
 ///
 /// Wrong: hands the work to a task and returns, so the process exits before it is done.

@@ -42,7 +42,9 @@
 //!
 //! Any other server does as well: its accept loop takes connections from
 //! [`tcp_listener`](LifecycleHandle::tcp_listener), tells each one to end at its
-//! [`goodbye`](TrackedStream::goodbye), and ends itself when all have ended.
+//! [`goodbye`](TrackedStream::goodbye), and ends itself when all have ended. tonic's services are
+//! served so, or by `axum::serve` through `Routes::into_axum_router`; tonic's own `Server` takes no
+//! listener of the lifecycle.
 //!
 //! # Why in this order
 //! A server that stops accepting at the signal resets the connections that wait in its queue,
@@ -64,8 +66,9 @@
 //! sockets that were upgraded. What is left at the deadline is named in the report, with its peer,
 //! and ended: its reads and writes fail. Keep-alive connections without
 //! a request are waited for by nobody. A head that begins while draining, whose request can only be
-//! refused, is waited for a second when all else is over, and not named. HTTP/2 is the server's to end, and is cut off when it has
-//! not in time; a WebSocket over HTTP/2 is one of its streams.
+//! refused, is waited for a second when all else is over, and not named; so is a connection of HTTP/2
+//! that begins then, whatever a route outside the layer does on it. HTTP/2 is the server's to end, and
+//! is cut off when it has not in time; a WebSocket over HTTP/2 is one of its streams.
 //!
 //! # systemd is told
 //! Where `NOTIFY_SOCKET` is set, [`run`](Lifecycle::run) sends what `sd_notify(3)` describes:

@@ -56,6 +56,10 @@ impl PlatformKind {
     ///
     /// Kubernetes 5 s · ECS, Heroku-likes 2 s · Fly 500 ms · the others 0: they stop sending
     /// before they signal, or nothing is in front.
+    ///
+    /// Only the settle tells clients of kept connections to close them. With 0 and nothing in
+    /// flight, an idle one is closed at once, and a request that is on its way there gets no answer:
+    /// where clients keep connections, give it what they take to ask again.
     #[must_use]
     pub fn settle(self) -> Duration {
         Duration::from_millis(match self {

@@ -32,6 +32,9 @@ use crate::lifecycle::unfinished::Stage;
 /// whoever holds it: reads and writes fail with `ConnectionAborted`, so that nobody takes the cut
 /// for the peer's own end. A keep-alive connection without a request is not waited for.
 ///
+/// A head, or a connection of HTTP/2, that begins when draining has begun is waited for a second
+/// when all else is over, and ends then, also in the middle of a stream that the gate let pass.
+///
 /// Until its first request has reached the service, the gate stays open for it a little when the
 /// settle is over: the request may be on the way, or read and not yet counted. Under TLS that is so
 /// until the handshake is over; wrap the TLS stream as well, and it is as without.
@@ -199,6 +202,8 @@ impl<Io> TrackedStream<Io> {
         match (&self.stage, self.talk) {
             (None, _) => self.enter(Stage::Unsent),
             (Some(_), Talk::Upgraded | Talk::Http2) => {}
+            // It began late, but was let in and answered: no latecomer any more.
+            (Some(_), _) if self.late => self.enter(Stage::Unsent),
             // It was answered before its head was whole, or flushed.
             (Some(token), _) => token.update(Socket::is_unsent),
         }

@@ -2,13 +2,13 @@
 //!
 //! Floor 4.
 
-use std::cmp::Reverse;
 use std::future::Future;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::in_flight::oldest::oldest;
 use crate::in_flight::tracker::Tracker;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::unfinished::{Stage, Unfinished};
@@ -42,10 +42,16 @@ impl Tasks {
             since: Instant::now(),
         });
         tokio::spawn(async move {
-            let _token = token;
-            tokio::select! {
-                () = work => {}
-                () = watch.reached(Phase::Forcing) => {}
+            let dropped = tokio::select! {
+                () = work => false,
+                () = watch.reached(Phase::Forcing) => true,
+            };
+            if dropped {
+                // Listed until the drain has named it: it may have begun when the time was over.
+                tokio::spawn(async move {
+                    watch.reached(Phase::Stopping).await;
+                    drop(token);
+                });
             }
         })
     }
@@ -62,10 +68,10 @@ impl Tasks {
         self.tracker.idle()
     }
 
-    /// Oldest first.
-    pub(crate) fn list(self) -> Vec<Unfinished> {
+    /// The oldest `most`, oldest first; dropped ones too until phase `Stopping`.
+    pub(crate) fn list(self, most: usize) -> Vec<Unfinished> {
         let now = Instant::now();
-        let mut tasks = self.tracker.list(|task| Unfinished {
+        let unfinished = |task: &Task| Unfinished {
             method: None,
             route: None,
             path: None,
@@ -73,8 +79,7 @@ impl Tasks {
             peer: None,
             age: now.saturating_duration_since(task.since),
             stage: Stage::Task,
-        });
-        tasks.sort_by_key(|task| Reverse(task.age));
-        tasks
+        };
+        oldest(self.tracker, most, |task| task.since, unfinished)
     }
 }

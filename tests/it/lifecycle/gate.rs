@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty};
 use tokio::sync::oneshot;
@@ -126,4 +127,20 @@ async fn who_is_turned_away_is_told_why_and_when_to_come_back() {
     let answer = service.oneshot(request()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::IM_A_TEAPOT);
     assert_eq!(answer.headers()[header::CONNECTION], "close");
+}
+
+/// As gRPC says it: an answer without a body, whose type is part of what it says.
+#[tokio::test]
+async fn an_answer_without_a_body_keeps_its_type_on_http2() {
+    let phases = PhaseControl::new();
+    phases.advance(Phase::Draining);
+    let unavailable = Responder::new(|_| {
+        let head = Response::builder().header(header::CONTENT_TYPE, "application/grpc");
+        head.header("grpc-status", 14).body(Bytes::new()).unwrap()
+    });
+    let gate = DrainGateLayer::new(phases.watch()).with_responder(unavailable);
+    let service = gate.layer(service_fn(hello));
+    let answer = service.oneshot(of_version(Version::HTTP_2)).await.unwrap();
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/grpc");
+    assert_eq!(answer.headers()["grpc-status"], "14");
 }

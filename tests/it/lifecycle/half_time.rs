@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::time::sleep;
-use tower_handoff::lifecycle::Outcome;
+use tower_handoff::lifecycle::{Outcome, Phase};
 use tracing::Level;
 
 use super::common::quiet_builder;
@@ -66,4 +67,60 @@ fn hooks_that_want_more_than_there_is_are_a_warning() {
         let warned = log.text().contains("time_outs=3s");
         assert_eq!(warned, warns, "{}", log.text());
     }
+}
+
+/// The warnings of a drain of 9 s in which only a client that says `begin` when draining has begun
+/// is left.
+async fn warnings_of_a_client_that_says(begin: &[u8], phase: Phase, grace: Duration) -> String {
+    let (log, _guard) = Log::of_this_thread(Level::WARN);
+    let lifecycle = quiet_builder().grace(grace).build().unwrap();
+    let handle = lifecycle.handle();
+    // A server that ends when its connection does.
+    let (stop, (mut theirs, ours)) = (handle.stop_accepting(), duplex(64));
+    let mut stream = handle.wrap_io(ours, None);
+    let server = async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        stop.await;
+    };
+    let begun = handle.watch().reached(phase);
+    let begin = begin.to_owned();
+    let client = tokio::spawn(async move {
+        begun.await;
+        theirs.write_all(&begin).await.unwrap();
+        theirs
+    });
+    let shutdown = handle.clone();
+    tokio::spawn(async move {
+        let held = shutdown.in_flight().token();
+        sleep(SECOND).await;
+        shutdown.shutdown();
+        // Until the client has begun.
+        shutdown.watch().reached(Phase::Draining).await;
+        sleep(Duration::from_millis(10)).await;
+        drop(held);
+    });
+    lifecycle.run(server).await;
+    drop(client.await);
+    log.text()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_on_http2_is_named_at_half_time() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let text = warnings_of_a_client_that_says(preface, Phase::Ready, 20 * SECOND).await;
+    let half: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("half of"))
+        .collect();
+    assert_eq!(half.len(), 2, "{text}");
+    assert!(
+        half[0].contains("http2=1") && half[1].contains("Http2"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_head_alone_is_no_warning() {
+    let text = warnings_of_a_client_that_says(b"G", Phase::Draining, 2 * SECOND).await;
+    assert!(!text.contains("half of"), "{text}");
 }

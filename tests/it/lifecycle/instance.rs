@@ -108,6 +108,7 @@ fn routes(lifecycle: &Lifecycle) -> Router {
             Some((Event::default().data("tick"), ()))
         })
     };
+    let endless = move || async move { Sse::new(ticks().map(Ok::<_, Infallible>)) };
     let events = move || async move {
         let bye = stream::iter([Event::default().event("bye")]);
         Sse::new(
@@ -137,6 +138,7 @@ fn routes(lifecycle: &Lifecycle) -> Router {
         )
         .route("/unread", post(|| async { "early" }))
         .route("/events", get(events))
+        .route("/endless", get(endless))
         .route("/ws", any(polite))
         .route("/deaf", any(deaf))
         .layer(ServiceBuilder::new().layer(lifecycle.layer()))

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tower_handoff::lifecycle::{Outcome, Phase, ServerOutcome};
+use tower_handoff::lifecycle::{Outcome, Phase, ServerOutcome, Stage};
 
 use super::common::{Client, eventually, quiet_builder, within};
 use super::instance::{Instance, SERVERS, Server};
@@ -59,24 +59,39 @@ async fn a_late_head_that_becomes_whole_is_answered() {
     for server in SERVERS {
         // The server has not ended before: something else is in flight, or the second is not over.
         for held in [true, false] {
-            let instance = Instance::start(server, quiet_builder().grace(LONG)).await;
-            let mut client = Client::connect(instance.address).await;
-            client.get("/").await;
-            let first = instance.handle.in_flight().token();
-            instance.handle.shutdown();
-            instance.handle.watch().reached(Phase::Draining).await;
-            client.tcp.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let first = held.then_some(first);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            client.tcp.write_all(b"Host: x\r\n\r\n").await.unwrap();
-            let (head, _) = within("the answer", client.answer()).await;
-            assert!(head.starts_with("http/1.1 503"), "{head:?}");
-            drop(first);
-            let report = instance.report().await;
-            assert_eq!((report.outcome, report.rejected), (Outcome::Clean, 1));
+            // A busy machine may have read nothing when all else is over, or take the second.
+            let mut tries = 0;
+            while !is_answered_late(server, held).await {
+                tries += 1;
+                assert!(!held && tries < 10, "{server:?}");
+            }
         }
     }
+}
+
+/// Whether it was not closed before.
+async fn is_answered_late(server: Server, held: bool) -> bool {
+    let instance = Instance::start(server, quiet_builder().grace(LONG)).await;
+    let mut client = Client::connect(instance.address).await;
+    client.get("/").await;
+    let first = instance.handle.in_flight().token();
+    instance.handle.shutdown();
+    instance.handle.watch().reached(Phase::Draining).await;
+    client.tcp.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let first = held.then_some(first);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let rest = client.tcp.write_all(b"Host: x\r\n\r\n").await;
+    let head = match rest {
+        Ok(()) => within("the answer", client.answer()).await.0,
+        Err(_) => String::new(),
+    };
+    drop(first);
+    let report = instance.report().await;
+    let answered = head.starts_with("http/1.1 503");
+    let expected = (Outcome::Clean, u64::from(answered));
+    assert_eq!((report.outcome, report.rejected), expected, "{head:?}");
+    answered
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,4 +175,56 @@ async fn a_refusal_on_http2_needs_no_room_in_its_clients_window() {
         );
         let _ = within("GOAWAY", connection).await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_late_head_that_its_client_takes_slowly_is_waited_for() {
+    let lifecycle = quiet_builder().grace(20 * SECOND).build().unwrap();
+    let handle = lifecycle.handle();
+    let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
+    handle.watch().reached(Phase::Ready).await;
+    let held = handle.in_flight().token();
+    handle.shutdown();
+    handle.watch().reached(Phase::Draining).await;
+    let (mut theirs, ours) = duplex(64);
+    let mut stream = handle.wrap_io(ours, None);
+    for piece in [&b"GET / HTTP"[..], b"/1.1\r\nHost: x\r\n\r\n"] {
+        assert!(stream.read_u8().now_or_never().is_none());
+        theirs.write_all(piece).await.unwrap();
+        stream.read_exact(&mut vec![0; piece.len()]).await.unwrap();
+        // A head that is not whole is looked for the rest of.
+        let _ = stream.read_u8().now_or_never();
+    }
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let body = [b'x'; 1000];
+    assert!(stream.write_all(&body).now_or_never().is_none());
+    let stages: Vec<_> = handle
+        .status()
+        .connections
+        .iter()
+        .map(|one| one.stage)
+        .collect();
+    assert_eq!(stages, [Stage::Unsent]);
+    drop(held);
+    // Longer than latecomers are waited for; meanwhile the server looks for the client's end.
+    tokio::time::sleep(2 * SECOND).await;
+    assert!(stream.read_u8().now_or_never().is_none());
+    assert!(!run.is_finished());
+    let taken = tokio::spawn(async move {
+        let mut all = Vec::new();
+        let _ = theirs.read_to_end(&mut all).await;
+        all.len()
+    });
+    // The first of it went out above.
+    let rest = body.len() - (64 - head.len());
+    stream.write_all(&body[..rest]).await.unwrap();
+    stream.flush().await.unwrap();
+    drop(stream);
+    assert_eq!(
+        within("the answer", taken).await.unwrap(),
+        head.len() + body.len()
+    );
+    let report = within("the run", run).await.unwrap();
+    assert_eq!((report.outcome, report.aborted), (Outcome::Clean, vec![]));
 }

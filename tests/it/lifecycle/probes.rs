@@ -333,7 +333,11 @@ async fn without_details_a_probe_says_its_verdict_alone() {
     handle.watch().reached(Phase::Ready).await;
     ready_is(&probes, 503, "fail").await;
     let terse = probes.clone().with_details(false);
-    for (path, status) in [("/health", "pass"), ("/ready", "fail"), ("/startup", "pass")] {
+    for (path, status) in [
+        ("/health", "pass"),
+        ("/ready", "fail"),
+        ("/startup", "pass"),
+    ] {
         let (code, body) = get(&terse, path).await;
         assert_eq!(code, get(&probes, path).await.0, "{path}");
         assert_eq!(body, json!({ "status": status }), "{path}");
@@ -341,6 +345,9 @@ async fn without_details_a_probe_says_its_verdict_alone() {
     works.store(true, SeqCst);
     ready_is(&terse, 200, "pass").await;
     handle.shutdown();
-    assert_eq!(get(&terse, "/ready").await, (503, json!({ "status": "fail" })));
+    assert_eq!(
+        get(&terse, "/ready").await,
+        (503, json!({ "status": "fail" }))
+    );
     run.await.unwrap();
 }

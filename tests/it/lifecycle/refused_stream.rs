@@ -12,11 +12,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tower::{ServiceBuilder, service_fn};
-use tower_handoff::drain_gate::DrainGateLayer;
-use tower_handoff::lifecycle::{Phase, PhaseControl};
+use tower_handoff::lifecycle::{Outcome, Phase};
 use tower_handoff::{Reason as Why, Refusal};
 
-use super::common::within;
+use super::common::{eventually, quiet_builder, within};
 
 /// What the docs of the drain gate say.
 fn refused<B>(answered: Result<Response<B>, h2::Error>) -> Result<Response<B>, h2::Error> {
@@ -29,11 +28,11 @@ fn refused<B>(answered: Result<Response<B>, h2::Error>) -> Result<Response<B>, h
 
 #[tokio::test]
 async fn a_stream_that_comes_too_late_may_be_sent_again() {
-    let phases = PhaseControl::new();
-    phases.advance(Phase::Ready);
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
     let app = ServiceBuilder::new()
         .map_result(refused)
-        .layer(DrainGateLayer::new(phases.watch()))
+        .layer(lifecycle.layer())
         .service(service_fn(async |_: Request<_>| {
             Ok::<_, h2::Error>(Response::new(Full::new(Bytes::from("hello"))))
         }));
@@ -51,6 +50,8 @@ async fn a_stream_that_comes_too_late_may_be_sent_again() {
         .await
         .unwrap();
     tokio::spawn(connection);
+    let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
+    handle.watch().reached(Phase::Ready).await;
     let mut post = async || {
         let uri = format!("http://{address}/pay");
         let request = Request::post(uri).body(Empty::<Bytes>::new()).unwrap();
@@ -58,7 +59,9 @@ async fn a_stream_that_comes_too_late_may_be_sent_again() {
     };
     let body = post().await.unwrap().into_body().collect().await.unwrap();
     assert_eq!(body.to_bytes(), "hello");
-    phases.advance(Phase::Draining);
+    let held = handle.in_flight().token();
+    handle.shutdown();
+    handle.watch().reached(Phase::Draining).await;
     for _ in 0..2 {
         let error = post().await.unwrap_err();
         let reset: Option<&h2::Error> = error.source().and_then(|source| source.downcast_ref());
@@ -66,4 +69,11 @@ async fn a_stream_that_comes_too_late_may_be_sent_again() {
         assert!(reset.is_remote() && reset.is_reset(), "{reset:?}");
         assert_eq!(reset.reason(), Some(Reason::REFUSED_STREAM));
     }
+    let in_flight = handle.in_flight();
+    eventually("only the token", async || in_flight.count() == 1).await;
+    drop(held);
+    let report = within("the run", run).await.unwrap();
+    let counts = (report.outcome, report.completed, report.rejected);
+    // The token is the first.
+    assert_eq!(counts, (Outcome::Clean, 1, 2));
 }

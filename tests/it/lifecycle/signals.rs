@@ -1,16 +1,19 @@
 //! Real signals at moments that no other test hits, to a process of their own.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
-use tower_handoff::lifecycle::{Lifecycle, LifecycleBuilder, Phase, PlatformKind};
+use tokio::time::sleep;
+use tower_handoff::lifecycle::{Lifecycle, LifecycleBuilder, Phase, PhaseWatch, PlatformKind};
 
 use super::common::{own_test, within};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Longer than a test is waited for; what is run by hand ends all the same.
+const LONG: Duration = Duration::from_secs(60);
 
 struct Process {
     child: Child,
@@ -82,7 +85,10 @@ async fn the_second_one_ends_it_at_once_though_the_drain_is_forced() {
 }
 
 /// Runs it to its end and exits, saying each phase.
-async fn run(builder: LifecycleBuilder) {
+async fn run<S>(builder: LifecycleBuilder, server: impl FnOnce(PhaseWatch) -> S)
+where
+    S: Future<Output = ()>,
+{
     let lifecycle = builder.build().unwrap();
     let phases = [Phase::Ready, Phase::Settling, Phase::Forcing];
     for phase in phases {
@@ -92,8 +98,8 @@ async fn run(builder: LifecycleBuilder) {
             println!("phase {phase}");
         });
     }
-    // A server that does not end, so that phase `Forcing` lasts.
-    let report = lifecycle.run(pending::<()>()).await;
+    let server = server(lifecycle.watch());
+    let report = lifecycle.run(server).await;
     std::process::exit(report.exit_status().into());
 }
 
@@ -105,7 +111,8 @@ fn builder() -> LifecycleBuilder {
 fn never_starts(builder: LifecycleBuilder) -> LifecycleBuilder {
     builder.on_start("hangs", async {
         println!("phase {}", Phase::Starting);
-        pending().await
+        sleep(LONG).await;
+        Err("nobody ended it".into())
     })
 }
 
@@ -121,15 +128,20 @@ async fn starts_for_ever() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run and signalled by a test above"]
 async fn starts_and_settles_for_ever() {
-    run(never_starts(
-        builder().grace(300 * SECOND).settle(200 * SECOND),
-    ))
-    .await;
+    let builder = builder().grace(300 * SECOND).settle(200 * SECOND);
+    run(never_starts(builder), |_| pending()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run and signalled by a test above"]
 async fn is_forced() {
     let builder = builder().grace(120 * SECOND).hook_time(118 * SECOND);
-    run(builder.on_shutdown("hangs", 118 * SECOND, pending)).await;
+    let builder = builder.on_shutdown("hangs", 118 * SECOND, pending);
+    // The run cannot go on to the next phase while its server has the thread.
+    let server = |watch: PhaseWatch| async move {
+        watch.reached(Phase::Forcing).await;
+        #[allow(clippy::disallowed_methods, reason = "it is to block")]
+        std::thread::sleep(LONG);
+    };
+    run(builder, server).await;
 }

@@ -79,6 +79,18 @@ impl Balancer {
         &self.addr
     }
 
+    /// Which instance nginx says that each request failed on, from its start on.
+    pub(crate) fn failed_on(&self, instances: &[String; 3]) -> Vec<usize> {
+        let failed_on = |line: &str| {
+            let upstream = line.split("upstream: \"http://").nth(1)?;
+            let ends = |addr: &String| upstream.starts_with(&format!("{addr}/"));
+            instances.iter().position(ends)
+        };
+        let errors = self.log();
+        let errors = errors.lines().filter(|line| line.contains("[error]"));
+        errors.filter_map(failed_on).collect()
+    }
+
     /// What it wrote to stderr.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
