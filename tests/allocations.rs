@@ -420,7 +420,7 @@ impl Body for Endless {
 }
 
 #[test]
-fn a_hundred_thousand_streams_of_events_cost_at_most_300_bytes_each() {
+fn a_hundred_thousand_streams_of_events_cost_at_most_340_bytes_each() {
     let lifecycle = lifecycle();
     let mut app = lifecycle.layer().layer(service_fn(async |_: Request<()>| {
         Ok::<_, Infallible>(Response::new(Endless))
@@ -442,6 +442,6 @@ fn a_hundred_thousand_streams_of_events_cost_at_most_300_bytes_each() {
     }
     let each = (BYTES.with(Cell::get) - before) / CONNECTIONS;
     println!("{each} bytes a stream of events");
-    assert!(each <= 300, "{each} bytes a stream of events");
+    assert!(each <= 340, "{each} bytes a stream of events");
     assert_eq!(lifecycle.in_flight().count(), CONNECTIONS as u64);
 }
