@@ -209,6 +209,7 @@ async fn who_finds_its_lease_over_before_it_could_begin_is_granted_another_one()
                     // For the answer, which tells of Redis's clock, to come in.
                     tokio::time::sleep(ms(100)).await;
                     stalls.send(()).unwrap();
+                    #[expect(clippy::disallowed_methods, reason = "to hold the runtime up")]
                     std::thread::sleep(ms(1_500));
                 });
                 lock.unwrap().check()
