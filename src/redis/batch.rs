@@ -157,6 +157,11 @@ impl Batch {
         matches!(self.waiting, Waiting::Inbox)
     }
 
+    /// Whether this batch is a sign of life.
+    pub(crate) fn is_probe(&self) -> bool {
+        matches!(self.waiting, Waiting::Probe)
+    }
+
     /// No reply came.
     pub(crate) fn fail(self, error: &RedisError) {
         match self.waiting {
