@@ -58,6 +58,7 @@
 //! | is a node of a Cluster, or a sentinel, where the URL is of one server | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
 //! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused) | up, on the same connection, with a [warning](RedisHandle::warning) |
 //! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it; of a script's commands, up to Redis 7.0 `ACL LOG` does | up, with a [warning](RedisHandle::warning) |
+//! | refuses anything else, but for the kind of a value (`WRONGTYPE`) | this one [`Refused`](RedisErrorKind::Refused) | up, with a [warning](RedisHandle::warning) |
 //!
 //! Each change of the state or its cause is logged once, at `WARN`, also where Redis is never
 //! reached; so is what Redis begins to refuse while it is up, and at `INFO` the end of that. The health
@@ -173,7 +174,8 @@
 //! The servers of 6.2 and 8.2 were built without TLS.
 //!
 //! A command that an administrator renamed is missed where it is first needed: where a connection begins, it
-//! is away and the reason names the command; of a script's commands Redis names none.
+//! is away and the reason names the command; of a script's commands Redis names none. Where `EVALSHA` or `EVAL`
+//! was, the connection ends at each request: Redis repeats what it was asked, and that is no text.
 
 mod away;
 mod backoff;
