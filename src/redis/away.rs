@@ -28,7 +28,8 @@ pub enum AwayCause {
     /// Redis refuses this client: `NOAUTH`, `WRONGPASS`, `NOPERM` for what the connection itself
     /// needs, `DENIED` (protected mode).
     Login,
-    /// Redis answers and cannot serve yet: `LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, too many clients.
+    /// Redis answers and cannot serve yet: `LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, too many clients
+    /// (where its word of that arrives before it hangs up: otherwise it is unreachable).
     NotReady,
     /// A replica, which takes no writes, or a master in whose place the sentinels name another one:
     /// a fail-over is under way, or the URL names the wrong server.

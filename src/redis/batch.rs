@@ -157,6 +157,11 @@ impl Batch {
         matches!(self.waiting, Waiting::Inbox)
     }
 
+    /// Whether this batch is a sign of life.
+    pub(crate) fn is_probe(&self) -> bool {
+        matches!(self.waiting, Waiting::Probe)
+    }
+
     /// No reply came.
     pub(crate) fn fail(self, error: &RedisError) {
         match self.waiting {
@@ -191,13 +196,20 @@ impl Batch {
                     settle(caller, command, value, shared, again, &mut away);
                 }
             }
-            (Waiting::Inbox, Replies::Subscribed(Ok(()))) => mailbox.set(Subscription::Confirmed),
-            (Waiting::Inbox, Replies::Subscribed(Err(error))) => {
-                tracing::warn!(%error, "Redis refuses the inbox channel");
-                mailbox.set(Subscription::Refused(RedisError::new(
-                    RedisErrorKind::Refused,
-                    error.to_string(),
-                )));
+            (Waiting::Inbox, Replies::Subscribed(outcome)) => {
+                let command = redis::cmd("SUBSCRIBE");
+                mailbox.set(match outcome {
+                    Ok(()) => {
+                        shared.refusals.answered(&command, None);
+                        Subscription::Confirmed
+                    }
+                    Err(error) => {
+                        let text = format!("Redis refused the inbox channel: {error}");
+                        let error = RedisError::new(RedisErrorKind::Refused, text);
+                        shared.refusals.refused(&command, None, &error);
+                        Subscription::Refused(error, Instant::now())
+                    }
+                });
             }
             // A probe; and no other pair is ever built.
             _ => {}

@@ -77,14 +77,15 @@ impl RedisError {
     /// Whether it says something of the server or of this user, and not of what one caller asked: then
     /// the connection tells operators, once for all.
     pub(crate) fn concerns_all(&self) -> bool {
-        let code = self.code.as_deref();
+        let of_the_key = ["WRONGTYPE", "ASK", "TRYAGAIN"];
         self.kind != RedisErrorKind::Refused
-            || code.is_some_and(|code| {
-                matches!(
-                    code,
-                    "BUSY" | "MISCONF" | "MOVED" | "NOPERM" | "NOREPLICAS" | "OOM"
-                )
-            })
+            || !self.code().is_some_and(|code| of_the_key.contains(&code))
+    }
+
+    /// Whether it says that the server is not well, whatever it is asked.
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        let codes = ["BUSY", "MISCONF", "NOREPLICAS", "OOM"];
+        self.code().is_some_and(|code| codes.contains(&code))
     }
 
     /// What the caller can do about it.

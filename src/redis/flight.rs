@@ -164,8 +164,8 @@ impl Flight {
     /// Answers who has waited long enough. Returns whether the connection is to be given up.
     ///
     /// One time-out alone is not the end: Redis may have been busy for a moment. From then on
-    /// the connection has half a time-out to show any sign of life, a PING's answer if nothing
-    /// else is due.
+    /// the connection has half a time-out to show any sign of life, the answer to a PING if no other:
+    /// of a Redis that is far, each reply may come just after its time-out.
     pub(crate) async fn expire(&mut self) -> bool {
         let now = Instant::now();
         if self.doubt.as_ref().is_some_and(|doubt| doubt.until <= now) {
@@ -182,7 +182,10 @@ impl Flight {
             uncertain |= batch.is_subscription();
             self.commands -= batch.len();
             let until = now + self.timeout / 2;
-            self.doubt.get_or_insert(Doubt { begun: now, until });
+            // A PING that has outlived its doubt begins none.
+            if !batch.is_probe() {
+                self.doubt.get_or_insert(Doubt { begun: now, until });
+            }
             batch.fail(&RedisError::unknown(
                 "Redis did not answer in time: the command may have been carried out",
                 None,
@@ -195,7 +198,7 @@ impl Flight {
         if let Some(Doubt { until, .. }) = self.doubt {
             // Often, so that it shows how late this process is.
             self.ring_by(until.min(now + self.timeout / 10));
-            if self.batches.is_empty() {
+            if !self.batches.iter().any(Batch::is_probe) {
                 let probe = Batch::probe(&self.connection, until);
                 self.push(probe).await;
             }
@@ -216,6 +219,8 @@ impl Flight {
 
     fn ring_by(&mut self, deadline: Instant) {
         if self.rings_at.is_none_or(|at| deadline < at) {
+            // How late the timer is heard says how late this process is, not how old a command is.
+            let deadline = deadline.max(Instant::now());
             self.timer.as_mut().reset(deadline);
             self.rings_at = Some(deadline);
         }

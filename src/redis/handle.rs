@@ -64,7 +64,8 @@ impl RedisHandle {
     /// that the second connection, on which writes wait for replicas, is away. Asks nobody, and is logged
     /// where it changes.
     ///
-    /// Over when the same command is carried out again; so while nobody writes, a warning of writes stays.
+    /// Over when what was refused is carried out again (of all that was refused for one state of the server,
+    /// any), or when something is answered and nothing was refused for a minute.
     ///
     /// ```
     /// use tower_handoff::redis::RedisHandle;

@@ -49,7 +49,8 @@ impl Inbox<'_> {
     ///
     /// # Errors
     /// As for a command: at once while Redis is away, after the command time-out without an
-    /// answer, and where Redis refuses the channel (then the next call asks again).
+    /// answer, and where Redis refuses the channel: then it is asked again at most once a second, and
+    /// calls between fail at once.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the subscription wanted.
@@ -58,8 +59,14 @@ impl Inbox<'_> {
         let shared = &link.shared;
         shared.breaker.admit()?;
         let mut subscription = shared.mailbox.subscription();
-        if matches!(*subscription.borrow_and_update(), Subscription::Confirmed) {
-            return Ok(());
+        {
+            let subscription = subscription.borrow_and_update();
+            if matches!(*subscription, Subscription::Confirmed) {
+                return Ok(());
+            }
+            if let Some(error) = subscription.refusal() {
+                return Err(error.clone());
+            }
         }
         link.enqueue(Item::Subscribe)?;
         let answered = async {
@@ -68,7 +75,7 @@ impl Inbox<'_> {
                 let _ = subscription.changed().await;
                 match &*subscription.borrow_and_update() {
                     Subscription::Confirmed => return Ok(()),
-                    Subscription::Refused(error) => return Err(error.clone()),
+                    Subscription::Refused(error, _) => return Err(error.clone()),
                     // Lost with its connection: the next one subscribes by itself.
                     Subscription::Pending | Subscription::Asked => {}
                 }

@@ -4,8 +4,10 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::error::RedisError;
 use super::queue::{Item, Queued};
@@ -120,6 +122,25 @@ impl Intake {
     /// Whether the inbox is to be subscribed now.
     pub(crate) fn take_subscribe(&mut self) -> bool {
         mem::take(&mut self.subscribe)
+    }
+
+    /// Answers whose time-out is over before the command was sent: sent, it would be carried out for
+    /// nobody, and make those behind it late as well.
+    pub(crate) fn refuse_late(&mut self, timeout: Duration) {
+        let now = Instant::now();
+        let is_late = |queued: &Queued| queued.is_late(now, timeout);
+        if !self.ready.iter().any(is_late) {
+            return;
+        }
+        for queued in mem::take(&mut self.ready) {
+            if is_late(&queued) {
+                queued.caller.answer(Err(RedisError::away(
+                    "the command waited in this process past its time-out: it was not sent",
+                )));
+            } else {
+                self.ready.push_back(queued);
+            }
+        }
     }
 
     /// Answers everything that is ready with an error.

@@ -4,9 +4,11 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::error::RedisError;
 use super::keyspace::Keyspace;
@@ -14,6 +16,9 @@ use crate::instance::place;
 
 /// Who is told of each message, where it comes in: between two replies, so it only hands on.
 pub(crate) type Ear = Box<dyn Fn(&[u8]) + Send + Sync>;
+
+/// What Redis refused is not asked for again before that: every request that may wait wants the inbox.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What became of the subscription on the connection of the moment.
 #[derive(Debug, Clone)]
@@ -23,7 +28,17 @@ pub(crate) enum Subscription {
     /// Asked for, not answered.
     Asked,
     Confirmed,
-    Refused(RedisError),
+    Refused(RedisError, Instant),
+}
+
+impl Subscription {
+    /// Why it is not worth asking again yet.
+    pub(crate) fn refusal(&self) -> Option<&RedisError> {
+        match self {
+            Self::Refused(error, at) if at.elapsed() < ASK_AGAIN => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// The process's channel, what came in on it, and whether it is subscribed.
@@ -79,13 +94,14 @@ impl Mailbox {
         self.subscription.subscribe()
     }
 
-    /// Returns whether Redis is to be asked: not while it was, or has confirmed.
+    /// Returns whether Redis is to be asked: not while it was, has confirmed, or has just refused.
     pub(crate) fn begin(&self) -> bool {
         self.subscription.send_if_modified(|subscription| {
-            let idle = matches!(
-                subscription,
-                Subscription::Pending | Subscription::Refused(_)
-            );
+            let idle = match subscription {
+                Subscription::Pending => true,
+                Subscription::Refused(..) => subscription.refusal().is_none(),
+                Subscription::Asked | Subscription::Confirmed => false,
+            };
             if idle {
                 *subscription = Subscription::Asked;
             }

@@ -34,10 +34,13 @@
 //!   one by one; the error of one is its own caller's alone. A lone command leaves as itself.
 //! - **Cancelling.** A caller may drop its future at any time. What was queued goes out all the
 //!   same, and nobody else notices.
-//! - **Window.** No more is sent while 1024 commands wait for replies: Redis ends the connection of a
-//!   process that waits for locks, as of any that hears messages, once 32 MB of replies wait there
+//! - **Window.** Once a process has waited for a lock, no more is sent on a connection while 1024 commands
+//!   wait for replies: Redis ends one that hears messages once 32 MB of replies wait there
 //!   (`client-output-buffer-limit pubsub`). Who allows sessions of much more than the usual 16 KiB should
-//!   raise that limit.
+//!   raise that limit. So such a process has 1024 commands a round trip at most, 10 000 a second where
+//!   Redis is 100 ms away. What waits past its time-out for its turn is not sent, and fails with
+//!   [`Away`](RedisErrorKind::Away); where the round trip is longer than half a time-out, such a queue
+//!   is still taken for a silent Redis.
 //! - **Order.** Commands are carried out in the order in which they were queued, but for a script
 //!   that Redis does not know yet: it is sent again, behind what was sent meanwhile.
 //!
@@ -55,6 +58,7 @@
 //! | is a node of a Cluster, or a sentinel, where the URL is of one server | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
 //! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused) | up, on the same connection, with a [warning](RedisHandle::warning) |
 //! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it; of a script's commands, up to Redis 7.0 `ACL LOG` does | up, with a [warning](RedisHandle::warning) |
+//! | refuses anything else, but for the kind of a value (`WRONGTYPE`) | this one [`Refused`](RedisErrorKind::Refused) | up, with a [warning](RedisHandle::warning) |
 //!
 //! Each change of the state or its cause is logged once, at `WARN`, also where Redis is never
 //! reached; so is what Redis begins to refuse while it is up, and at `INFO` the end of that. The health
@@ -170,7 +174,8 @@
 //! The servers of 6.2 and 8.2 were built without TLS.
 //!
 //! A command that an administrator renamed is missed where it is first needed: where a connection begins, it
-//! is away and the reason names the command; of a script's commands Redis names none.
+//! is away and the reason names the command; of a script's commands Redis names none. Where `EVALSHA` or `EVAL`
+//! was, the connection ends at each request: Redis repeats what it was asked, and that is no text.
 
 mod away;
 mod backoff;

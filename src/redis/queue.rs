@@ -2,6 +2,8 @@
 //!
 //! Floor 3.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -54,6 +56,13 @@ impl Queued {
             command: redis::cmd("ASKING"),
             caller,
         }
+    }
+
+    /// Whether its caller waits, and has waited too long. What nobody waits for goes out however late,
+    /// and so does what another node had before.
+    pub(crate) fn is_late(&self, now: Instant, timeout: Duration) -> bool {
+        let Caller { since, reply, .. } = &self.caller;
+        *since + timeout <= now && !reply.is_closed() && !self.leaves_alone()
     }
 
     /// Whether it leaves by itself: a pipeline ends with the first of its time-outs, and this one's

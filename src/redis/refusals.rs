@@ -15,6 +15,9 @@ use super::error::RedisError;
 /// A Redis that refuses now this, now that is not well; it is after so long without a refusal.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// So long after the last refusal it is over, whatever was refused: it may never be asked for again.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
 /// What was refused last for a reason that lies with the server or the user, on one connection.
 #[derive(Debug)]
 pub(crate) struct Refusals {
@@ -26,7 +29,9 @@ pub(crate) struct Refusals {
 
 #[derive(Debug)]
 struct Refusal {
-    what: Box<[u8]>,
+    /// All that the server refuses for its state, or the one command that it refuses by itself.
+    whats: Vec<Box<[u8]>>,
+    of_the_server: bool,
     reason: Arc<str>,
     at: Instant,
 }
@@ -52,25 +57,41 @@ impl Refusals {
             return;
         }
         let reason: Arc<str> = error.to_string().into();
-        let refusal = Refusal {
-            what: what(command, script).into(),
+        let of_the_server = error.is_of_the_server();
+        let what = what(command, script);
+        self.any.store(true, Ordering::Relaxed);
+        let mut last = self.lock();
+        let before = last.take();
+        let is_new = before.is_none();
+        let together = before.filter(|before| before.of_the_server && of_the_server);
+        let mut whats = together.map(|before| before.whats).unwrap_or_default();
+        if !whats.iter().any(|known| **known == *what) {
+            whats.push(what.into());
+        }
+        *last = Some(Refusal {
+            whats,
+            of_the_server,
             reason: Arc::clone(&reason),
             at: Instant::now(),
-        };
-        self.any.store(true, Ordering::Relaxed);
-        if self.lock().replace(refusal).is_none() {
+        });
+        drop(last);
+        if is_new {
             let address = self.address.as_str();
             tracing::warn!(address, %reason, "Redis refuses what it is asked");
         }
     }
 
-    /// Only the same command proves that it is over: reads are served while writes are refused.
+    /// Only a command that was refused proves that it is over: reads are served while writes are refused.
+    /// Of those that were refused for one state of the server, any does.
     pub(crate) fn answered(&self, command: &Cmd, script: Option<&str>) {
         if !self.any.load(Ordering::Relaxed) {
             return;
         }
-        let is_over =
-            |last: &mut Refusal| last.at.elapsed() >= QUIET && *last.what == *what(command, script);
+        let is_over = |last: &mut Refusal| {
+            let (quiet, what) = (last.at.elapsed(), what(command, script));
+            quiet >= FORGOTTEN
+                || quiet >= QUIET && last.whats.iter().any(|refused| **refused == *what)
+        };
         if self.lock().take_if(is_over).is_some() {
             self.any.store(false, Ordering::Relaxed);
             let address = self.address.as_str();

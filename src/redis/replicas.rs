@@ -135,10 +135,7 @@ impl Replicas {
                 Err(unknown("the connection to Redis was replaced meanwhile"))
             }
             Some(Ok(heard)) if heard.replicas >= u64::from(self.least) => Ok(()),
-            Some(Ok(heard)) => Err(unknown(&format!(
-                "{} of {} replicas acknowledged within {:?}",
-                heard.replicas, self.least, self.within
-            ))),
+            Some(Ok(heard)) => Err(self.too_few(*heard)),
             Some(Err(error)) => Err(unknown(&error.to_string())),
             None => Err(unknown("nobody was asked")),
         }
@@ -170,10 +167,33 @@ impl Replicas {
         if self.epochs() != epochs {
             return Err(surprise());
         }
-        Ok(Heard {
+        let heard = Heard {
             mark: epochs.0,
             replicas,
-        })
+        };
+        self.tell(heard);
+        Ok(heard)
+    }
+
+    /// Has operators told, once a change: that too few acknowledge is no error of Redis's.
+    fn tell(&self, heard: Heard) {
+        // Not by the name of `WAIT`, which is answered all the same.
+        let what = cmd(&format!("REPLICAS {}", self.least));
+        let link = self.handle.beside().way().at(|| "");
+        match link.map(|link| link.shared.clone()) {
+            Some(shared) if heard.replicas >= u64::from(self.least) => {
+                shared.refusals.answered(&what, None);
+            }
+            Some(shared) => shared.refusals.refused(&what, None, &self.too_few(heard)),
+            None => {}
+        }
+    }
+
+    fn too_few(&self, heard: Heard) -> RedisError {
+        let (replicas, least, within) = (heard.replicas, self.least, self.within);
+        unknown(&format!(
+            "{replicas} of {least} replicas acknowledged within {within:?}"
+        ))
     }
 
     /// Makes sure that both connections lead to the same server: after a fail-over, one may still

@@ -28,9 +28,9 @@ use crate::telemetry::record::observe;
 /// How long an attempt to connect may take before another one begins beside it.
 const OVERLAP: Duration = Duration::from_millis(400);
 
-/// No more is sent while so many commands wait for replies: Redis ends a connection that hears messages
-/// (of class `pubsub`) once 32 MB wait there to be sent. With what is gathered beyond it that is a
-/// session of 16 KiB, the usual limit, for each of them.
+/// No more is sent while so many commands wait for replies, where the inbox is subscribed: Redis ends a
+/// connection that hears messages (of class `pubsub`) once 32 MB wait there to be sent. With what is
+/// gathered beyond it that is a session of 16 KiB, the usual limit, for each of them.
 const IN_FLIGHT: usize = 1024;
 
 /// A connection that lasted so long was a good one: the next attempt begins at once.
@@ -168,7 +168,6 @@ impl Supervisor {
     async fn serve(&mut self, flight: &mut Flight, lost: &mut oneshot::Receiver<Failure>) -> End {
         let mut again = Vec::new();
         self.intake.subscribe = self.intake.inbox_wanted;
-        let most = IN_FLIGHT.min(self.settings.queue_bound);
         loop {
             // Said of an earlier one, it is settled.
             if self.intake.wrong.take() == Some(*self.shared.epochs.borrow()) {
@@ -179,6 +178,12 @@ impl Supervisor {
             if self.intake.closing && self.intake.is_drained() && flight.is_empty() {
                 return End::Closed;
             }
+            let bound = self.settings.queue_bound;
+            let most = if self.intake.inbox_wanted {
+                IN_FLIGHT.min(bound)
+            } else {
+                bound
+            };
             let room = self.intake.is_open() && flight.commands() < most;
             tokio::select! {
                 // Replies that came before the connection ended are handed out first.
@@ -219,6 +224,7 @@ impl Supervisor {
             let batch = Batch::subscribe(flight.connection(), mailbox, timeout);
             flight.push(batch).await;
         }
+        self.intake.refuse_late(timeout);
         let ready = &mut self.intake.ready;
         while let Some(first) = ready.pop_front() {
             let more = ready.iter().take(PIPELINE - 1);

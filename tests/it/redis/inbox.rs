@@ -4,6 +4,7 @@ use redis::Value;
 use tower_handoff::redis::{RedisErrorKind, RedisHandle};
 
 use crate::support::eventually::{PATIENCE, eventually};
+use crate::support::log::Log;
 use crate::support::redis_server::RedisServer;
 
 fn subscribers(server: &RedisServer, channel: &str) -> i64 {
@@ -114,7 +115,8 @@ async fn many_who_wait_share_one_subscription() {
 }
 
 #[tokio::test]
-async fn a_channel_that_redis_refuses_is_an_error_and_asked_for_again() {
+async fn a_channel_that_redis_refuses_is_said_once_and_asked_for_again() {
+    let (log, _guard) = Log::of_this_thread(tracing::Level::WARN);
     let server = RedisServer::start();
     server.command(&[
         "ACL",
@@ -134,9 +136,26 @@ async fn a_channel_that_redis_refuses_is_an_error_and_asked_for_again() {
         .await
         .expect_err("the channel is forbidden");
     assert_eq!(error.kind(), RedisErrorKind::Refused);
+    for _ in 0..20 {
+        wire.inbox_ready().await.expect_err("it still is");
+    }
     handle.ping().await.expect("commands go on");
+    let stats: String =
+        redis::from_redis_value(server.command(&["INFO", "commandstats"])).expect("text");
+    let asked = stats
+        .lines()
+        .find(|line| line.starts_with("cmdstat_subscribe:"));
+    let asked = asked.expect("it was asked for");
+    assert!(asked.contains("rejected_calls=1,"), "{asked}");
+    let (text, warning) = (log.text(), handle.warning().expect("it is not well"));
+    assert!(warning.contains("inbox"), "{warning}");
+    assert_eq!(text.matches("the inbox channel").count(), 1, "{text}");
     server.command(&["ACL", "SETUSER", "me", "allchannels"]);
-    wire.inbox_ready().await.expect("now it is allowed");
+    eventually("now it is allowed", async || {
+        wire.inbox_ready().await.is_ok()
+    })
+    .await;
+    assert_eq!(handle.warning(), None);
 }
 
 #[tokio::test]

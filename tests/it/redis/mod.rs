@@ -41,6 +41,7 @@
 //! | many at random on one connection | `chaos` |
 //! | what an operator is told where Redis is up, and not well | `warnings` |
 //! | this process is the one that has no time | `overload` |
+//! | Redis is far, and more is asked than fits through the window | `far` |
 //! | who holds a lock or works on a job meanwhile | `lock::faults`, `lock::histories`, `once::lost`; policies: `once::away` |
 //! | three instances under load | `fleet::soak` |
 //! | Cluster: slots that move, a master killed or replaced | `cluster` |
@@ -51,6 +52,7 @@ mod close;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod configuration;
+mod far;
 mod faults;
 mod gathering;
 mod hang_ups;

@@ -96,6 +96,97 @@ async fn a_command_that_this_user_may_not_send_is_said_once() {
     eventually("it is asked anew", async || handle.warning().is_none()).await;
 }
 
+#[tokio::test]
+async fn whatever_is_refused_is_said_but_for_the_kind_of_a_value() {
+    let (log, _guard) = Log::of_this_thread(tracing::Level::WARN);
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    assert!(set(&handle).await);
+    let mut push = cmd("LPUSH");
+    push.arg("key").arg("value");
+    let error = handle.wire().send(push).await.expect_err("it is text");
+    assert_eq!(error.code(), Some("WRONGTYPE"));
+    assert_eq!(handle.warning(), None, "a key's own affair");
+    for _ in 0..20 {
+        let mut unknown = cmd("RENAMED");
+        unknown.arg("secret");
+        handle
+            .wire()
+            .send(unknown)
+            .await
+            .expect_err("nobody knows it");
+    }
+    let (text, warning) = (log.text(), handle.warning().expect("it is not well"));
+    assert!(
+        warning.contains("RENAMED") && !warning.contains("secret"),
+        "{warning}"
+    );
+    assert_eq!(own_lines(&text).len(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_well_again_is_so_by_any_command_that_it_had_refused() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(!set(&handle).await);
+    let mut push = cmd("RPUSH");
+    push.arg("list").arg("value");
+    handle.wire().send(push).await.expect_err("it is full");
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually("it is well", async || {
+        assert!(set(&handle).await);
+        handle.warning().is_none()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_never_asked_for_again_is_forgotten() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let once = handle.wire().send(cmd("RENAMED")).await;
+    once.expect_err("nobody knows it");
+    for (seconds, is_told) in [(50, true), (11, false)] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+        eventually("it is up", async || handle.ping().await.is_ok()).await;
+        assert_eq!(handle.warning().is_some(), is_told, "{seconds}");
+    }
+    assert_eq!(
+        *handle.wire().epochs().borrow(),
+        1,
+        "the connection is the same"
+    );
+}
+
+#[tokio::test]
+async fn too_few_replicas_that_acknowledge_are_said_once() {
+    let (log, _guard) = Log::of_this_thread(tracing::Level::WARN);
+    let (master, replica) = pair().await;
+    let handle = RedisHandle::connect(&master.url()).expect("a good url");
+    let durable = handle.locks().replicas(1, Duration::from_millis(100));
+    let locks = Locks::new(durable.expect("in range"));
+    let take = async || {
+        let key = LockKey::new("held").expect("short");
+        locks.try_acquire(key).await.is_ok()
+    };
+    eventually("it is granted", take).await;
+    replica.signal("STOP");
+    for _ in 0..5 {
+        assert!(!take().await, "nobody acknowledges");
+    }
+    let (text, warning) = (log.text(), handle.warning().expect("it is not well"));
+    assert!(warning.contains("0 of 1 replicas"), "{warning}");
+    assert_eq!(text.matches("0 of 1 replicas").count(), 1, "{text}");
+    replica.signal("CONT");
+    eventually("it is well", async || {
+        take().await && handle.warning().is_none()
+    })
+    .await;
+}
+
 // Only the second of the two connections finds no place.
 #[tokio::test]
 async fn a_second_connection_that_is_away_is_said_by_name() {
