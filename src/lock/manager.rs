@@ -37,6 +37,9 @@ pub(crate) struct Manager {
     times: Arc<Mutex<HoldTime>>,
 }
 
+/// How many grants of one acquisition may come too late to use.
+const MOST_LATE: usize = 3;
+
 /// Why there is no lock.
 #[derive(Debug)]
 pub(crate) enum NotHeld {
@@ -149,22 +152,23 @@ impl Manager {
         Ok(guard)
     }
 
-    /// Asks again for what it is granted too late to use, as long as the wait lasts and once more.
+    /// Asks again for what it is granted too late to use, a few times: nobody else holds the key then, so
+    /// it is not busy, and who is late each time is not well.
     async fn acquire_one(
         &self,
         mut claim: Claim,
         end: Option<Instant>,
     ) -> Result<(Arc<Holding>, Lease), NotHeld> {
-        loop {
+        for _ in 0..MOST_LATE {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let left = left.filter(|left| !left.is_zero());
-            claim = match self.ask(claim, left).await? {
+            claim = match self.ask(claim, left.filter(|left| !left.is_zero())).await? {
                 Ok(held) => return Ok(held),
-                Err(_) if left.is_none() => return Err(NotHeld::Busy(Duration::ZERO)),
                 Err(claim) => claim,
             };
             claim.owner = Owner::random();
         }
+        let late = "each lease was over before its grant was read";
+        Err(NotHeld::Unavailable(LockError::refused(late)))
     }
 
     /// The claim comes back where the lease is over when the grant is read, as this thread was held up

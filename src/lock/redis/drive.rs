@@ -135,9 +135,9 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 let left = if std::mem::take(&mut stand.asked) {
                     LAST_LOOK
                 } else {
-                    stand.waiting.forget();
                     let asked = match locks.inbox(&key).ready().await {
                         Ok(()) => {
+                            stand.waiting.forget();
                             let asked = Asked {
                                 key: &key,
                                 token,

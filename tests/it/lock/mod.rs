@@ -15,6 +15,7 @@ mod histories;
 mod inspect;
 mod key_sources;
 mod keys;
+mod late;
 mod lease;
 mod left_behind;
 mod lost_replies;
