@@ -135,9 +135,11 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 let left = if std::mem::take(&mut stand.asked) {
                     LAST_LOOK
                 } else {
-                    let asked = match locks.inbox(&key).ready().await {
+                    let ready = locks.inbox(&key).ready().await;
+                    // What was heard before the question is no answer to it.
+                    stand.waiting.forget();
+                    let asked = match ready {
                         Ok(()) => {
-                            stand.waiting.forget();
                             let asked = Asked {
                                 key: &key,
                                 token,
