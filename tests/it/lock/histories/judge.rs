@@ -152,6 +152,11 @@ fn fences_only_grow(uses: &[&Use], verdict: &mut Verdict) {
     }
 }
 
+fn late_writes(each: &Use, next: &Use) -> usize {
+    let late = each.writes.iter().filter(|(at, _)| *at > next.begun);
+    late.count()
+}
+
 fn who_was_overtaken_was_disturbed(
     uses: &[&Use],
     disturbances: &[Disturbance],
@@ -163,15 +168,10 @@ fn who_was_overtaken_was_disturbed(
             End::Kept(at) | End::Lost(at) if at < next.begun => continue,
             End::Gone(at) if at < next.begun => continue,
             // The handler is dropped before its lock is let go, and what it had just sent may
-            // arrive later than the next one's first word.
-            End::Gone(_) => {
-                each.writes
-                    .iter()
-                    .filter(|(at, _)| *at > next.begun)
-                    .count()
-                    <= 1
-            }
-            End::Open | End::Kept(_) | End::Lost(_) => false,
+            // arrive later than the next one's first word: a write, or that it is done.
+            End::Gone(_) => late_writes(each, next) <= 1,
+            End::Kept(_) => late_writes(each, next) == 0,
+            End::Open | End::Lost(_) => false,
         };
         verdict.overtaken += 1;
         let disturbed = disturbances.iter().any(|disturbance| {
@@ -290,8 +290,13 @@ fn who_is_overtaken_has_an_excuse_and_writes_nothing_more() {
     let found =
         |uses: &[Use], disturbances: &[Disturbance]| judge(uses, disturbances).violations.len();
     let next = || held(13, (13, 14), 4, End::Kept(7));
-    for end in [End::Open, End::Kept(5), End::Lost(5)] {
-        let late = held(10, (10, 12), 1, end);
+    for (end, writes) in [
+        (End::Open, vec![]),
+        (End::Kept(6), vec![(5, false)]),
+        (End::Lost(5), vec![]),
+    ] {
+        let mut late = held(10, (10, 12), 1, end);
+        late.writes = writes;
         let uses = [late, next()];
         assert_eq!(found(&uses, &[]), 1, "{end:?}");
         for (whom, excused) in [
@@ -307,6 +312,9 @@ fn who_is_overtaken_has_an_excuse_and_writes_nothing_more() {
             assert!(!found(14, 15), "{whom:?}: afterwards");
         }
     }
+    // One whose last word alone came late had said it before it let go.
+    let done = held(10, (10, 12), 1, End::Kept(5));
+    assert_eq!(found(&[done, next()], &[]), 0);
     // One that is gone needs no excuse, unless it goes on.
     let mut gone = held(10, (10, 12), 1, End::Gone(8));
     gone.writes.push((5, false));
