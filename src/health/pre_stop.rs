@@ -6,11 +6,11 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::health::body::ProbeBody;
-use crate::health::service::plain;
+use crate::health::service::{only, plain};
 use crate::lifecycle::handle::LifecycleHandle;
 
 /// Begins the shutdown for whoever asks, as the first signal does: for a platform that says by HTTP
@@ -60,10 +60,7 @@ impl<B> Service<Request<B>> for PreStopService {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if ![Method::GET, Method::POST].contains(request.method()) {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
-            let allowed = HeaderValue::from_static("GET, POST");
-            response.headers_mut().insert(header::ALLOW, allowed);
-            return ready(Ok(response));
+            return ready(Ok(only("GET, POST")));
         }
         self.lifecycle.shutdown();
         ready(Ok(plain(StatusCode::ACCEPTED)))

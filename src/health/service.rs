@@ -57,10 +57,7 @@ impl ProbeService {
             return plain(StatusCode::NOT_FOUND);
         };
         if method != Method::GET && method != Method::HEAD {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
-            let allowed = HeaderValue::from_static("GET, HEAD");
-            response.headers_mut().insert(header::ALLOW, allowed);
-            return response;
+            return only("GET, HEAD");
         }
         let state = State {
             phase: self.lifecycle.watch().current(),
@@ -79,6 +76,14 @@ impl ProbeService {
         }
         response
     }
+}
+
+/// What any other method gets.
+pub(crate) fn only(allowed: &'static str) -> Response<ProbeBody> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
+    let allowed = HeaderValue::from_static(allowed);
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
 }
 
 pub(crate) fn plain(status: StatusCode) -> Response<ProbeBody> {

@@ -111,15 +111,16 @@ async fn instances_take_turns_and_neither_starves() {
     assert!(evalsha <= 32 * 40 / 4, "{evalsha} for {}", 32 * 40);
 }
 
+/// Without a word from the rival its process would go on for half of the lease.
+fn for_hours() -> Claim {
+    let lease = LeaseTime::new(ms(3_600_000)).unwrap();
+    Claim::new(LockKey::new("a").unwrap(), lease)
+}
+
 #[tokio::test]
 async fn a_holder_with_a_line_of_its_own_learns_that_others_wait() {
     let server = RedisServer::start();
     let (a, b) = (instance(&server), instance(&server));
-    // Without a word from the rival they would go on for half of the lease.
-    let for_hours = || {
-        let lease = LeaseTime::new(ms(3_600_000)).unwrap();
-        Claim::new(LockKey::new("a").unwrap(), lease)
-    };
     for locks in [&a, &b] {
         warm_up(&server, locks).await;
     }
@@ -163,10 +164,6 @@ async fn a_holder_with_a_line_of_its_own_learns_that_others_wait() {
 async fn a_holder_that_others_come_to_wait_behind_later_learns_that_rivals_wait() {
     let server = RedisServer::start();
     let (a, b) = (instance(&server), instance(&server));
-    let for_hours = || {
-        let lease = LeaseTime::new(ms(3_600_000)).unwrap();
-        Claim::new(LockKey::new("a").unwrap(), lease)
-    };
     for locks in [&a, &b] {
         warm_up(&server, locks).await;
     }
