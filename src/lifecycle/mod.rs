@@ -119,6 +119,7 @@ mod axum;
 mod budget;
 mod builder;
 pub(crate) mod check;
+mod conduct;
 mod connections;
 mod drain;
 mod face;

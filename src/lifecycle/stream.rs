@@ -8,20 +8,14 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::in_flight::tracker::Token;
-use crate::lifecycle::asks::Asks;
-use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
-use crate::lifecycle::fresh::Fresh;
+use crate::lifecycle::conduct::Conduct;
+use crate::lifecycle::connections::Connections;
 use crate::lifecycle::linger::Linger;
-use crate::lifecycle::phase::Phase;
-use crate::lifecycle::talk::Talk;
-use crate::lifecycle::unfinished::Stage;
 
 /// A connection that the drain knows: what a [`TrackedListener`](crate::lifecycle::TrackedListener)
 /// took in, or what was given to [`wrap_io`](crate::lifecycle::LifecycleHandle::wrap_io).
@@ -48,44 +42,16 @@ use crate::lifecycle::unfinished::Stage;
 /// from and first waits.
 pub struct TrackedStream<Io = TcpStream> {
     io: Io,
-    peer: Option<SocketAddr>,
-    connections: Arc<Connections>,
-    talk: Talk,
-    fresh: Fresh,
-    /// There while the connection is new.
-    intake: Option<Token<()>>,
-    /// There while the connection is in a stage that has a name.
-    stage: Option<Token<Socket>>,
-    /// Its stage began when draining had: a server that stops does not wait for it.
-    late: bool,
-    /// Set by the connection's first bytes, read by `goodbye`.
-    http2: Arc<AtomicBool>,
-    asks: Asks,
-    /// An upload was answered while the instance ends: its rest may still be on the way.
-    last_word: bool,
+    conduct: Conduct,
     linger: Option<Box<Linger>>,
-    wakers: Option<Token<Wakers>>,
-    /// The reader's waker that stands in `wakers`, so that it goes there once and not each time.
-    reader: Option<Waker>,
 }
 
 impl<Io> TrackedStream<Io> {
     pub(crate) fn new(io: Io, peer: Option<SocketAddr>, connections: Arc<Connections>) -> Self {
         Self {
             io,
-            peer,
-            talk: Talk::new(),
-            fresh: Fresh::Begins,
-            intake: Some(connections.intake.enter()),
-            stage: None,
-            late: false,
-            http2: Arc::default(),
-            asks: Asks::Answer,
-            last_word: false,
+            conduct: Conduct::new(peer, connections),
             linger: None,
-            wakers: None,
-            reader: None,
-            connections,
         }
     }
 
@@ -97,146 +63,8 @@ impl<Io> TrackedStream<Io> {
     /// HTTP/1, and so does one whose first bytes had not come when draining began: it is told
     /// later, never too early.
     pub fn goodbye(&self) -> impl Future<Output = ()> + Send + use<Io> {
-        let (connections, http2) = (self.connections.clone(), self.http2.clone());
-        async move {
-            connections.watch.reached(Phase::Draining).await;
-            if !http2.load(SeqCst) {
-                connections.stop.reached().await;
-            }
-        }
+        self.conduct.goodbye()
     }
-
-    fn leave_intake(&mut self) {
-        if self.fresh == Fresh::Over {
-            self.intake = None;
-        }
-    }
-
-    fn enter(&mut self, stage: Stage) {
-        let begins = matches!(stage, Stage::Head | Stage::Http2);
-        self.late = begins && self.connections.watch.current() >= Phase::Draining;
-        let entered = match self.late {
-            true => self.connections.enter_late(self.peer, stage),
-            false => self.connections.enter(self.peer, stage),
-        };
-        self.stage = Some(entered);
-    }
-
-    fn has_read(&mut self, bytes: &[u8]) {
-        let before = self.talk;
-        match self.talk.read(bytes) {
-            Some(asks) => self.asks = asks,
-            None => self.asks.go_on(bytes),
-        }
-        self.fresh.read(before, self.talk);
-        if before != Talk::Http2 && self.talk == Talk::Http2 {
-            self.http2.store(true, SeqCst);
-            // In place of a preface that was not whole, or of a greeting that was not sent.
-            self.enter(Stage::Http2);
-        }
-    }
-
-    /// There is nothing to read.
-    fn waits_for_bytes(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        if self.stage.is_none() && self.talk.in_head() {
-            self.enter(Stage::Head);
-        }
-        self.fresh.finds_nothing();
-        self.leave_intake();
-        if self.late && self.stage.is_some() && self.connections.stop.is_said() {
-            return Err(cut_off());
-        }
-        let waker = cx.waker();
-        if !self.reader.as_ref().is_some_and(|own| own.will_wake(waker)) {
-            self.reader = Some(waker.clone());
-            let (place, waker) = (&mut self.wakers, waker.clone());
-            self.connections.wake_at_cut(place, Half::Read, waker);
-        }
-        self.is_not_cut()
-    }
-
-    /// There was something to read. A connection may never wait: when all of it was there at once,
-    /// and its service reads no body.
-    fn is_found_at_cut(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        if self.wakers.is_none() {
-            let (place, waker) = (&mut self.wakers, cx.waker().clone());
-            self.connections.wake_at_cut(place, Half::Read, waker);
-            return self.is_not_cut();
-        }
-        Ok(())
-    }
-
-    /// Bytes are about to go out.
-    fn writes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.is_not_cut()?;
-        let before = self.talk;
-        self.talk.write(bytes, self.asks);
-        if self.talk == before {
-            return Ok(());
-        }
-        if self.talk == Talk::Upgraded {
-            // Before the peer can know.
-            self.enter(Stage::Upgraded);
-        }
-        let ends = || self.connections.watch.current() >= Phase::Settling;
-        self.last_word = self.asks == Asks::Upload && ends();
-        Ok(())
-    }
-
-    fn wrote(
-        &mut self,
-        cx: &Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.fresh.wrote(self.talk);
-            self.leave_intake();
-            return written;
-        }
-        self.waits_for_room(cx)?;
-        Poll::Pending
-    }
-
-    /// The socket takes nothing, or has not sent what it took.
-    fn waits_for_room(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        match (&self.stage, self.talk) {
-            (None, _) => self.enter(Stage::Unsent),
-            (Some(_), Talk::Upgraded | Talk::Http2) => {}
-            // It began late, but was let in and answered: no latecomer any more.
-            (Some(_), _) if self.late => self.enter(Stage::Unsent),
-            // It was answered before its head was whole, or flushed.
-            (Some(token), _) => token.update(Socket::is_unsent),
-        }
-        self.waits_to_write(cx)
-    }
-
-    fn waits_to_write(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        let (place, waker) = (&mut self.wakers, cx.waker().clone());
-        self.connections.wake_at_cut(place, Half::Write, waker);
-        self.is_not_cut()
-    }
-
-    fn is_not_cut(&self) -> io::Result<()> {
-        if self.connections.are_cut() {
-            return Err(cut_off());
-        }
-        Ok(())
-    }
-
-    /// What is left to do after the last word. Not for bytes that are somebody else's, and not
-    /// where another task reads: what comes is dropped, and who waits for it would never wake.
-    fn linger(&self, cx: &Context<'_>) -> Option<Box<Linger>> {
-        let last = *self.connections.linger_until.get()?;
-        let reader = self.reader.as_ref();
-        let reads = reader.is_none_or(|reader| reader.will_wake(cx.waker()));
-        let lingers = self.last_word && self.talk == Talk::Idle && reads;
-        lingers.then(|| Box::new(Linger::new(last)))
-    }
-}
-
-fn cut_off() -> io::Error {
-    let text = "cut off: the drain's time is over";
-    io::Error::new(io::ErrorKind::ConnectionAborted, text)
 }
 
 impl TrackedStream<TcpStream> {
@@ -254,16 +82,16 @@ impl<Io: AsyncRead + Unpin> AsyncRead for TrackedStream<Io> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.is_not_cut()?;
+        this.conduct.is_not_cut()?;
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         match &read {
             Poll::Ready(Ok(())) => {
-                this.has_read(&buf.filled()[before..]);
-                this.is_found_at_cut(cx)?;
+                this.conduct.has_read(&buf.filled()[before..]);
+                this.conduct.is_found_at_cut(cx)?;
             }
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => this.waits_for_bytes(cx)?,
+            Poll::Pending => this.conduct.waits_for_bytes(cx)?,
         }
         read
     }
@@ -275,9 +103,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.writes(buf)?;
+        self.conduct.writes(buf)?;
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.wrote(cx, written)
+        self.conduct.wrote(cx, written)
     }
 
     fn poll_write_vectored(
@@ -286,9 +114,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let first = bufs.iter().find(|buf| !buf.is_empty());
-        self.writes(first.map_or(&[], |buf| buf))?;
+        self.conduct.writes(first.map_or(&[], |buf| buf))?;
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.wrote(cx, written)
+        self.conduct.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -297,16 +125,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.is_not_cut()?;
-        // All is written, and the service has been called for what was read whole.
-        this.talk.flush();
-        this.fresh.flushes(this.talk);
-        this.leave_intake();
+        this.conduct.is_not_cut()?;
+        this.conduct.flushes();
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
         if flushed.is_pending() {
-            this.waits_for_room(cx)?;
-        } else if matches!(this.talk, Talk::Idle | Talk::Asked | Talk::Opaque) {
-            this.stage = None;
+            this.conduct.waits_for_room(cx)?;
+        } else {
+            this.conduct.flushed();
         }
         flushed
     }
@@ -316,22 +141,21 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<Io> {
         if this.linger.is_none() {
             let shut = Pin::new(&mut this.io).poll_shutdown(cx);
             // An end that the drain has no more time for is an end.
-            if shut.is_pending() && this.waits_for_room(cx).is_err() {
+            if shut.is_pending() && this.conduct.waits_for_room(cx).is_err() {
                 return Poll::Ready(Ok(()));
             }
             this.linger = match shut {
-                Poll::Ready(Ok(())) => this.linger(cx),
+                Poll::Ready(Ok(())) => this.conduct.linger(cx),
                 _ => None,
             };
             if this.linger.is_none() {
                 return shut;
             }
-            // The answer is out, so the drain waits for nothing here; only the server does.
-            this.stage = None;
+            this.conduct.only_lingers();
         }
         let linger = this.linger.as_mut().expect("it has just begun");
         let over = linger.poll(Pin::new(&mut this.io), cx);
-        if over.is_pending() && this.waits_to_write(cx).is_err() {
+        if over.is_pending() && this.conduct.waits_to_write(cx).is_err() {
             return Poll::Ready(Ok(()));
         }
         over.map(Ok)
@@ -342,7 +166,7 @@ impl<Io: fmt::Debug> fmt::Debug for TrackedStream<Io> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TrackedStream")
             .field("io", &self.io)
-            .field("talk", &self.talk)
+            .field("talk", &self.conduct)
             .finish_non_exhaustive()
     }
 }
@@ -350,6 +174,7 @@ impl<Io: fmt::Debug> fmt::Debug for TrackedStream<Io> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::connections::Wakers;
 
     /// Idle keep-alive connections and streams are many; figures are of 64-bit machines.
     #[test]

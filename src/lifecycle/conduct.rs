@@ -1,0 +1,230 @@
+//! What the drain knows of one connection, by the bytes that pass.
+//!
+//! Floor 4.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
+
+use crate::in_flight::tracker::Token;
+use crate::lifecycle::asks::Asks;
+use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
+use crate::lifecycle::fresh::Fresh;
+use crate::lifecycle::linger::Linger;
+use crate::lifecycle::phase::Phase;
+use crate::lifecycle::talk::Talk;
+use crate::lifecycle::unfinished::Stage;
+
+/// The conduct of one connection: told of what is read and written, it enters and leaves the stages
+/// that the drain waits for, and says when the connection is over.
+pub(crate) struct Conduct {
+    peer: Option<SocketAddr>,
+    connections: Arc<Connections>,
+    talk: Talk,
+    fresh: Fresh,
+    /// There while the connection is new.
+    intake: Option<Token<()>>,
+    /// There while the connection is in a stage that has a name.
+    stage: Option<Token<Socket>>,
+    /// Its stage began when draining had: a server that stops does not wait for it.
+    late: bool,
+    /// Set by the connection's first bytes, read by `goodbye`.
+    http2: Arc<AtomicBool>,
+    asks: Asks,
+    /// An upload was answered while the instance ends: its rest may still be on the way.
+    last_word: bool,
+    wakers: Option<Token<Wakers>>,
+    /// The reader's waker that stands in `wakers`, so that it goes there once and not each time.
+    reader: Option<Waker>,
+}
+
+impl Conduct {
+    pub(crate) fn new(peer: Option<SocketAddr>, connections: Arc<Connections>) -> Self {
+        Self {
+            peer,
+            talk: Talk::new(),
+            fresh: Fresh::Begins,
+            intake: Some(connections.intake.enter()),
+            stage: None,
+            late: false,
+            http2: Arc::default(),
+            asks: Asks::Answer,
+            last_word: false,
+            wakers: None,
+            reader: None,
+            connections,
+        }
+    }
+
+    fn leave_intake(&mut self) {
+        if self.fresh == Fresh::Over {
+            self.intake = None;
+        }
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        let begins = matches!(stage, Stage::Head | Stage::Http2);
+        self.late = begins && self.connections.watch.current() >= Phase::Draining;
+        let entered = match self.late {
+            true => self.connections.enter_late(self.peer, stage),
+            false => self.connections.enter(self.peer, stage),
+        };
+        self.stage = Some(entered);
+    }
+
+    pub(crate) fn has_read(&mut self, bytes: &[u8]) {
+        let before = self.talk;
+        match self.talk.read(bytes) {
+            Some(asks) => self.asks = asks,
+            None => self.asks.go_on(bytes),
+        }
+        self.fresh.read(before, self.talk);
+        if before != Talk::Http2 && self.talk == Talk::Http2 {
+            self.http2.store(true, SeqCst);
+            // In place of a preface that was not whole, or of a greeting that was not sent.
+            self.enter(Stage::Http2);
+        }
+    }
+
+    /// There is nothing to read.
+    pub(crate) fn waits_for_bytes(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        if self.stage.is_none() && self.talk.in_head() {
+            self.enter(Stage::Head);
+        }
+        self.fresh.finds_nothing();
+        self.leave_intake();
+        if self.late && self.stage.is_some() && self.connections.stop.is_said() {
+            return Err(cut_off());
+        }
+        let waker = cx.waker();
+        if !self.reader.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            self.reader = Some(waker.clone());
+            let (place, waker) = (&mut self.wakers, waker.clone());
+            self.connections.wake_at_cut(place, Half::Read, waker);
+        }
+        self.is_not_cut()
+    }
+
+    /// There was something to read. A connection may never wait: when all of it was there at once,
+    /// and its service reads no body.
+    pub(crate) fn is_found_at_cut(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        if self.wakers.is_none() {
+            let (place, waker) = (&mut self.wakers, cx.waker().clone());
+            self.connections.wake_at_cut(place, Half::Read, waker);
+            return self.is_not_cut();
+        }
+        Ok(())
+    }
+
+    /// Bytes are about to go out.
+    pub(crate) fn writes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.is_not_cut()?;
+        let before = self.talk;
+        self.talk.write(bytes, self.asks);
+        if self.talk == before {
+            return Ok(());
+        }
+        if self.talk == Talk::Upgraded {
+            // Before the peer can know.
+            self.enter(Stage::Upgraded);
+        }
+        let ends = || self.connections.watch.current() >= Phase::Settling;
+        self.last_word = self.asks == Asks::Upload && ends();
+        Ok(())
+    }
+
+    pub(crate) fn wrote(
+        &mut self,
+        cx: &Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.fresh.wrote(self.talk);
+            self.leave_intake();
+            return written;
+        }
+        self.waits_for_room(cx)?;
+        Poll::Pending
+    }
+
+    /// The socket takes nothing, or has not sent what it took.
+    pub(crate) fn waits_for_room(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        match (&self.stage, self.talk) {
+            (None, _) => self.enter(Stage::Unsent),
+            (Some(_), Talk::Upgraded | Talk::Http2) => {}
+            // It began late, but was let in and answered: no latecomer any more.
+            (Some(_), _) if self.late => self.enter(Stage::Unsent),
+            // It was answered before its head was whole, or flushed.
+            (Some(token), _) => token.update(Socket::is_unsent),
+        }
+        self.waits_to_write(cx)
+    }
+
+    pub(crate) fn waits_to_write(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        let (place, waker) = (&mut self.wakers, cx.waker().clone());
+        self.connections.wake_at_cut(place, Half::Write, waker);
+        self.is_not_cut()
+    }
+
+    pub(crate) fn is_not_cut(&self) -> io::Result<()> {
+        if self.connections.are_cut() {
+            return Err(cut_off());
+        }
+        Ok(())
+    }
+
+    /// All is written, and the service has been called for what was read whole.
+    pub(crate) fn flushes(&mut self) {
+        self.talk.flush();
+        self.fresh.flushes(self.talk);
+        self.leave_intake();
+    }
+
+    /// What was written is out.
+    pub(crate) fn flushed(&mut self) {
+        if matches!(self.talk, Talk::Idle | Talk::Asked | Talk::Opaque) {
+            self.stage = None;
+        }
+    }
+
+    /// The answer is out, so the drain waits for nothing here; only the server does.
+    pub(crate) fn only_lingers(&mut self) {
+        self.stage = None;
+    }
+
+    /// As [`TrackedStream::goodbye`](crate::lifecycle::TrackedStream::goodbye) says.
+    pub(crate) fn goodbye(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (connections, http2) = (self.connections.clone(), self.http2.clone());
+        async move {
+            connections.watch.reached(Phase::Draining).await;
+            if !http2.load(SeqCst) {
+                connections.stop.reached().await;
+            }
+        }
+    }
+
+    /// What is left to do after the last word. Not for bytes that are somebody else's, and not
+    /// where another task reads: what comes is dropped, and who waits for it would never wake.
+    pub(crate) fn linger(&self, cx: &Context<'_>) -> Option<Box<Linger>> {
+        let last = *self.connections.linger_until.get()?;
+        let reader = self.reader.as_ref();
+        let reads = reader.is_none_or(|reader| reader.will_wake(cx.waker()));
+        let lingers = self.last_word && self.talk == Talk::Idle && reads;
+        lingers.then(|| Box::new(Linger::new(last)))
+    }
+}
+
+fn cut_off() -> io::Error {
+    let text = "cut off: the drain's time is over";
+    io::Error::new(io::ErrorKind::ConnectionAborted, text)
+}
+
+impl fmt::Debug for Conduct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.talk, f)
+    }
+}
