@@ -5,9 +5,10 @@ use tower_handoff::redis::{AwayCause, RedisHandle, RedisStatus};
 use super::said::failure;
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
+use crate::support::quiet_port::quiet_port;
 #[cfg(feature = "sentinel")]
 use crate::support::redis_sentinel::Sentinel;
-use crate::support::redis_server::{RedisServer, free_port};
+use crate::support::redis_server::RedisServer;
 use crate::support::retelling::retelling;
 
 /// What is warned of while `handle` connects `times` times.
@@ -99,9 +100,7 @@ async fn a_version_that_is_too_old_is_named_and_never_used() {
 
 #[tokio::test]
 async fn a_node_of_a_cluster_is_named_where_the_url_is_of_one_server() {
-    let bus = free_port().to_string();
-    let clustered = ["--cluster-enabled", "yes", "--cluster-port", &bus];
-    let server = RedisServer::start_on(free_port(), &clustered);
+    let server = RedisServer::start_on(quiet_port(), &["--cluster-enabled", "yes"]);
     let handle = RedisHandle::connect(&server.url()).expect("a good url");
     let (cause, reason) = failure(&handle).await;
     assert_eq!(cause, AwayCause::Unsupported, "{reason}");

@@ -11,6 +11,7 @@ pub(crate) mod http;
 pub(crate) mod lock_paths;
 pub(crate) mod log;
 pub(crate) mod proxy;
+pub(crate) mod quiet_port;
 pub(crate) mod random;
 #[cfg(feature = "cluster")]
 pub(crate) mod redis_cluster;
