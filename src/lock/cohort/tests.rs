@@ -24,6 +24,10 @@ pub(super) fn claim(owner: Owner) -> Claim {
 }
 
 impl Cohort {
+    pub(crate) fn is_limited(&self) -> bool {
+        matches!(&self.phase, Phase::Held(tenure) if tenure.is_limited())
+    }
+
     /// All that decides what comes next, relative to `now`; owners are named by their first byte.
     pub(crate) fn outlook(&self, now: Instant) -> String {
         let name = |owner: &Owner| owner.as_bytes()[0];
