@@ -2,11 +2,12 @@
 //! files, on loom's atomics and locks.
 //!
 //! - `in_flight`: the tracker of requests in flight and a drain.
-//! - `lock::redis::line`: the line of one process for one key. `cohort.rs`, `cohorts.rs` and all that
-//!   they say are the library's. Who asks, waits and drives is told anew here, as `turn.rs` and
-//!   `drive.rs` do it: those await a connection. So what is proven is that no thread's wake-up is lost
-//!   and that nobody is left without one who asks; that no *order of events* is wrong, Redis's, time's
-//!   and a rival's among them, is what the explorer beside `cohorts.rs` goes through.
+//! - `lock::redis::line`: the line of one process for one key, and another process that wants it.
+//!   `cohort.rs`, `cohorts.rs` and all that they say are the library's. Who asks, waits and drives is
+//!   told anew here, as `turn.rs` and `drive.rs` do it: those await a connection. So what is proven is
+//!   that no thread's wake-up is lost and that nobody is left without one who asks; that no *order of
+//!   events* is wrong, Redis's, time's and a rival's among them, is what the explorer beside `cohorts.rs`
+//!   goes through.
 //! - `lock::renewing`: who sees to renewals where a runtime ends. `renew.rs` is the library's, the list
 //!   of held locks and the runtimes are models.
 //!

@@ -318,4 +318,6 @@ impl Cohort {
 }
 
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod tests;

@@ -31,7 +31,10 @@ enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockErrorKind {
-    /// The backend is away, or what it holds under the key is not this crate's to touch.
+    /// The backend is away, or refuses: what it holds under the key is not this crate's to touch, a
+    /// right is missing, too few replicas acknowledge. Or the lock would be of no use:
+    /// each of three grants was over before it was read, or of several keys one was lost while another
+    /// one was waited for. The [source](std::error::Error::source) says which.
     Unavailable,
     /// The lease ended, or the shutdown took the lock away, while the holder was at work:
     /// somebody else may hold the key.

@@ -116,8 +116,8 @@ impl Locks {
     /// # Errors
     /// [`Busy`](crate::lock::LockErrorKind::Busy) when the wait is over, with what was left of the
     /// holder's lease ([`retry_after`](LockError::retry_after)), [`QueueFull`](crate::lock::LockErrorKind::QueueFull),
-    /// [`Unavailable`](crate::lock::LockErrorKind::Unavailable) while the backend is away, and where one of
-    /// several keys was lost while another one was waited for;
+    /// [`Unavailable`](crate::lock::LockErrorKind::Unavailable) while the backend is away or refuses, and
+    /// where the lock would be of no use;
     /// [`Closed`](crate::lock::LockErrorKind::Closed) in a shutdown.
     ///
     /// # Cancel safety

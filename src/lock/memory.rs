@@ -2,10 +2,9 @@
 //!
 //! Floor 4.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -13,12 +12,13 @@ use tokio::time::{Instant, sleep_until};
 use crate::instance::place;
 use crate::lock::backend::{Acquired, LockBackend, Released, Renewed};
 use crate::lock::error::LockError;
-use crate::lock::grant_path::GrantPath;
 use crate::lock::held::HeldLocks;
 use crate::lock::holder::Holder;
-use crate::lock::lease::{Claim, Fence, HAND_OVER, Lease, MAX_WAITERS, Owner, end_of};
+use crate::lock::lease::{Claim, Lease, MAX_WAITERS, Owner, end_of};
 use crate::lock::lock_key::LockKey;
-use crate::lock::note::Note;
+use crate::lock::memory::slots::{Slots, Turn};
+
+mod slots;
 
 /// Locks in this process's memory: for one instance, for development, for tests.
 ///
@@ -37,44 +37,6 @@ pub struct MemoryLocks {
     slots: Arc<Mutex<Slots>>,
     held: HeldLocks,
     max_waiters: usize,
-}
-
-#[derive(Default)]
-struct Slots {
-    by_key: HashMap<LockKey, Slot>,
-    last_fence: u64,
-    /// When `by_key` reaches this size, what expired without a release is looked for.
-    sweep_at: usize,
-}
-
-#[derive(Default)]
-struct Slot {
-    holder: Option<Grant>,
-    line: VecDeque<Waiter>,
-}
-
-struct Waiter {
-    owner: Owner,
-    wake: Arc<Notify>,
-    note: Note,
-}
-
-struct Grant {
-    owner: Owner,
-    note: Note,
-    fence: Fence,
-    until: Instant,
-    path: GrantPath,
-}
-
-enum Turn {
-    Granted(Fence, GrantPath),
-    Busy {
-        until: Instant,
-        /// Whether the claim has just got in line.
-        in_line: bool,
-    },
-    QueueFull,
 }
 
 impl MemoryLocks {
@@ -174,135 +136,13 @@ impl LockBackend for MemoryLocks {
             let remaining = grant.until.saturating_duration_since(now);
             let mut holder = Holder::new(grant.fence, remaining).with_place(place());
             holder.note = grant.note.clone();
-            holder.waiting = slot.line.len();
+            holder.waiting = slot.waiting();
             holder
         }))
     }
 
     fn held(&self) -> HeldLocks {
         self.held.clone()
-    }
-}
-
-impl Slots {
-    /// Grants the key, or gives the claim its place in line where it has a `wake` to wait on.
-    fn take_turn(
-        &mut self,
-        claim: &Claim,
-        now: Instant,
-        wake: Option<&Arc<Notify>>,
-        max_waiters: usize,
-    ) -> Turn {
-        self.sweep(now);
-        let fence = self.next_fence();
-        let slot = self.by_key.entry(claim.key.clone()).or_default();
-        slot.pass_on(now, fence, GrantPath::Queued);
-        match &mut slot.holder {
-            Some(holder) if holder.owner == claim.owner => {
-                holder.until = now + claim.lease.get();
-                Turn::Granted(holder.fence, holder.path)
-            }
-            Some(holder) => {
-                let until = holder.until;
-                let waits = slot.line.iter().any(|waiter| waiter.owner == claim.owner);
-                let place = wake.filter(|_| !waits);
-                if let Some(wake) = place {
-                    if slot.line.len() >= max_waiters {
-                        return Turn::QueueFull;
-                    }
-                    slot.line.push_back(Waiter {
-                        owner: claim.owner,
-                        wake: wake.clone(),
-                        note: claim.note.clone(),
-                    });
-                }
-                let in_line = place.is_some();
-                Turn::Busy { until, in_line }
-            }
-            None => {
-                slot.holder = Some(Grant {
-                    owner: claim.owner,
-                    note: claim.note.clone(),
-                    fence,
-                    until: now + claim.lease.get(),
-                    path: GrantPath::Free,
-                });
-                Turn::Granted(fence, GrantPath::Free)
-            }
-        }
-    }
-
-    fn release(&mut self, claim: &Claim, now: Instant) -> Released {
-        let fence = self.next_fence();
-        let Some(slot) = self.by_key.get_mut(&claim.key) else {
-            return Released::NotHeld;
-        };
-        slot.line.retain(|waiter| waiter.owner != claim.owner);
-        let held = slot
-            .holder
-            .take_if(|holder| holder.owner == claim.owner)
-            .is_some_and(|holder| now < holder.until);
-        let path = match held {
-            true => GrantPath::Local,
-            false => GrantPath::Queued,
-        };
-        slot.pass_on(now, fence, path);
-        let handed_over = slot.holder.is_some();
-        if !handed_over {
-            self.by_key.remove(&claim.key);
-        }
-        match (held, handed_over) {
-            (true, true) => Released::HandedOver,
-            (true, false) => Released::Freed,
-            (false, _) => Released::NotHeld,
-        }
-    }
-
-    fn next_fence(&mut self) -> Fence {
-        let micros = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-            });
-        self.last_fence = micros.max(self.last_fence + 1);
-        Fence::new(self.last_fence)
-    }
-
-    /// Forgets keys that expired without a release, at a cost that evens out.
-    fn sweep(&mut self, now: Instant) {
-        if self.by_key.len() < self.sweep_at.max(1024) {
-            return;
-        }
-        self.by_key
-            .retain(|_, slot| !slot.line.is_empty() || slot.is_held(now));
-        self.sweep_at = self.by_key.len() * 2;
-    }
-}
-
-impl Slot {
-    fn is_held(&self, now: Instant) -> bool {
-        let holder = self.holder.as_ref();
-        holder.is_some_and(|holder| now < holder.until)
-    }
-
-    /// Gives a key whose lease is over to the oldest waiter, for as long as a waiter that is
-    /// still there needs to come and take it.
-    fn pass_on(&mut self, now: Instant, fence: Fence, path: GrantPath) {
-        if self.is_held(now) {
-            return;
-        }
-        self.holder = self.line.pop_front().map(|waiter| {
-            waiter.wake.notify_one();
-            let until = now + HAND_OVER;
-            let Waiter { owner, note, .. } = waiter;
-            Grant {
-                owner,
-                note,
-                fence,
-                until,
-                path,
-            }
-        });
     }
 }
 

@@ -46,7 +46,8 @@ pub enum OnUnavailable {
     /// [counted](crate::lock::LockLayer::passed_unguarded).
     ///
     /// What the backend refuses for good is no outage: a key of another type, a lock that a newer
-    /// version wrote, a missing permission. Such a request is refused all the same.
+    /// version wrote, a missing permission. Nor are grants that come too late to be used, one after the
+    /// other. Such a request is refused all the same.
     Pass,
 }
 

@@ -103,6 +103,10 @@ impl Tenure {
 
 #[cfg(test)]
 impl Tenure {
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// All that decides what comes next, relative to `now`.
     pub(crate) fn outlook(&self, now: Instant) -> impl std::fmt::Debug + use<> {
         let ago = |then: Instant| now.saturating_duration_since(then);

@@ -16,7 +16,7 @@ use crate::lock::tenure::{BATCH, RESERVED};
 
 const LEASE: Duration = Duration::from_secs(1);
 
-fn claim(owner: Owner) -> Claim {
+pub(super) fn claim(owner: Owner) -> Claim {
     Claim {
         owner,
         ..Claim::new(LockKey::new("a").unwrap(), LeaseTime::new(LEASE).unwrap())
@@ -24,6 +24,10 @@ fn claim(owner: Owner) -> Claim {
 }
 
 impl Cohort {
+    pub(crate) fn is_limited(&self) -> bool {
+        matches!(&self.phase, Phase::Held(tenure) if tenure.is_limited())
+    }
+
     /// All that decides what comes next, relative to `now`; owners are named by their first byte.
     pub(crate) fn outlook(&self, now: Instant) -> String {
         let name = |owner: &Owner| owner.as_bytes()[0];
@@ -289,26 +293,4 @@ fn one_at_a_time_in_order_under_growing_fences_and_nobody_is_forgotten() {
         granted += world.granted;
     }
     assert!(granted > 10_000, "{granted} grants are no history");
-}
-
-#[test]
-fn word_of_others_that_comes_before_the_grant_counts() {
-    for told in [false, true] {
-        let (now, first) = (Instant::now(), Owner::random());
-        let mut cohort = Cohort::new(first);
-        assert!(matches!(
-            cohort.arrive(&claim(first), true, now, 8),
-            Arrival::Ask
-        ));
-        let _place = cohort.queue_up(&claim(first));
-        let _next = cohort.arrive(&claim(Owner::random()), true, now, 8);
-        if told {
-            cohort.others_wait(first, now);
-        }
-        let lease = Lease::until(Fence::new(1), now + LEASE);
-        assert!(cohort.granted(first, lease, false, now));
-        let later = now + Duration::from_millis(60);
-        let passed = cohort.leave(first, later) == Leave::Passed;
-        assert_eq!(passed, !told);
-    }
 }

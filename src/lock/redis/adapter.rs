@@ -54,8 +54,8 @@ use crate::redis::replicas::Replicas;
 /// ```
 ///
 /// While Redis is away every operation fails at once. Waiting needs `SUBSCRIBE` and `PUBLISH`:
-/// where an ACL forbids the first, a request that would have to wait is refused instead; where it
-/// forbids the second, those who wait find a free key only at their next look.
+/// where an ACL forbids the first, a free key is granted, and a request that would have to wait is
+/// refused at once; where it forbids the second, those who wait find a free key only at their next look.
 #[derive(Clone)]
 pub struct RedisLocks {
     pub(super) handle: RedisHandle,

@@ -95,6 +95,14 @@ impl Waiting {
     }
 }
 
+#[cfg(test)]
+impl Waiting {
+    /// What it has not used yet.
+    pub(super) fn told(&self) -> Option<Heard> {
+        *self.ear.grant()
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut waiters = self.waiters.lock();

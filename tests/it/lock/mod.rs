@@ -26,6 +26,7 @@ mod policies;
 mod refusals;
 mod renewals;
 mod replicas;
+mod rights;
 mod rig;
 mod runtimes;
 mod shutdown;

@@ -1,4 +1,4 @@
-//! Tasks of one process that ask all at once, round after round.
+//! Tasks of one process, or of two, that ask all at once, round after round.
 
 use std::time::Duration;
 
@@ -12,21 +12,25 @@ pub fn run(server: &Server, slice: Duration) -> Result<(), Error> {
     println!("\n## Locks, all ask at once, until the last has let go\n");
     header(&[
         "hold",
-        "tasks",
+        "processes × tasks",
         "lock",
         "ms (median)",
-        "÷ (tasks × mean hold)",
+        "÷ (all tasks × mean hold)",
         "rounds",
     ]);
     for case in [
         Case::new(1, 16, Duration::from_millis(1)),
         Case::new(1, 64, Duration::from_millis(1)),
+        Case::new(2, 16, Duration::from_millis(1)),
+        Case::new(2, 64, Duration::from_millis(1)),
         Case::new(1, 16, Duration::ZERO),
+        Case::new(2, 16, Duration::ZERO),
     ] {
+        let all = case.processes * case.tasks;
         for way in Way::WAITING {
             let holds = start(server, way, case, slice, true)?;
             let mut drains = Series::default();
-            for round in holds.chunks_exact(case.tasks) {
+            for round in holds.chunks_exact(all) {
                 let asked = round
                     .iter()
                     .map(|hold| hold.asked)
@@ -42,15 +46,15 @@ pub fn run(server: &Server, slice: Duration) -> Result<(), Error> {
             let hold = mean_hold(&holds);
             row(&[
                 format!("{:?}", case.hold),
-                case.tasks.to_string(),
+                format!("{} × {}", case.processes, case.tasks),
                 way.name().to_owned(),
                 format!("{:.2}", drains.median()),
                 if case.hold.is_zero() {
                     "–".to_owned()
                 } else {
-                    format!("{:.3}", drains.median() / (case.tasks as f64 * hold))
+                    format!("{:.3}", drains.median() / (all as f64 * hold))
                 },
-                (holds.len() / case.tasks).to_string(),
+                (holds.len() / all).to_string(),
             ]);
         }
     }

@@ -1,10 +1,11 @@
 //! Processes whose tasks all want one key.
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::lock::Way;
-use super::worker::{Hold, Plan, now};
+use super::worker::{Hold, Plan, READY, now};
 use crate::Error;
 use crate::cores::{self, Core};
 use crate::redis_server::Server;
@@ -53,16 +54,17 @@ pub fn start(
         let mut command = Command::new(&program);
         command
             .args(plan.arguments(server.url()))
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        workers.push(cores::on(Core::Measured, || command.spawn())?);
+        workers.push(Worker::of(cores::on(Core::Measured, || command.spawn())?)?);
+    }
+    if bursts {
+        hold_rounds(&mut workers, plan.until)?;
     }
     let mut holds = Vec::new();
     for (process, worker) in workers.into_iter().enumerate() {
-        let output = worker.wait_with_output()?;
-        if !output.status.success() {
-            return Err(format!("a worker of {} ended with {}", way.name(), output.status).into());
-        }
-        for line in String::from_utf8(output.stdout)?.lines() {
+        let written = worker.end(way)?;
+        for line in written.lines() {
             let words: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
             let [asked, held, let_go, task] = words?[..] else {
                 return Err(format!("a worker wrote {line:?}").into());
@@ -81,6 +83,57 @@ pub fn start(
     }
     holds.sort_unstable_by_key(|hold| hold.held);
     Ok(holds)
+}
+
+/// Lets all processes begin a round together, as soon as the last has ended the one before.
+fn hold_rounds(workers: &mut [Worker], until: Duration) -> Result<(), Error> {
+    loop {
+        for worker in workers.iter_mut() {
+            let mut line = String::new();
+            worker.says.read_line(&mut line)?;
+            if line.trim() != READY {
+                return Err(format!("a worker wrote {line:?} for {READY:?}").into());
+            }
+        }
+        if now() >= until {
+            return Ok(());
+        }
+        for worker in workers.iter_mut() {
+            worker.hears.write_all(b"\n")?;
+        }
+    }
+}
+
+struct Worker {
+    child: Child,
+    hears: ChildStdin,
+    says: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    fn of(mut child: Child) -> Result<Self, Error> {
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (hears, says) = pipes.ok_or("a worker without pipes")?;
+        let says = BufReader::new(says);
+        Ok(Self { child, hears, says })
+    }
+
+    /// Tells it that no round is left, and reads its holds.
+    fn end(self, way: Way) -> Result<String, Error> {
+        let Self {
+            mut child,
+            hears,
+            mut says,
+        } = self;
+        drop(hears);
+        let mut written = String::new();
+        says.read_to_string(&mut written)?;
+        let status = child.wait()?;
+        if !status.success() {
+            return Err(format!("a worker of {} ended with {status}", way.name()).into());
+        }
+        Ok(written)
+    }
 }
 
 /// Milliseconds.

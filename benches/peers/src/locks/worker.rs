@@ -9,6 +9,9 @@ use tokio::sync::Barrier;
 use super::lock::{Locks, Way};
 use crate::Error;
 
+/// What a worker writes when all of its tasks have released.
+pub const READY: &str = "ready";
+
 /// What a worker is to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -19,7 +22,7 @@ pub struct Plan {
     pub until: Duration,
     /// When to begin.
     pub from: Duration,
-    /// Each round all tasks ask once, together; the next begins when all have released.
+    /// Each round all tasks of all processes ask once, together; the next begins when all have released.
     pub bursts: bool,
 }
 
@@ -87,6 +90,12 @@ pub fn run(arguments: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Waits until all processes have ended the round; returns whether there is one more.
+fn next_round() -> std::io::Result<bool> {
+    println!("{READY}");
+    Ok(std::io::stdin().read_line(&mut String::new())? > 0)
+}
+
 async fn work(plan: Plan, url: &str) -> Result<Vec<Hold>, Error> {
     let locks = Locks::open(plan.way, url).await?;
     let barrier = Arc::new(Barrier::new(plan.tasks));
@@ -100,9 +109,9 @@ async fn work(plan: Plan, url: &str) -> Result<Vec<Hold>, Error> {
             tokio::time::sleep(plan.from.saturating_sub(now())).await;
             loop {
                 if plan.bursts {
-                    // One of them reads the clock for all, or one would be left alone.
+                    // One of them asks for all, or one would be left alone.
                     if barrier.wait().await.is_leader() {
-                        over.store(now() >= plan.until, SeqCst);
+                        over.store(!tokio::task::spawn_blocking(next_round).await??, SeqCst);
                     }
                     barrier.wait().await;
                 } else if now() >= plan.until {

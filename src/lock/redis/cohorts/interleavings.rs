@@ -18,10 +18,14 @@ use super::Cohorts;
 use crate::lock::cohort::words::Turn;
 use crate::lock::lease::Lease;
 use crate::lock::lock_key::LockKey;
+use crate::lock::redis::waiters::{Waiters, Waiting};
 use backend::{Answer, By, Command, RIVAL, Redis};
+use driver::{Driver, Stand};
 
 mod backend;
+mod driver;
 mod line;
+mod look;
 mod outlook;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,27 +57,20 @@ enum Event {
 #[derive(Debug)]
 enum Stage {
     New,
-    Asking { wait: bool },
+    /// With an ear, where it gets in line itself.
+    Asking {
+        wait: bool,
+        ear: Option<Waiting>,
+    },
     Waiting(oneshot::Receiver<Turn>),
     Holding(Lease),
     Over,
 }
 
-/// What asks for the line: `drive`, at its awaits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Driver {
-    Spawned,
-    Asking(u8),
-    /// Waits for the message to this token.
-    Listening(u8),
-    /// Asked for this token in vain, and soon asks again.
-    Pausing(u8),
-    Resting(Option<Instant>),
-}
-
 #[derive(Debug)]
 struct World {
     cohorts: Cohorts,
+    waiters: Waiters,
     key: LockKey,
     stages: [Stage; 3],
     /// Who waits, in the order of their coming.
@@ -84,12 +81,9 @@ struct World {
     news: bool,
     /// Whether the connection was replaced since whoever asks for the line looked.
     replaced: bool,
-    /// The token that is in Redis's line, as whoever asks for the line knows.
-    in_line: Option<u8>,
-    /// The token that was asked for by a claim or with a release.
-    asked: Option<u8>,
-    /// Messages to the token that the driver asks for.
-    mail: Vec<Answer>,
+    stand: Option<Stand>,
+    /// Since when messages come over the connection of the moment.
+    since: Instant,
     redis: Redis,
     last_fence: u64,
     /// How often what need not happen may.
@@ -103,6 +97,7 @@ impl World {
     fn new() -> Self {
         Self {
             cohorts: Cohorts::default(),
+            waiters: Waiters::default(),
             key: LockKey::new("a").unwrap(),
             stages: [Stage::New, Stage::New, Stage::New],
             order: Vec::new(),
@@ -111,10 +106,9 @@ impl World {
             driver: None,
             news: false,
             replaced: false,
-            in_line: None,
-            asked: None,
-            mail: Vec::new(),
-            redis: Redis::default(),
+            stand: None,
+            since: Instant::now(),
+            redis: Redis::start(),
             last_fence: 0,
             rivals: 2,
             ticks: 2,
@@ -135,8 +129,7 @@ impl World {
             let waiting = waiting.filter(|(_, stage)| waits(stage));
             events.extend(waiting.map(|(at, _)| Event::Cancel(at)));
         }
-        let is_message = |answer: &Answer| matches!(answer, Answer::Message(..));
-        if self.answers.iter().skip(1).any(is_message) {
+        if self.answers.iter().skip(1).any(Answer::is_published) {
             events.push(Event::Overtake);
         }
         if self.rivals > 0 && !self.redis.rival_holds() && !self.redis.line.contains(&RIVAL) {
@@ -158,12 +151,13 @@ impl World {
         let idle = self.commands.is_empty() && self.answers.is_empty();
         // A lease that ended without anybody letting go is found by a look at the lock.
         let unheard = idle && self.redis.holder.is_some() && self.redis.is_free();
+        let told = self.stand.as_ref().and_then(|it| it.waiting.told());
         let due = self.driver.is_some_and(|driver| match driver {
             Driver::Spawned | Driver::Pausing(_) => true,
             Driver::Resting(until) => {
                 self.news || until.is_some_and(|until| until <= Instant::now())
             }
-            Driver::Listening(_) => self.news || self.replaced || !self.mail.is_empty() || unheard,
+            Driver::Listening(_) => self.news || self.replaced || told.is_some() || unheard,
             Driver::Asking(_) => false,
         });
         let events = [
@@ -188,7 +182,12 @@ impl World {
                 let command = self.commands.pop_front().unwrap();
                 self.redis.carry_out(command, &mut self.answers);
             }
-            Event::Cut { reached } => self.cut(reached),
+            Event::Cut { reached } => {
+                self.cut(reached);
+                // Whatever was asked before, was so before.
+                tokio::time::advance(Duration::from_micros(1)).await;
+                self.since = Instant::now();
+            }
             Event::Answer => self.answer(),
             Event::Overtake => self.overtake(),
             Event::Driver => self.drive(),
@@ -216,8 +215,7 @@ impl World {
     fn rival(&mut self, command: Command) {
         let mut answers = VecDeque::new();
         self.redis.carry_out(command, &mut answers);
-        let messages = answers.into_iter();
-        let messages = messages.filter(|answer| matches!(answer, Answer::Message(..)));
+        let messages = answers.into_iter().filter(Answer::is_published);
         self.answers.extend(messages);
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::lock::lease::{Fence, Lease};
+use crate::lock::lease::{Fence, Lease, Owner};
+use crate::lock::redis::grant::Grant;
+use crate::lock::redis::reply::Ran;
 
 pub(super) const LEASE: Duration = Duration::from_secs(1);
 
@@ -40,25 +42,70 @@ pub(super) type Others = bool;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Answer {
     Granted(By, u8, Lease, Others),
-    Busy(By, u8),
+    Busy(By, u8, Ran),
     /// To a release of this token, which got in line with the other one.
     GrantedAgain(By, u8, u8, Lease),
+    InLineAgain(By, u8, u8, Ran),
     /// A release found nothing, and got nobody in line.
     NotHeld(By, u8, u8),
     /// The connection was lost: what became of the command nobody knows.
     Lost(Command),
     /// Published by whoever let go.
-    Message(u8, Lease, Others),
+    Message(Grant),
+    /// Published by whoever got in line for what this token holds.
+    Wanted(u8),
 }
 
-#[derive(Debug, Default)]
+impl Answer {
+    pub(super) fn is_published(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Wanted(_))
+    }
+}
+
+pub(super) fn owner(token: u8) -> Owner {
+    Owner::from_bytes([token; 16])
+}
+
+pub(super) fn token(owner: Owner) -> u8 {
+    owner.as_bytes()[0]
+}
+
+#[derive(Debug)]
 pub(super) struct Redis {
     pub(super) holder: Option<(u8, Instant)>,
     pub(super) line: VecDeque<u8>,
+    /// Whether the lock's value says that others wait.
+    pub(super) wanted: bool,
     fence: u64,
+    started: Instant,
 }
 
 impl Redis {
+    pub(super) fn start() -> Self {
+        Self {
+            holder: None,
+            line: VecDeque::new(),
+            wanted: false,
+            fence: 0,
+            started: Instant::now(),
+        }
+    }
+
+    /// Its clock, at an instant of this process's.
+    fn ms(&self, at: Instant) -> u64 {
+        u64::try_from((at - self.started).as_millis()).unwrap() + 1_000_000
+    }
+
+    /// What is left until then, in ms.
+    pub(super) fn left(&self, deadline_ms: u64) -> u64 {
+        deadline_ms.saturating_sub(self.ms(Instant::now()))
+    }
+
+    fn ran(&self, sent: Instant) -> Ran {
+        let redis_ms = self.ms(Instant::now());
+        Ran { sent, redis_ms }
+    }
+
     pub(super) fn is_free(&self) -> bool {
         self.holder.is_none_or(|(_, until)| until <= Instant::now())
     }
@@ -76,13 +123,16 @@ impl Redis {
                 }
                 if self.holder.is_some_and(|(holder, _)| holder == token) {
                     self.holder = Some((token, Instant::now() + LEASE));
-                    let others = !self.line.is_empty();
-                    answers.push_back(Answer::Granted(by, token, self.lease(sent), others));
+                    let granted = Answer::Granted(by, token, self.lease(sent), self.wanted);
+                    answers.push_back(granted);
                 } else {
                     if line && !self.line.contains(&token) {
                         self.line.push_back(token);
+                        let newly = !std::mem::replace(&mut self.wanted, true);
+                        let holder = self.holder.filter(|_| newly);
+                        answers.extend(holder.map(|(holder, _)| Answer::Wanted(holder)));
                     }
-                    answers.push_back(Answer::Busy(by, token));
+                    answers.push_back(Answer::Busy(by, token, self.ran(sent)));
                 }
             }
             Command::Release(by, token, again, sent) => {
@@ -98,10 +148,15 @@ impl Redis {
                     return;
                 };
                 let message = self.grant(first);
-                answers.extend(match Some(first) == again {
-                    true => Some(Answer::GrantedAgain(by, token, first, self.lease(sent))),
-                    false => message,
-                });
+                if Some(first) == again {
+                    let lease = self.lease(sent);
+                    answers.push_back(Answer::GrantedAgain(by, token, first, lease));
+                    return;
+                }
+                answers.extend(message);
+                let in_line = again.map(|again| (again, self.ran(sent)));
+                answers
+                    .extend(in_line.map(|(again, ran)| Answer::InLineAgain(by, token, again, ran)));
             }
         }
     }
@@ -111,9 +166,14 @@ impl Redis {
         // More than a process uses up by itself.
         self.fence += 100_000;
         self.holder = Some((token, until));
-        let lease = Lease::until(Fence::new(self.fence), until);
-        let others = !self.line.is_empty();
-        (token != RIVAL).then_some(Answer::Message(token, lease, others))
+        self.wanted = !self.line.is_empty();
+        let grant = Grant {
+            owner: owner(token),
+            fence: Fence::new(self.fence),
+            deadline_ms: self.ms(until),
+            others: self.wanted,
+        };
+        (token != RIVAL).then_some(Answer::Message(grant))
     }
 
     fn lease(&self, sent: Instant) -> Lease {

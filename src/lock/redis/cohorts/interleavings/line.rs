@@ -1,29 +1,21 @@
-//! What `turn.rs` and `drive.rs` do with a line, from one await to the next.
+//! What `turn.rs` does with a line, from one await to the next, and what comes in from Redis.
 //!
 //! Floor 4.
 
 use std::collections::VecDeque;
 
-use futures_util::FutureExt;
-use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::Instant;
 
-use super::backend::{Again, Answer, By, Command};
-use super::{Driver, Stage, World};
-use crate::lock::cohort::words::{Arrival, Ended, Leave, Step, Turn};
+use super::backend::{Again, Answer, By, Command, LEASE, owner, token};
+use super::driver::Driver;
+use super::{Stage, World};
+use crate::lock::cohort::words::{Arrival, Ended, Leave, Turn};
 use crate::lock::error::LockError;
-use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
+use crate::lock::lease::{Claim, Lease, LeaseTime};
 use crate::lock::note::Note;
-use crate::lock::redis::cohorts::interleavings::backend::LEASE;
+use crate::lock::redis::grant::Heard;
+use crate::lock::redis::waiters::Waiting;
 use crate::telemetry::lock_meter::LockMeter;
-
-fn owner(token: u8) -> Owner {
-    Owner::from_bytes([token; 16])
-}
-
-fn token(owner: Owner) -> u8 {
-    owner.as_bytes()[0]
-}
 
 impl World {
     fn claim(&self, at: usize) -> Claim {
@@ -43,8 +35,10 @@ impl World {
         self.stages[at] = match self.cohorts.arrive(&claim, wait, 8) {
             Arrival::Ask => {
                 // The first one finds that no message would reach it yet, and does not get in line.
-                self.ask(By::Claim(at), token(claim.owner), wait && at > 0);
-                Stage::Asking { wait }
+                let line = wait && at > 0;
+                let ear = line.then(|| self.listen(token(claim.owner)));
+                self.ask(By::Claim(at), token(claim.owner), line);
+                Stage::Asking { wait, ear }
             }
             Arrival::Wait(place) => {
                 self.spawn(place.drive);
@@ -58,7 +52,11 @@ impl World {
         }
     }
 
-    fn ask(&mut self, by: By, token: u8, line: bool) {
+    pub(super) fn listen(&self, token: u8) -> Waiting {
+        self.waiters.register(owner(token), &self.key)
+    }
+
+    pub(super) fn ask(&mut self, by: By, token: u8, line: bool) {
         let ask = Command::Ask(by, token, line, Instant::now());
         self.commands.push_back(ask);
     }
@@ -100,8 +98,8 @@ impl World {
             Leave::Release { ended, again } => {
                 self.cohorts.unsettled(&claim, ended);
                 if let Some(owner) = again {
-                    self.cohorts.set_waiting(&self.key, owner, None);
-                    self.asked = Some(token(owner));
+                    let waiting = Some(self.listen(token(owner)));
+                    self.cohorts.set_waiting(&self.key, owner, waiting);
                 }
                 self.release(by, token(ended.token), again.map(token));
             }
@@ -124,17 +122,19 @@ impl World {
                     self.now_held(at, lease);
                 }
             }
-            Answer::Busy(By::Claim(at), token) => match self.stages[at] {
-                Stage::Asking { wait: true } => {
+            Answer::Busy(By::Claim(at), token, ran) => match &mut self.stages[at] {
+                Stage::Asking { wait: true, ear } => {
+                    let waiting = ear.take();
+                    self.cohorts.set_ran(&self.key, ran);
                     let place = self.cohorts.queue_up(&self.claim(at)).unwrap();
-                    if at > 0 {
-                        self.cohorts.set_waiting(&self.key, owner(token), None);
-                        self.asked = Some(token);
+                    if waiting.is_some() {
+                        self.cohorts.set_waiting(&self.key, owner(token), waiting);
                     }
                     self.spawn(place.drive);
                     self.stages[at] = Stage::Waiting(place.turn);
                 }
-                Stage::Asking { wait: false } => {
+                Stage::Asking { wait: false, .. } => {
+                    self.cohorts.set_ran(&self.key, ran);
                     self.cohorts.asked_in_vain(&self.claim(at));
                     self.stages[at] = Stage::Over;
                 }
@@ -143,60 +143,58 @@ impl World {
             Answer::Granted(By::Driver, token, lease, others) => {
                 assert_eq!(self.driver, Some(Driver::Asking(token)));
                 self.hand_in(token, lease, others);
-                self.step(None);
+                self.step();
             }
-            Answer::Busy(By::Driver, token) => {
+            Answer::Busy(By::Driver, token, ran) => {
                 assert_eq!(self.driver, Some(Driver::Asking(token)));
-                self.in_line = Some(token);
+                self.stand.as_mut().unwrap().in_line = true;
+                self.cohorts.set_ran(&self.key, ran);
                 if self.cohorts.asks(&self.key, owner(token)) {
                     self.driver = Some(Driver::Listening(token));
                 } else {
                     self.take_back(token);
-                    self.step(None);
+                    self.step();
                 }
             }
             Answer::GrantedAgain(.., token, lease) => self.hand_in(token, lease, false),
+            Answer::InLineAgain(.., ran) => self.cohorts.set_ran(&self.key, ran),
             Answer::NotHeld(.., again) => {
                 self.cohorts.set_waiting(&self.key, owner(again), None);
-                self.asked = None;
             }
             Answer::Lost(command) => self.lost(command),
-            message @ Answer::Message(..) => self.hear(message),
+            message @ (Answer::Message(_) | Answer::Wanted(_)) => self.hear(message),
         }
     }
 
     /// A message may be read before the answers that came ahead of it: those have further to go.
     pub(super) fn overtake(&mut self) {
-        let is_message = |answer: &Answer| matches!(answer, Answer::Message(..));
-        let at = self.answers.iter().position(is_message);
-        let message = at.and_then(|at| self.answers.remove(at));
+        let at = self.answers.iter().skip(1).position(Answer::is_published);
+        let message = at.and_then(|at| self.answers.remove(at + 1));
         self.hear(message.unwrap());
     }
 
+    /// As `deliver` of `delivery.rs`.
     fn hear(&mut self, message: Answer) {
-        let Answer::Message(token, lease, others) = message else {
-            return;
-        };
-        let ears = [
-            Driver::Asking(token),
-            Driver::Listening(token),
-            Driver::Pausing(token),
-        ];
-        let drives = self.driver.is_some_and(|driver| ears.contains(&driver));
-        let asks = matches!(
-            self.stages[usize::from(token)],
-            Stage::Asking { wait: true }
-        );
-        if !(drives || asks && token > 0) && self.asked != Some(token) {
-            return;
-        }
-        let read = |_| Some(lease).filter(|lease| lease.deadline() > Instant::now());
-        if !self.cohorts.heard(&self.key, owner(token), others, read) {
-            self.mail.push(message);
+        match message {
+            Answer::Message(grant) => {
+                let since = Some(self.since);
+                let heard = Heard { grant, since };
+                let read = |ran| heard.lease(ran, Instant::now());
+                let used = |key| self.cohorts.heard(&key, grant.owner, grant.others, read);
+                if !self.waiters.key_of(grant.owner).is_some_and(used) {
+                    self.waiters.tell(heard);
+                }
+            }
+            Answer::Wanted(token) => {
+                if let Some(key) = self.waiters.key_of(owner(token)) {
+                    self.cohorts.others_wait(&key, owner(token));
+                }
+            }
+            answer => panic!("{answer:?}"),
         }
     }
 
-    fn hand_in(&mut self, token: u8, lease: Lease, others: bool) {
+    pub(super) fn hand_in(&mut self, token: u8, lease: Lease, others: bool) {
         let of_use = self.cohorts.granted(&self.key, owner(token), lease, others);
         if !of_use {
             self.take_back(token);
@@ -209,14 +207,16 @@ impl World {
         self.replaced = true;
         let answers = std::mem::take(&mut self.answers).into_iter();
         let asked = answers.filter_map(|answer| match answer {
-            Answer::Granted(by, token, ..) | Answer::Busy(by, token) => {
+            Answer::Granted(by, token, ..) | Answer::Busy(by, token, _) => {
                 Some(Command::Ask(by, token, true, Instant::now()))
             }
-            Answer::GrantedAgain(by, token, again, _) | Answer::NotHeld(by, token, again) => {
+            Answer::GrantedAgain(by, token, again, _)
+            | Answer::InLineAgain(by, token, again, _)
+            | Answer::NotHeld(by, token, again) => {
                 Some(Command::Release(by, token, Some(again), Instant::now()))
             }
             Answer::Lost(command) => Some(command),
-            Answer::Message(..) => None,
+            Answer::Message(_) | Answer::Wanted(_) => None,
         });
         let mut lost: Vec<_> = asked.collect();
         for command in std::mem::take(&mut self.commands) {
@@ -237,19 +237,18 @@ impl World {
             }
             Command::Ask(By::Driver, token, ..) => {
                 assert_eq!(self.driver, Some(Driver::Asking(token)));
-                if self.in_line == Some(token) {
+                if self.stand.as_ref().is_some_and(|stand| stand.in_line) {
                     self.driver = Some(Driver::Pausing(token));
                 } else {
                     let away = || Turn::Failed(LockError::not_sent("the connection was lost"));
                     self.cohorts.fail(&self.key, owner(token), away);
                     self.take_back(token);
-                    self.step(None);
+                    self.step();
                 }
             }
             Command::Release(by, token, again, _) => {
                 if let Some(again) = again {
                     self.cohorts.set_waiting(&self.key, owner(again), None);
-                    self.asked = None;
                 }
                 match by {
                     By::Claim(at) => self.let_go(at),
@@ -259,101 +258,9 @@ impl World {
         }
     }
 
-    fn take_back(&mut self, token: u8) {
+    pub(super) fn take_back(&mut self, token: u8) {
         if !self.cohorts.holds(&self.key, owner(token)) {
             self.release(By::Driver, token, None);
         }
-    }
-
-    /// Whoever asks for the line wakes up.
-    pub(super) fn drive(&mut self) {
-        (self.news, self.replaced) = (false, false);
-        let mut known = None;
-        if let Some(Driver::Pausing(token)) = self.driver {
-            known = Some(token);
-        }
-        if let Some(Driver::Listening(token)) = self.driver {
-            known = Some(token);
-            for mail in std::mem::take(&mut self.mail) {
-                if let Answer::Message(to, lease, others) = mail
-                    && to == token
-                    && lease.deadline() > Instant::now()
-                {
-                    self.hand_in(token, lease, others);
-                }
-            }
-        }
-        self.step(known);
-    }
-
-    fn step(&mut self, known: Again) {
-        let asked = self.asked.take();
-        self.driver = match self.cohorts.step(&self.key) {
-            Step::Over(left_behind) => {
-                if let Some(owner) = left_behind {
-                    self.release(By::Driver, token(owner), None);
-                }
-                (self.mail, self.in_line) = (Vec::new(), None);
-                None
-            }
-            Step::Rest(until) => {
-                // What was asked for in place of the one who asks stays known to it.
-                self.asked = asked;
-                Some(Driver::Resting(until))
-            }
-            Step::Ask(owner) if asked == Some(token(owner)) => {
-                self.in_line = asked;
-                Some(Driver::Listening(token(owner)))
-            }
-            Step::Ask(owner) => {
-                if known != Some(token(owner)) {
-                    (self.mail, self.in_line) = (Vec::new(), None);
-                }
-                self.ask(By::Driver, token(owner), true);
-                Some(Driver::Asking(token(owner)))
-            }
-        };
-    }
-
-    /// What everybody was told by the last event, and whether it may be so.
-    pub(super) fn look(&mut self) {
-        match self.cohorts.terms(&self.key) {
-            Some((_, news)) => self.news |= news.notified().now_or_never().is_some(),
-            None => {
-                assert_eq!(self.driver, None, "who asks for the line was forgotten");
-                (self.news, self.asked) = (false, None);
-            }
-        }
-        for at in 0..self.stages.len() {
-            let Stage::Waiting(turn) = &mut self.stages[at] else {
-                continue;
-            };
-            match turn.try_recv() {
-                Ok(Turn::Granted(lease)) => self.now_held(at, lease),
-                Ok(Turn::Failed(_)) if self.cuts == 0 => {
-                    self.order.retain(|waiting| *waiting != at);
-                    self.stages[at] = Stage::Over;
-                }
-                Err(TryRecvError::Empty) => {
-                    assert!(self.driver.is_some(), "nobody asks for the line");
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        let now = Instant::now();
-        let live = |stage: &&Stage| matches!(stage, Stage::Holding(it) if it.deadline() > now);
-        let holders = self.stages.iter().filter(live).count();
-        let rivals = usize::from(self.redis.rival_holds());
-        assert!(holders + rivals <= 1, "two hold the key");
-    }
-
-    fn now_held(&mut self, at: usize, lease: Lease) {
-        let fence = lease.fence().get();
-        assert!(fence > self.last_fence, "fences only grow");
-        self.last_fence = fence;
-        if self.order.contains(&at) {
-            assert_eq!(self.order.remove(0), at, "first come, first served");
-        }
-        self.stages[at] = Stage::Holding(lease);
     }
 }

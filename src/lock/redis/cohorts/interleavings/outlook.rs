@@ -6,17 +6,26 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backend::{Answer, Command};
-use super::{Driver, Stage, World};
+use super::backend::{Answer, Command, token};
+use super::driver::Driver;
+use super::{Stage, World};
+use crate::lock::redis::grant::Grant;
+use crate::lock::redis::reply::Ran;
+use crate::lock::redis::waiters::Waiting;
 
 impl World {
     /// All that decides what comes next; times are relative, and fences only ever grow.
     pub(super) fn outlook(&self) -> String {
         let now = Instant::now();
-        let left = |until: Instant| until.saturating_duration_since(now);
+        let left = |until: Instant| until.saturating_duration_since(now).as_millis();
+        let told = |ear: &Waiting| {
+            let heard = ear.told();
+            heard.map(|it| (self.mail(&it.grant), it.since == Some(self.since)))
+        };
         let stages = self.stages.iter().map(|stage| match stage {
             Stage::Holding(lease) => format!("holds {:?}", left(lease.deadline())),
             Stage::Waiting(_) => "waits".to_owned(),
+            Stage::Asking { wait, ear } => format!("asks {wait} {:?}", ear.as_ref().map(told)),
             stage => format!("{stage:?}"),
         });
         let commands = self.commands.iter().map(|command| match command {
@@ -27,22 +36,24 @@ impl World {
                 format!("release {by:?} {token} {again:?} {:?}", ago(now, *sent))
             }
         });
-        let answers = self.answers.iter().chain(&self.mail);
-        let answers = answers.map(|answer| match answer {
+        let ran = |ran: &Ran| ran.sent >= self.since;
+        let answers = self.answers.iter().map(|answer| match answer {
             Answer::Granted(by, token, lease, others) => {
                 format!("{by:?} {token} {:?} {others}", left(lease.deadline()))
             }
             Answer::GrantedAgain(by, token, again, lease) => {
                 format!("{by:?} {token} {again} {:?}", left(lease.deadline()))
             }
-            Answer::Message(token, lease, others) => {
-                format!("mail {token} {:?} {others}", left(lease.deadline()))
+            Answer::InLineAgain(by, token, again, at) => {
+                format!("{by:?} {token} {again} {}", ran(at))
             }
+            Answer::Message(grant) => format!("mail {}", self.mail(grant)),
             Answer::Lost(Command::Ask(by, token, ..)) => format!("lost {by:?} {token}"),
             Answer::Lost(Command::Release(by, token, again, _)) => {
                 format!("lost {by:?} {token} {again:?}")
             }
-            Answer::Busy(..) | Answer::NotHeld(..) => format!("{answer:?}"),
+            Answer::Busy(by, token, at) => format!("busy {by:?} {token} {}", ran(at)),
+            Answer::Wanted(_) | Answer::NotHeld(..) => format!("{answer:?}"),
         });
         let lists = [
             stages.collect::<Vec<_>>(),
@@ -54,17 +65,24 @@ impl World {
             driver => format!("{driver:?}"),
         };
         let holder = self.redis.holder.map(|(token, until)| (token, left(until)));
-        let redis = (holder, &self.redis.line);
+        let redis = (holder, &self.redis.line, self.redis.wanted);
         let state = self.cohorts.lock();
         let entry = state.by_key.get(&self.key);
-        let cohort = entry.map(|entry| entry.cohort.outlook(now));
-        let told = (
-            driver,
-            (self.news, self.replaced, self.in_line),
-            (self.asked, self.mail.len(), &self.order),
-        );
+        let cohort = entry.map(|entry| {
+            let ear = entry.waiting.as_deref();
+            let ear = ear.map(|(owner, ear)| (token(*owner), told(ear)));
+            (entry.cohort.outlook(now), entry.ran.as_ref().map(ran), ear)
+        });
+        let stand = self.stand.as_ref();
+        let stand = stand.map(|it| (it.token, told(&it.waiting), it.in_line, it.asked));
+        let told = (driver, (self.news, self.replaced), stand, &self.order);
         let bounds = (self.rivals, self.ticks, self.cancels, self.cuts);
         format!("{lists:?} {told:?} {redis:?} {cohort:?} {bounds:?}")
+    }
+
+    fn mail(&self, grant: &Grant) -> String {
+        let left = self.redis.left(grant.deadline_ms);
+        format!("{} {left} {}", token(grant.owner), grant.others)
     }
 }
 
