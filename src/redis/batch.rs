@@ -29,6 +29,8 @@ pub(crate) struct Batch {
     early: Option<RedisResult<Replies>>,
     waiting: Waiting,
     deadline: Instant,
+    /// Commands that were sent just before it, whose replies nobody waits for any longer.
+    owed_before: usize,
 }
 
 /// Who waits for a batch.
@@ -119,6 +121,7 @@ impl Batch {
             early: None,
             waiting,
             deadline,
+            owed_before: 0,
         }
     }
 
@@ -131,6 +134,16 @@ impl Batch {
             Waiting::Many(callers) => callers.len(),
             _ => 1,
         }
+    }
+
+    /// So many more are owed, and come before its own replies.
+    pub(crate) fn owed_before(&mut self, commands: usize) {
+        self.owed_before += commands;
+    }
+
+    /// How many replies have come once its own have.
+    pub(crate) fn owed(&self) -> usize {
+        self.owed_before + self.len()
     }
 
     /// Hands the bytes to the connection: the first poll does it, so batches leave in the order

@@ -123,7 +123,7 @@ impl RedisBuilder {
         self
     }
 
-    /// How many commands may be queued, and as many again, up to 1024 or so, be waiting for replies,
+    /// How many commands may be queued, and as many again, up to 1024 or so, be owed a reply by Redis,
     /// before further ones fail with [`Away`](crate::redis::RedisErrorKind::Away); from 1 to 2^20.
     /// Default 65 536.
     pub fn queue_bound(mut self, commands: usize) -> Self {

@@ -143,6 +143,12 @@ impl Intake {
         }
     }
 
+    /// When the first of those who are ready and wait is too late.
+    pub(crate) fn first_is_late(&self, timeout: Duration) -> Option<Instant> {
+        let waiting = self.ready.iter().filter(|queued| queued.is_waited_for());
+        waiting.map(|queued| queued.caller.since + timeout).min()
+    }
+
     /// Answers everything that is ready with an error.
     pub(crate) fn refuse(&mut self, error: &RedisError) {
         for queued in self.ready.drain(..) {

@@ -34,13 +34,13 @@
 //!   one by one; the error of one is its own caller's alone. A lone command leaves as itself.
 //! - **Cancelling.** A caller may drop its future at any time. What was queued goes out all the
 //!   same, and nobody else notices.
-//! - **Window.** Once a process has waited for a lock, no more is sent on a connection while 1024 commands
-//!   wait for replies: Redis ends one that hears messages once 32 MB of replies wait there
-//!   (`client-output-buffer-limit pubsub`). Who allows sessions of much more than the usual 16 KiB should
-//!   raise that limit. So such a process has 1024 commands a round trip at most, 10 000 a second where
-//!   Redis is 100 ms away. What waits past its time-out for its turn is not sent, and fails with
-//!   [`Away`](RedisErrorKind::Away); where the round trip is longer than half a time-out, such a queue
-//!   is still taken for a silent Redis.
+//! - **Window.** Once a process has waited for a lock, no more is sent on a connection while Redis owes it
+//!   1024 replies, such as come too late for their callers among them: Redis ends a connection that hears
+//!   messages once 32 MB of replies wait there (`client-output-buffer-limit pubsub`). Who allows sessions of
+//!   much more than the usual 16 KiB should raise that limit. So such a process has 1024 commands a round
+//!   trip at most, 10 000 a second where Redis is 100 ms away. What waits past its time-out for its turn is
+//!   not sent, and fails with [`Away`](RedisErrorKind::Away); where the round trip is longer than half a
+//!   time-out, such a queue is still taken for a silent Redis.
 //! - **Order.** Commands are carried out in the order in which they were queued, but for a script
 //!   that Redis does not know yet: it is sent again, behind what was sent meanwhile.
 //!

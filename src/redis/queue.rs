@@ -58,11 +58,14 @@ impl Queued {
         }
     }
 
-    /// Whether its caller waits, and has waited too long. What nobody waits for goes out however late,
-    /// and so does what another node had before.
+    /// Whether its caller waits, and has waited too long.
     pub(crate) fn is_late(&self, now: Instant, timeout: Duration) -> bool {
-        let Caller { since, reply, .. } = &self.caller;
-        *since + timeout <= now && !reply.is_closed() && !self.leaves_alone()
+        self.caller.since + timeout <= now && self.is_waited_for()
+    }
+
+    /// What nobody waits for goes out however late, and so does what another node had before.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.caller.reply.is_closed() && !self.leaves_alone()
     }
 
     /// Whether it leaves by itself: a pipeline ends with the first of its time-outs, and this one's

@@ -28,9 +28,9 @@ use crate::telemetry::record::observe;
 /// How long an attempt to connect may take before another one begins beside it.
 const OVERLAP: Duration = Duration::from_millis(400);
 
-/// No more is sent while so many commands wait for replies, where the inbox is subscribed: Redis ends a
-/// connection that hears messages (of class `pubsub`) once 32 MB wait there to be sent. With what is
-/// gathered beyond it that is a session of 16 KiB, the usual limit, for each of them.
+/// No more is sent while Redis owes so many replies, where the inbox is subscribed: it ends a connection that
+/// hears messages (of class `pubsub`) once 32 MB wait there to be sent. That is a session of 16 KiB, the
+/// usual limit, for each of them, and as much again.
 const IN_FLIGHT: usize = 1024;
 
 /// A connection that lasted so long was a good one: the next attempt begins at once.
@@ -178,13 +178,9 @@ impl Supervisor {
             if self.intake.closing && self.intake.is_drained() && flight.is_empty() {
                 return End::Closed;
             }
-            let bound = self.settings.queue_bound;
-            let most = if self.intake.inbox_wanted {
-                IN_FLIGHT.min(bound)
-            } else {
-                bound
-            };
-            let room = self.intake.is_open() && flight.commands() < most;
+            // While the window is shut more is left in the queue, which has its bound.
+            let room = self.intake.is_open() && self.intake.ready.is_empty();
+            let late = self.intake.first_is_late(self.settings.command_timeout);
             tokio::select! {
                 // Replies that came before the connection ended are handed out first.
                 biased;
@@ -212,12 +208,14 @@ impl Supervisor {
                     return end;
                 }
                 () = self.shared.closing.notified() => self.intake.close(),
+                // Whoever waits for the window is answered in time all the same.
+                () = until(late) => {}
                 () = self.intake.some(), if room => self.intake.gather(flight.is_empty(), &self.shared.full).await,
             }
         }
     }
 
-    /// Sends what is ready: a lone command as itself, several as one pipeline.
+    /// Sends what is ready, as far as the window allows: a lone command as itself, several as one pipeline.
     async fn send(&mut self, flight: &mut Flight) {
         let (timeout, mailbox) = (self.settings.command_timeout, &self.shared.mailbox);
         if self.intake.take_subscribe() && mailbox.begin() {
@@ -225,8 +223,13 @@ impl Supervisor {
             flight.push(batch).await;
         }
         self.intake.refuse_late(timeout);
+        let bound = self.settings.queue_bound;
+        let window = self.intake.inbox_wanted.then_some(IN_FLIGHT);
+        let most = window.map_or(bound, |window| window.min(bound));
         let ready = &mut self.intake.ready;
-        while let Some(first) = ready.pop_front() {
+        while flight.commands() < most
+            && let Some(first) = ready.pop_front()
+        {
             let more = ready.iter().take(PIPELINE - 1);
             let more = more.take_while(|next| !next.leaves_alone()).count();
             let batch = if more == 0 || first.leaves_alone() {
