@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -159,10 +160,43 @@ impl Intake {
     /// Takes nothing more, and answers everything that is left with an error.
     pub(crate) fn finish(&mut self, error: &RedisError) {
         self.queue.close();
-        while let Ok(item) = self.queue.try_recv() {
-            self.items.push(item);
+        loop {
+            match self.queue.try_recv() {
+                Ok(item) => self.items.push(item),
+                // Another thread has its place in the queue and not yet used it, which takes it a few
+                // instructions. What it queues when nobody reads any more would never be answered.
+                Err(TryRecvError::Empty) => std::thread::yield_now(),
+                Err(TryRecvError::Disconnected) => break,
+            }
         }
         self.unpack();
         self.refuse(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::redis::error::RedisErrorKind;
+    use crate::redis::status::closed;
+
+    #[test]
+    fn who_is_about_to_queue_at_the_end_is_answered_too() {
+        for _ in 0..100 {
+            let (queue, items) = mpsc::channel(1);
+            let room = queue.try_reserve().expect("there is room");
+            let supervisor = std::thread::spawn(|| Intake::new(items).finish(&closed()));
+            while !queue.is_closed() {
+                std::hint::spin_loop();
+            }
+            let (queued, answer) = Queued::new(redis::cmd("PING"), None, Instant::now());
+            room.send(Item::Command(queued));
+            supervisor.join().expect("no panic");
+            let reply = answer.reply().now_or_never().expect("it is answered");
+            let error = reply.expect_err("nobody is left to send it");
+            assert_eq!(error.kind(), RedisErrorKind::Away, "{error}");
+        }
     }
 }
