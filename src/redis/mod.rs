@@ -42,7 +42,8 @@
 //!   not sent, and fails with [`Away`](RedisErrorKind::Away); where the round trip is longer than half a
 //!   time-out, such a queue is still taken for a silent Redis.
 //! - **Order.** Commands are carried out in the order in which they were queued, but for a script
-//!   that Redis does not know yet: it is sent again, behind what was sent meanwhile.
+//!   that Redis does not know yet: it is sent again, behind what was sent meanwhile. Of many who run it
+//!   at once, one sends its text.
 //!
 //! # What Redis may answer
 //!
@@ -180,6 +181,7 @@
 mod away;
 mod backoff;
 mod batch;
+mod again;
 mod builder;
 mod clock;
 #[cfg(feature = "cluster")]

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::again::Again;
 use super::away::AwayCause;
 use super::backoff::Backoff;
 use super::batch::Batch;
@@ -166,7 +167,7 @@ impl Supervisor {
 
     /// Sends what is queued and hands out replies until the connection or the handle ends.
     async fn serve(&mut self, flight: &mut Flight, lost: &mut oneshot::Receiver<Failure>) -> End {
-        let mut again = Vec::new();
+        let mut again = Again::default();
         self.intake.subscribe = self.intake.inbox_wanted;
         loop {
             // Said of an earlier one, it is settled.
@@ -192,7 +193,7 @@ impl Supervisor {
                     },
                     Event::Landed(batch, replies) => {
                         let unfit = batch.settle(replies, &self.shared, &mut again);
-                        self.intake.ready.extend(again.drain(..));
+                        self.intake.ready.extend(again.queued());
                         if let Some(failure) = unfit {
                             return End::Unfit(failure);
                         }
@@ -204,7 +205,7 @@ impl Supervisor {
                     while let Some((batch, replies)) = flight.landed() {
                         let _ = batch.settle(replies, &self.shared, &mut again);
                     }
-                    self.intake.ready.extend(again.drain(..));
+                    self.intake.ready.extend(again.queued());
                     return end;
                 }
                 () = self.shared.closing.notified() => self.intake.close(),
