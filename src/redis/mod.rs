@@ -163,8 +163,9 @@
 //! RESP3, so Redis 6.2 or later, or Valkey; a master, or a Cluster. A user with restricted rights
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
 //! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
-//! replicas too. A connection begins with two round trips: the login, then
-//! `HELLO`, `PING`, `TIME`, `INFO memory` and an empty `PUBLISH` as one pipeline.
+//! replicas too. With `COMMAND` it is told which command is missing where scripts are. A connection begins with
+//! two round trips: the login, then `HELLO`, `PING`, `TIME`, `INFO memory`, an empty `PUBLISH` and
+//! `COMMAND INFO EVALSHA EVAL` as one pipeline.
 //!
 //! | tested on (`scripts/test versions`) | what differs |
 //! | --- | --- |
@@ -175,8 +176,10 @@
 //! The servers of 6.2 and 8.2 were built without TLS.
 //!
 //! A command that an administrator renamed is missed where it is first needed: where a connection begins, it
-//! is away and the reason names the command; of a script's commands Redis names none. Where `EVALSHA` or `EVAL`
-//! was, the connection ends at each request: Redis repeats what it was asked, and that is no text.
+//! is away and the reason names the command; of a script's commands Redis names none. Where it is `EVALSHA` or
+//! `EVAL`, scripts are [`Refused`](RedisErrorKind::Refused) by that name and not sent, with a
+//! [warning](RedisHandle::warning), and the connection stays; for a user without the right to `COMMAND` it
+//! ends at each script: Redis repeats what it was asked, and that is no text.
 
 mod away;
 mod backoff;

@@ -81,6 +81,7 @@ impl Supervisor {
         {
             let begun = Instant::now();
             self.announce(&address, &probed);
+            self.intake.unknown = probed.unknown;
             let mut flight = Flight::new(connection, self.settings.command_timeout);
             let end = self.serve(&mut flight, &mut lost).await;
             self.shared.mailbox.set(Subscription::Pending);
@@ -224,6 +225,7 @@ impl Supervisor {
             flight.push(batch).await;
         }
         self.intake.refuse_late(timeout);
+        self.intake.refuse_unknown(&self.shared.refusals);
         let bound = self.settings.queue_bound;
         let window = self.intake.inbox_wanted.then_some(IN_FLIGHT);
         let most = window.map_or(bound, |window| window.min(bound));

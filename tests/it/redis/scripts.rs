@@ -2,9 +2,9 @@
 
 use futures_util::future::join_all;
 use redis::Value;
-use tower_handoff::redis::RedisHandle;
+use tower_handoff::redis::{RedisErrorKind, RedisHandle};
 
-use crate::support::redis_server::RedisServer;
+use crate::support::redis_server::{RedisServer, free_port};
 
 fn count(server: &RedisServer, name: &str) -> u64 {
     server.command_counts().get(name).copied().unwrap_or(0)
@@ -98,4 +98,25 @@ async fn where_the_text_is_refused_nobody_behind_it_asks_more_than_three_times()
         assert_eq!(error.code(), Some("NOPERM"), "{error}");
     }
     assert!(count(&server, "evalsha") <= 200);
+}
+
+/// Redis repeats what it was asked, and of what the scripts are given much is no text.
+#[tokio::test]
+async fn where_scripts_cannot_be_run_each_is_refused_by_name_and_the_connection_stays() {
+    for lacks in ["EVALSHA", "EVAL"] {
+        let server = RedisServer::start_on(free_port(), &["--rename-command", lacks, ""]);
+        let handle = RedisHandle::connect(&server.url()).expect("a good url");
+        for _ in 0..20 {
+            let ran = handle.wire().run_echo(b"key", b"\xff\xfe").await;
+            let error = ran.expect_err("it is not known");
+            assert_eq!(error.kind(), RedisErrorKind::Refused, "{lacks}: {error}");
+            let named = error.to_string().split(' ').any(|word| word == lacks);
+            assert!(named, "{lacks}: {error}");
+            handle.ping().await.expect("other commands are served");
+        }
+        let warning = handle.warning().expect("it is not well");
+        assert!(warning.contains(lacks), "{warning}");
+        let epochs = handle.wire().epochs();
+        assert_eq!(*epochs.borrow(), 1, "{lacks}: the connection is the same");
+    }
 }
