@@ -181,10 +181,11 @@
 //! [warning](RedisHandle::warning), and the connection stays; for a user without the right to `COMMAND` it
 //! ends at each script: Redis repeats what it was asked, and that is no text.
 
+mod again;
+mod ask;
 mod away;
 mod backoff;
 mod batch;
-mod again;
 mod builder;
 mod clock;
 #[cfg(feature = "cluster")]
@@ -204,6 +205,7 @@ pub(crate) mod keyspace;
 mod link;
 mod mailbox;
 mod managed;
+mod open;
 mod probe;
 mod queue;
 mod refusals;
