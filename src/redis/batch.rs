@@ -12,12 +12,12 @@ use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
+use super::again::Again;
 use super::away::AwayCause;
 use super::error::{RedisError, RedisErrorKind};
 use super::failure::Failure;
 use super::mailbox::{Mailbox, Subscription};
-use super::queue::{Caller, Queued};
-use super::script::by_text;
+use super::queue::{Caller, Queued, Script};
 use super::shared::Shared;
 
 type Work = Pin<Box<dyn Future<Output = RedisResult<Replies>> + Send>>;
@@ -29,6 +29,8 @@ pub(crate) struct Batch {
     early: Option<RedisResult<Replies>>,
     waiting: Waiting,
     deadline: Instant,
+    /// Commands that were sent just before it, whose replies nobody waits for any longer.
+    owed_before: usize,
 }
 
 /// Who waits for a batch.
@@ -119,6 +121,7 @@ impl Batch {
             early: None,
             waiting,
             deadline,
+            owed_before: 0,
         }
     }
 
@@ -131,6 +134,16 @@ impl Batch {
             Waiting::Many(callers) => callers.len(),
             _ => 1,
         }
+    }
+
+    /// So many more are owed, and come before its own replies.
+    pub(crate) fn owed_before(&mut self, commands: usize) {
+        self.owed_before += commands;
+    }
+
+    /// How many replies have come once its own have.
+    pub(crate) fn owed(&self) -> usize {
+        self.owed_before + self.len()
     }
 
     /// Hands the bytes to the connection: the first poll does it, so batches leave in the order
@@ -181,7 +194,7 @@ impl Batch {
         self,
         replies: Replies,
         shared: &Shared,
-        again: &mut Vec<Queued>,
+        again: &mut Again,
     ) -> Option<Failure> {
         let mailbox = &shared.mailbox;
         let mut away = None;
@@ -223,13 +236,15 @@ fn settle(
     command: &Cmd,
     value: Value,
     shared: &Shared,
-    again: &mut Vec<Queued>,
+    again: &mut Again,
     away: &mut Option<Failure>,
 ) {
+    let script = caller.script.text();
+    again.answered(caller.script);
     let error = match value {
         Value::ServerError(error) => error,
         value => {
-            shared.refusals.answered(command, caller.script);
+            shared.refusals.answered(command, script);
             return caller.answer(Ok(value));
         }
     };
@@ -241,21 +256,16 @@ fn settle(
         },
         None => caller,
     };
-    if let ("NOSCRIPT", Some(text)) = (error.code(), caller.script) {
-        again.push(Queued {
-            command: by_text(command, text),
-            caller: Caller {
-                script: None,
-                ..caller
-            },
-        });
-        return;
+    if let ("NOSCRIPT", Script::Named(text) | Script::NamedAgain(text)) =
+        (error.code(), caller.script)
+    {
+        return again.take(command, caller, text);
     }
     let refused = RedisError::refused(&error);
     if let Some(cause) = refused.code().and_then(AwayCause::of_reply) {
         *away = Some(Failure::new(cause, refused.to_string()));
     } else {
-        shared.refusals.refused(command, caller.script, &refused);
+        shared.refusals.refused(command, script, &refused);
     }
     caller.answer(Err(refused));
 }

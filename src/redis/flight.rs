@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,10 +22,16 @@ use super::error::RedisError;
 /// Redis answers in the order of sending, so only the oldest batch is watched. One timer serves
 /// all: it is set when it would ring too late, and looks at every deadline when it rings, about
 /// once a time-out.
+///
+/// What timed out is still owed: its replies wait in Redis, and count against the window, until a later
+/// batch is answered. Where none is on its way a PING is sent behind it.
 pub(crate) struct Flight {
     connection: MultiplexedConnection,
     batches: VecDeque<Batch>,
+    /// All that Redis owes a reply for, whether anybody still waits for it or not.
     commands: usize,
+    /// Those of them that timed out and have no batch behind them.
+    last_owed: usize,
     timer: Pin<Box<Sleep>>,
     rings_at: Option<Instant>,
     /// The timer rang, and should have then; replies that had come by now still count.
@@ -66,6 +73,7 @@ impl Flight {
             connection,
             batches: VecDeque::new(),
             commands: 0,
+            last_owed: 0,
             timer: Box::pin(tokio::time::sleep(timeout)),
             rings_at: None,
             rang: None,
@@ -78,7 +86,7 @@ impl Flight {
         &self.connection
     }
 
-    /// How many commands wait for replies.
+    /// How many replies are to come.
     pub(crate) fn commands(&self) -> usize {
         self.commands
     }
@@ -96,6 +104,7 @@ impl Flight {
         .await;
         self.ring_by(batch.deadline());
         self.commands += batch.len();
+        batch.owed_before(mem::take(&mut self.last_owed));
         self.batches.push_back(batch);
     }
 
@@ -148,7 +157,7 @@ impl Flight {
     fn answered(&mut self, result: RedisResult<Replies>) -> Event {
         self.doubt = None;
         let batch = self.batches.pop_front();
-        self.commands -= batch.as_ref().map_or(0, Batch::len);
+        self.commands -= batch.as_ref().map_or(0, Batch::owed);
         match (result, batch) {
             (Ok(replies), Some(batch)) => Event::Landed(batch, replies),
             (Ok(_), None) => Event::Due,
@@ -165,7 +174,8 @@ impl Flight {
     ///
     /// One time-out alone is not the end: Redis may have been busy for a moment. From then on
     /// the connection has half a time-out to show any sign of life, the answer to a PING if no other:
-    /// of a Redis that is far, each reply may come just after its time-out.
+    /// of a Redis that is far, each reply may come just after its time-out. Nobody waits for the PING: it
+    /// stays on its way past its deadline, to tell what is owed no longer, and begins a doubt of its own.
     pub(crate) async fn expire(&mut self) -> bool {
         let now = Instant::now();
         if self.doubt.as_ref().is_some_and(|doubt| doubt.until <= now) {
@@ -173,37 +183,42 @@ impl Flight {
         }
         let mut kept = VecDeque::with_capacity(self.batches.len());
         let mut uncertain = false;
-        for batch in self.batches.drain(..) {
-            if batch.deadline() > now {
+        let mut owed = 0;
+        for mut batch in self.batches.drain(..) {
+            let is_due = batch.deadline() <= now;
+            if is_due {
+                let until = now + self.timeout / 2;
+                self.doubt.get_or_insert(Doubt { begun: now, until });
+            }
+            if !is_due || batch.is_probe() {
+                batch.owed_before(mem::take(&mut owed));
                 kept.push_back(batch);
                 continue;
             }
             // Redis may have subscribed all the same; only a fresh connection is certain.
             uncertain |= batch.is_subscription();
-            self.commands -= batch.len();
-            let until = now + self.timeout / 2;
-            // A PING that has outlived its doubt begins none.
-            if !batch.is_probe() {
-                self.doubt.get_or_insert(Doubt { begun: now, until });
-            }
+            owed += batch.owed();
             batch.fail(&RedisError::unknown(
                 "Redis did not answer in time: the command may have been carried out",
                 None,
             ));
         }
         self.batches = kept;
+        self.last_owed += owed;
         if uncertain {
             return true;
         }
         if let Some(Doubt { until, .. }) = self.doubt {
             // Often, so that it shows how late this process is.
             self.ring_by(until.min(now + self.timeout / 10));
-            if !self.batches.iter().any(Batch::is_probe) {
+            if self.last_owed > 0 || !self.batches.iter().any(Batch::is_probe) {
                 let probe = Batch::probe(&self.connection, until);
                 self.push(probe).await;
             }
         }
-        if let Some(earliest) = self.batches.iter().map(Batch::deadline).min() {
+        // A PING that is due has begun a doubt, and that rings.
+        let deadlines = self.batches.iter().map(Batch::deadline);
+        if let Some(earliest) = deadlines.filter(|deadline| *deadline > now).min() {
             self.ring_by(earliest);
         }
         false

@@ -6,11 +6,14 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
+use redis::{Arg, Cmd};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::error::RedisError;
+use super::error::{RedisError, RedisErrorKind};
 use super::queue::{Item, Queued};
+use super::refusals::Refusals;
 
 /// The most commands that are made ready at a time, so that replies are not left waiting.
 const GATHERED: usize = 512;
@@ -28,6 +31,8 @@ pub(crate) struct Intake {
     pub(crate) subscribe: bool,
     /// Somebody has ever asked for the inbox: every new connection subscribes.
     pub(crate) inbox_wanted: bool,
+    /// Commands that the server of the moment does not know.
+    pub(crate) unknown: Vec<&'static str>,
     /// The connection that somebody has found to lead to the wrong server.
     pub(crate) wrong: Option<u64>,
     /// Nothing more is to be expected: end when all that is left is answered.
@@ -45,6 +50,7 @@ impl Intake {
             ready: VecDeque::new(),
             subscribe: false,
             inbox_wanted: false,
+            unknown: Vec::new(),
             wrong: None,
             closing: false,
             abandoned: false,
@@ -143,6 +149,33 @@ impl Intake {
         }
     }
 
+    /// When the first of those who are ready and wait is too late.
+    pub(crate) fn first_is_late(&self, timeout: Duration) -> Option<Instant> {
+        let waiting = self.ready.iter().filter(|queued| queued.is_waited_for());
+        waiting.map(|queued| queued.caller.since + timeout).min()
+    }
+
+    /// Answers whose command the server does not know.
+    pub(crate) fn refuse_unknown(&mut self, refusals: &Refusals) {
+        if self.unknown.is_empty() {
+            return;
+        }
+        for queued in mem::take(&mut self.ready) {
+            let Queued { command, caller } = &queued;
+            let mut unknown = self.unknown.iter();
+            // One that another node had before may have an ASKING in front: they leave together.
+            let name = unknown.find(|name| is_named(command, name) && !queued.leaves_alone());
+            let Some(name) = name else {
+                self.ready.push_back(queued);
+                continue;
+            };
+            let text = format!("Redis does not know {name} (rename-command): it was not sent");
+            let error = RedisError::new(RedisErrorKind::Refused, text);
+            refusals.refused(command, caller.script.text(), &error);
+            queued.caller.answer(Err(error));
+        }
+    }
+
     /// Answers everything that is ready with an error.
     pub(crate) fn refuse(&mut self, error: &RedisError) {
         for queued in self.ready.drain(..) {
@@ -153,10 +186,46 @@ impl Intake {
     /// Takes nothing more, and answers everything that is left with an error.
     pub(crate) fn finish(&mut self, error: &RedisError) {
         self.queue.close();
-        while let Ok(item) = self.queue.try_recv() {
-            self.items.push(item);
+        loop {
+            match self.queue.try_recv() {
+                Ok(item) => self.items.push(item),
+                // Another thread has its place in the queue and not yet used it, which takes it a few
+                // instructions. What it queues when nobody reads any more would never be answered.
+                Err(TryRecvError::Empty) => std::thread::yield_now(),
+                Err(TryRecvError::Disconnected) => break,
+            }
         }
         self.unpack();
         self.refuse(error);
+    }
+}
+
+fn is_named(command: &Cmd, name: &str) -> bool {
+    matches!(command.args_iter().next(), Some(Arg::Simple(word)) if word == name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::redis::status::closed;
+
+    #[test]
+    fn who_is_about_to_queue_at_the_end_is_answered_too() {
+        for _ in 0..100 {
+            let (queue, items) = mpsc::channel(1);
+            let room = queue.try_reserve().expect("there is room");
+            let supervisor = std::thread::spawn(|| Intake::new(items).finish(&closed()));
+            while !queue.is_closed() {
+                std::hint::spin_loop();
+            }
+            let (queued, answer) = Queued::new(redis::cmd("PING"), None, Instant::now());
+            room.send(Item::Command(queued));
+            supervisor.join().expect("no panic");
+            let reply = answer.reply().now_or_never().expect("it is answered");
+            let error = reply.expect_err("nobody is left to send it");
+            assert_eq!(error.kind(), RedisErrorKind::Away, "{error}");
+        }
     }
 }

@@ -34,15 +34,16 @@
 //!   one by one; the error of one is its own caller's alone. A lone command leaves as itself.
 //! - **Cancelling.** A caller may drop its future at any time. What was queued goes out all the
 //!   same, and nobody else notices.
-//! - **Window.** Once a process has waited for a lock, no more is sent on a connection while 1024 commands
-//!   wait for replies: Redis ends one that hears messages once 32 MB of replies wait there
-//!   (`client-output-buffer-limit pubsub`). Who allows sessions of much more than the usual 16 KiB should
-//!   raise that limit. So such a process has 1024 commands a round trip at most, 10 000 a second where
-//!   Redis is 100 ms away. What waits past its time-out for its turn is not sent, and fails with
-//!   [`Away`](RedisErrorKind::Away); where the round trip is longer than half a time-out, such a queue
-//!   is still taken for a silent Redis.
+//! - **Window.** Once a process has waited for a lock, no more is sent on a connection while Redis owes it
+//!   1024 replies, such as come too late for their callers among them: Redis ends a connection that hears
+//!   messages once 32 MB of replies wait there (`client-output-buffer-limit pubsub`). Who allows sessions of
+//!   much more than the usual 16 KiB should raise that limit. So such a process has 1024 commands a round
+//!   trip at most, 10 000 a second where Redis is 100 ms away. What waits past its time-out for its turn is
+//!   not sent, and fails with [`Away`](RedisErrorKind::Away); where the round trip is longer than half a
+//!   time-out, such a queue is still taken for a silent Redis.
 //! - **Order.** Commands are carried out in the order in which they were queued, but for a script
-//!   that Redis does not know yet: it is sent again, behind what was sent meanwhile.
+//!   that Redis does not know yet: it is sent again, behind what was sent meanwhile. Of many who run it
+//!   at once, one sends its text.
 //!
 //! # What Redis may answer
 //!
@@ -162,8 +163,9 @@
 //! RESP3, so Redis 6.2 or later, or Valkey; a master, or a Cluster. A user with restricted rights
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
 //! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
-//! replicas too. A connection begins with two round trips: the login, then
-//! `HELLO`, `PING`, `TIME`, `INFO memory` and an empty `PUBLISH` as one pipeline.
+//! replicas too. With `COMMAND` it is told which command is missing where scripts are. A connection begins with
+//! two round trips: the login, then `HELLO`, `PING`, `TIME`, `INFO memory`, an empty `PUBLISH` and
+//! `COMMAND INFO EVALSHA EVAL` as one pipeline.
 //!
 //! | tested on (`scripts/test versions`) | what differs |
 //! | --- | --- |
@@ -174,9 +176,13 @@
 //! The servers of 6.2 and 8.2 were built without TLS.
 //!
 //! A command that an administrator renamed is missed where it is first needed: where a connection begins, it
-//! is away and the reason names the command; of a script's commands Redis names none. Where `EVALSHA` or `EVAL`
-//! was, the connection ends at each request: Redis repeats what it was asked, and that is no text.
+//! is away and the reason names the command; of a script's commands Redis names none. Where it is `EVALSHA` or
+//! `EVAL`, scripts are [`Refused`](RedisErrorKind::Refused) by that name and not sent, with a
+//! [warning](RedisHandle::warning), and the connection stays; for a user without the right to `COMMAND` it
+//! ends at each script: Redis repeats what it was asked, and that is no text.
 
+mod again;
+mod ask;
 mod away;
 mod backoff;
 mod batch;
@@ -199,6 +205,7 @@ pub(crate) mod keyspace;
 mod link;
 mod mailbox;
 mod managed;
+mod open;
 mod probe;
 mod queue;
 mod refusals;

@@ -24,7 +24,14 @@ pub(crate) struct Probed {
     pub(crate) time: Time,
     /// What an operator should know though Redis serves.
     pub(crate) warnings: Vec<String>,
+    /// Commands that it does not know: an administrator has renamed them.
+    pub(crate) unknown: Vec<&'static str>,
 }
+
+/// What runs scripts. Where Redis does not know a command it repeats what came with it, and of what
+/// scripts are given much is no text: such a reply cannot be read, and would end the connection. So it
+/// is found out here, and they are not sent.
+const SCRIPTS: [&str; 2] = ["EVALSHA", "EVAL"];
 
 /// Redis's time in ms, and when it was asked and answered.
 pub(crate) struct Time {
@@ -40,21 +47,22 @@ pub(crate) async fn probe(
     channel: &str,
     clustered: bool,
 ) -> Result<Probed, Failure> {
-    let mut pipeline = Pipeline::with_capacity(5);
+    let mut pipeline = Pipeline::with_capacity(6);
     // The login was answered only to redis-rs; its reply says what the server is.
     pipeline.cmd("HELLO").arg(3);
     // PING is refused while Redis loads its data or is a replica without a master; TIME is not.
     pipeline.cmd("PING").cmd("TIME");
     pipeline.cmd("INFO").arg("memory");
     pipeline.cmd("PUBLISH").arg(channel).arg("");
+    pipeline.cmd("COMMAND").arg("INFO").arg(&SCRIPTS);
     let sent = Instant::now();
-    let replies = connection.send_packed_commands(&pipeline, 0, 5).await;
+    let replies = connection.send_packed_commands(&pipeline, 0, 6).await;
     let received = Instant::now();
-    let replies: [Value; 5] = replies
+    let replies: [Value; 6] = replies
         .map_err(|error| Failure::from(&error))?
         .try_into()
         .map_err(|_| Failure::unreachable("replies are missing"))?;
-    let [hello, ping, time, info, publish] = replies;
+    let [hello, ping, time, info, publish, scripts] = replies;
     let hello = served(hello).map(Server::read)?;
     hello.is_supported()?;
     hello.is_for(clustered)?;
@@ -74,6 +82,7 @@ pub(crate) async fn probe(
             received,
         },
         warnings,
+        unknown: unknown(scripts),
     })
 }
 
@@ -158,6 +167,18 @@ pub(super) fn evicts(info: Value) -> Option<String> {
              noeviction does not"
         )
     })
+}
+
+/// A user without the right to ask is told nothing.
+fn unknown(scripts: Value) -> Vec<&'static str> {
+    let told = match scripts {
+        Value::Array(told) if told.len() == SCRIPTS.len() => told,
+        _ => return Vec::new(),
+    };
+    let all = SCRIPTS.into_iter().zip(told);
+    all.filter(|(_, told)| *told == Value::Nil)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 fn mute(publish: Value) -> Option<String> {

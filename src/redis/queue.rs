@@ -58,11 +58,14 @@ impl Queued {
         }
     }
 
-    /// Whether its caller waits, and has waited too long. What nobody waits for goes out however late,
-    /// and so does what another node had before.
+    /// Whether its caller waits, and has waited too long.
     pub(crate) fn is_late(&self, now: Instant, timeout: Duration) -> bool {
-        let Caller { since, reply, .. } = &self.caller;
-        *since + timeout <= now && !reply.is_closed() && !self.leaves_alone()
+        self.caller.since + timeout <= now && self.is_waited_for()
+    }
+
+    /// What nobody waits for goes out however late, and so does what another node had before.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.caller.reply.is_closed() && !self.leaves_alone()
     }
 
     /// Whether it leaves by itself: a pipeline ends with the first of its time-outs, and this one's
@@ -98,10 +101,30 @@ impl Answer {
     }
 }
 
+/// How a command says which script it runs; each with the script's text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Script {
+    None,
+    /// By its digest.
+    Named(&'static str),
+    /// By its digest, behind one that has the text.
+    NamedAgain(&'static str),
+    /// By its text.
+    Whole(&'static str),
+}
+
+impl Script {
+    pub(crate) fn text(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Named(text) | Self::NamedAgain(text) | Self::Whole(text) => Some(text),
+        }
+    }
+}
+
 pub(crate) struct Caller {
     pub(crate) reply: oneshot::Sender<Reply>,
-    /// The text to send where Redis does not know the script.
-    pub(crate) script: Option<&'static str>,
+    pub(crate) script: Script,
     /// The time-out counts from here, through a second sending too.
     pub(crate) since: Instant,
     /// How often it was sent on, since it was last told to wait.
@@ -116,7 +139,7 @@ impl Caller {
     fn new(reply: oneshot::Sender<Reply>, script: Option<&'static str>, since: Instant) -> Self {
         Self {
             reply,
-            script,
+            script: script.map_or(Script::None, Script::Named),
             since,
             #[cfg(feature = "cluster")]
             hops: 0,

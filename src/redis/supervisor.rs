@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::again::Again;
 use super::away::AwayCause;
 use super::backoff::Backoff;
 use super::batch::Batch;
@@ -28,9 +29,9 @@ use crate::telemetry::record::observe;
 /// How long an attempt to connect may take before another one begins beside it.
 const OVERLAP: Duration = Duration::from_millis(400);
 
-/// No more is sent while so many commands wait for replies, where the inbox is subscribed: Redis ends a
-/// connection that hears messages (of class `pubsub`) once 32 MB wait there to be sent. With what is
-/// gathered beyond it that is a session of 16 KiB, the usual limit, for each of them.
+/// No more is sent while Redis owes so many replies, where the inbox is subscribed: it ends a connection that
+/// hears messages (of class `pubsub`) once 32 MB wait there to be sent. That is a session of 16 KiB, the
+/// usual limit, for each of them, and as much again.
 const IN_FLIGHT: usize = 1024;
 
 /// A connection that lasted so long was a good one: the next attempt begins at once.
@@ -80,6 +81,7 @@ impl Supervisor {
         {
             let begun = Instant::now();
             self.announce(&address, &probed);
+            self.intake.unknown = probed.unknown;
             let mut flight = Flight::new(connection, self.settings.command_timeout);
             let end = self.serve(&mut flight, &mut lost).await;
             self.shared.mailbox.set(Subscription::Pending);
@@ -166,7 +168,7 @@ impl Supervisor {
 
     /// Sends what is queued and hands out replies until the connection or the handle ends.
     async fn serve(&mut self, flight: &mut Flight, lost: &mut oneshot::Receiver<Failure>) -> End {
-        let mut again = Vec::new();
+        let mut again = Again::default();
         self.intake.subscribe = self.intake.inbox_wanted;
         loop {
             // Said of an earlier one, it is settled.
@@ -178,13 +180,9 @@ impl Supervisor {
             if self.intake.closing && self.intake.is_drained() && flight.is_empty() {
                 return End::Closed;
             }
-            let bound = self.settings.queue_bound;
-            let most = if self.intake.inbox_wanted {
-                IN_FLIGHT.min(bound)
-            } else {
-                bound
-            };
-            let room = self.intake.is_open() && flight.commands() < most;
+            // While the window is shut more is left in the queue, which has its bound.
+            let room = self.intake.is_open() && self.intake.ready.is_empty();
+            let late = self.intake.first_is_late(self.settings.command_timeout);
             tokio::select! {
                 // Replies that came before the connection ended are handed out first.
                 biased;
@@ -196,7 +194,7 @@ impl Supervisor {
                     },
                     Event::Landed(batch, replies) => {
                         let unfit = batch.settle(replies, &self.shared, &mut again);
-                        self.intake.ready.extend(again.drain(..));
+                        self.intake.ready.extend(again.queued());
                         if let Some(failure) = unfit {
                             return End::Unfit(failure);
                         }
@@ -208,16 +206,18 @@ impl Supervisor {
                     while let Some((batch, replies)) = flight.landed() {
                         let _ = batch.settle(replies, &self.shared, &mut again);
                     }
-                    self.intake.ready.extend(again.drain(..));
+                    self.intake.ready.extend(again.queued());
                     return end;
                 }
                 () = self.shared.closing.notified() => self.intake.close(),
+                // Whoever waits for the window is answered in time all the same.
+                () = until(late) => {}
                 () = self.intake.some(), if room => self.intake.gather(flight.is_empty(), &self.shared.full).await,
             }
         }
     }
 
-    /// Sends what is ready: a lone command as itself, several as one pipeline.
+    /// Sends what is ready, as far as the window allows: a lone command as itself, several as one pipeline.
     async fn send(&mut self, flight: &mut Flight) {
         let (timeout, mailbox) = (self.settings.command_timeout, &self.shared.mailbox);
         if self.intake.take_subscribe() && mailbox.begin() {
@@ -225,8 +225,14 @@ impl Supervisor {
             flight.push(batch).await;
         }
         self.intake.refuse_late(timeout);
+        self.intake.refuse_unknown(&self.shared.refusals);
+        let bound = self.settings.queue_bound;
+        let window = self.intake.inbox_wanted.then_some(IN_FLIGHT);
+        let most = window.map_or(bound, |window| window.min(bound));
         let ready = &mut self.intake.ready;
-        while let Some(first) = ready.pop_front() {
+        while flight.commands() < most
+            && let Some(first) = ready.pop_front()
+        {
             let more = ready.iter().take(PIPELINE - 1);
             let more = more.take_while(|next| !next.leaves_alone()).count();
             let batch = if more == 0 || first.leaves_alone() {

@@ -68,14 +68,15 @@ async fn a_redis_that_is_far_is_not_silent_though_more_is_asked_than_it_can_answ
     }
     assert_eq!(*wire.epochs().borrow(), 1, "the connection is the same");
     let away = kinds.iter().filter(|kind| **kind == RedisErrorKind::Away);
-    let (away, unknown) = (away.count(), kinds.len());
-    assert!(unknown > 0, "it was too much");
-    // What was not sent was not carried out, and all else was.
-    let carried_out = Value::BulkString((30_000 - away).to_string().into_bytes());
-    eventually("all that was sent has come", async || {
-        server.command(&["GET", "count"]) == carried_out
-    })
-    .await;
+    let (away, failed) = (away.count(), kinds.len());
+    assert!(failed > 0, "it was too much");
+    // Behind all that was sent. What was not sent was not carried out; what was answered was. Of the rest
+    // some may have been late before it was written.
+    eventually("a ping is answered", async || handle.ping().await.is_ok()).await;
+    let carried_out: usize =
+        redis::from_redis_value(server.command(&["GET", "count"])).expect("a number");
+    let may_be = 30_000 - failed..=30_000 - away;
+    assert!(may_be.contains(&carried_out), "{carried_out} of {may_be:?}");
 }
 
 #[tokio::test]

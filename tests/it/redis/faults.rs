@@ -68,8 +68,11 @@ async fn while_away_the_breaker_answers_and_only_probes_reach_the_network() {
     proxy.cut();
     eventually("the cut is noticed", async || !handle.status().is_up()).await;
     let (begun, before) = (Instant::now(), proxy.accepted());
+    let (wire, mut incr) = (handle.wire(), redis::cmd("INCR"));
+    incr.arg("count");
     for _ in 0..100_000 {
-        let error = handle.ping().await.expect_err("Redis is stopped");
+        let error = wire.send(incr.clone()).await;
+        let error = error.expect_err("Redis is stopped");
         assert_eq!(error.kind(), RedisErrorKind::Away);
     }
     // An attempt begins at most every 18 ms, the shortest wait, and every 300 ms soon after.
@@ -78,6 +81,7 @@ async fn while_away_the_breaker_answers_and_only_probes_reach_the_network() {
     assert!(probes <= most, "{probes} connections for 100000 commands");
     server.signal("CONT");
     eventually("a ping is answered", async || handle.ping().await.is_ok()).await;
+    assert_eq!(server.command(&["GET", "count"]), redis::Value::Nil);
 }
 
 #[tokio::test]

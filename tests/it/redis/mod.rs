@@ -42,6 +42,7 @@
 //! | what an operator is told where Redis is up, and not well | `warnings` |
 //! | this process is the one that has no time | `overload` |
 //! | Redis is far, and more is asked than fits through the window | `far` |
+//! | Redis stands still, and more is asked than it may owe | `window` |
 //! | who holds a lock or works on a job meanwhile | `lock::faults`, `lock::histories`, `once::lost`; policies: `once::away` |
 //! | three instances under load | `fleet::soak` |
 //! | Cluster: slots that move, a master killed or replaced | `cluster` |
@@ -76,3 +77,4 @@ mod tls;
 mod tls_settings;
 mod versions;
 mod warnings;
+mod window;

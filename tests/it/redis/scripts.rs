@@ -1,9 +1,10 @@
 //! EVALSHA first, one EVAL where Redis does not know the script.
 
+use futures_util::future::join_all;
 use redis::Value;
-use tower_handoff::redis::RedisHandle;
+use tower_handoff::redis::{RedisErrorKind, RedisHandle};
 
-use crate::support::redis_server::RedisServer;
+use crate::support::redis_server::{RedisServer, free_port};
 
 fn count(server: &RedisServer, name: &str) -> u64 {
     server.command_counts().get(name).copied().unwrap_or(0)
@@ -59,5 +60,63 @@ async fn among_many_commands_each_unknown_script_still_answers_its_own_caller() 
             _ => mine,
         };
         assert_eq!(reply.expect("it runs"), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_script_that_redis_has_lost_is_sent_whole_once_for_all_who_run_it() {
+    let server = RedisServer::start();
+    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let wire = handle.wire();
+    for evals in 1..=2 {
+        let arguments: Vec<_> = (0..100_u8).map(|number| [number]).collect();
+        let calls = arguments
+            .iter()
+            .map(|argument| wire.run_echo(b"key", argument));
+        for (number, reply) in join_all(calls).await.into_iter().enumerate() {
+            let mine = ["key".into(), vec![number as u8]].map(Value::BulkString);
+            assert_eq!(reply.expect("it runs"), Value::Array(mine.into()));
+        }
+        assert_eq!(count(&server, "eval"), evals);
+        // Each once in vain, and again behind the text.
+        assert!(count(&server, "evalsha") < evals * 200);
+        server.command(&["SCRIPT", "FLUSH"]);
+    }
+}
+
+#[tokio::test]
+async fn where_the_text_is_refused_nobody_behind_it_asks_more_than_three_times() {
+    let server = RedisServer::start();
+    server.command(&[
+        "ACL", "SETUSER", "me", "on", ">pw", "~*", "&*", "+@all", "-eval",
+    ]);
+    let url = format!("redis://me:pw@127.0.0.1:{}", server.port());
+    let handle = RedisHandle::connect(&url).expect("a good url");
+    let wire = handle.wire();
+    for reply in join_all((0..100).map(|_| wire.run_echo(b"key", b"x"))).await {
+        let error = reply.expect_err("nobody may send the text");
+        assert_eq!(error.code(), Some("NOPERM"), "{error}");
+    }
+    assert!(count(&server, "evalsha") <= 200);
+}
+
+/// Redis repeats what it was asked, and of what the scripts are given much is no text.
+#[tokio::test]
+async fn where_scripts_cannot_be_run_each_is_refused_by_name_and_the_connection_stays() {
+    for lacks in ["EVALSHA", "EVAL"] {
+        let server = RedisServer::start_on(free_port(), &["--rename-command", lacks, ""]);
+        let handle = RedisHandle::connect(&server.url()).expect("a good url");
+        for _ in 0..20 {
+            let ran = handle.wire().run_echo(b"key", b"\xff\xfe").await;
+            let error = ran.expect_err("it is not known");
+            assert_eq!(error.kind(), RedisErrorKind::Refused, "{lacks}: {error}");
+            let named = error.to_string().split(' ').any(|word| word == lacks);
+            assert!(named, "{lacks}: {error}");
+            handle.ping().await.expect("other commands are served");
+        }
+        let warning = handle.warning().expect("it is not well");
+        assert!(warning.contains(lacks), "{warning}");
+        let epochs = handle.wire().epochs();
+        assert_eq!(*epochs.borrow(), 1, "{lacks}: the connection is the same");
     }
 }
