@@ -230,6 +230,9 @@ fn settle(
         Value::ServerError(error) => error,
         value => {
             shared.refusals.answered(command, caller.script);
+            if let Some(trace) = &caller.trace {
+                trace.answered(&shared.origin);
+            }
             return caller.answer(Ok(value));
         }
     };

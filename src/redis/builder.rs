@@ -16,7 +16,6 @@ use super::keyspace::Keyspace;
 use super::sentinel::survey::Credentials;
 use super::shared::Settings;
 use super::start::start;
-use super::status::Breaker;
 #[cfg(feature = "tls-rustls")]
 use super::tls::TlsOptions;
 use super::url::{self, Place};
@@ -259,7 +258,7 @@ impl RedisBuilder {
             let way = Router::start(seeds, settings.clone(), &keyspace, &runtime);
             return Ok(RedisHandle::new(way, keyspace, settings, runtime));
         }
-        Ok(start(&runtime, settings, keyspace, Breaker::new()))
+        Ok(start(&runtime, settings, keyspace))
     }
 
     fn whereabouts(&self, place: Place) -> Result<Whereabouts, ConfigError> {

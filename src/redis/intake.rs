@@ -108,7 +108,7 @@ impl Intake {
                     self.subscribe = true;
                     self.inbox_wanted = true;
                 }
-                Item::Replace(epoch) => self.wrong = Some(epoch),
+                Item::Replace(number) => self.wrong = Some(number),
             }
         }
     }

@@ -108,7 +108,8 @@ impl RedisLocks {
     /// process has a second connection, on which all who ask for as many replicas and as much time wait
     /// together; others wait for one another, so ask for the same everywhere. Renewals and releases wait
     /// for nobody. A key that is passed on within the process is asked for and waited for again. The
-    /// Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    /// Redis user needs `INFO`, `PUBLISH` and `WAIT`; in a Cluster, where all this is so for each node,
+    /// `SET` on `{prefix}:w1:*` instead of `PUBLISH`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -123,7 +124,7 @@ impl RedisLocks {
     /// ```
     ///
     /// # Errors
-    /// A number or a time out of range, or a Cluster.
+    /// A number or a time out of range.
     pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
         let replicas = Replicas::new(&self.handle, replicas, within)?;
         Ok(Self {
@@ -178,15 +179,21 @@ impl LockBackend for RedisLocks {
         };
         // Who waited, or was passed the key on, holds what a server granted that may not be the master
         // any more: the one that is waited on has to know of it.
-        let mark = replicas.mark();
+        let writing = Self {
+            handle: replicas.writer(),
+            ..self.clone()
+        };
         // Whoever is told of a failure withdraws the claim.
-        let renewed = self.renew(claim).await.map_err(LockError::unavailable)?;
+        let renewed = writing.renew(claim).await.map_err(LockError::unavailable)?;
         let Renewed::Renewed(lease) = renewed else {
             return Err(LockError::unavailable(
                 "the lock was lost as soon as granted",
             ));
         };
-        replicas.have(mark).await.map_err(reply::failed)?;
+        replicas
+            .have(&writing.handle)
+            .await
+            .map_err(reply::failed)?;
         if lease.deadline() <= Instant::now() {
             return Err(LockError::unavailable(
                 "the lease ended before enough replicas had it",

@@ -6,6 +6,7 @@ mod fail_over;
 mod locks;
 mod on_the_way;
 mod redirects;
+mod replicas;
 mod routing;
 mod secrets;
 mod sessions;
