@@ -212,6 +212,7 @@ mod managed;
 mod origin;
 mod probe;
 mod queue;
+pub(crate) mod reconnects;
 mod refusals;
 pub(crate) mod replicas;
 pub(crate) mod script;

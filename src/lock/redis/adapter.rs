@@ -18,6 +18,7 @@ use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, MAX_WAITERS};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::cohorts::Cohorts;
+use crate::lock::redis::names::tag;
 use crate::lock::redis::reply;
 use crate::lock::redis::waiters::Waiters;
 use crate::redis::handle::RedisHandle;
@@ -238,6 +239,10 @@ impl LockBackend for RedisLocks {
 
     fn reconnects(&self) -> Option<watch::Receiver<u64>> {
         Some(self.handle.epochs())
+    }
+
+    fn connection(&self, key: &LockKey) -> u64 {
+        self.handle.connection_at(|| tag(key))
     }
 }
 

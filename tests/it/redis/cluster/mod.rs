@@ -5,6 +5,7 @@ mod degraded;
 mod fail_over;
 mod locks;
 mod on_the_way;
+mod reconnects;
 mod redirects;
 mod replicas;
 mod routing;
