@@ -1,5 +1,6 @@
 //! Redis Cluster: commands find their node, whatever the cluster does with slots and masters.
 
+mod cells;
 mod contracts;
 mod degraded;
 mod fail_over;
