@@ -107,6 +107,8 @@ impl HeldLocks {
         *self.looked_after() = false;
     }
 
+    pub(crate) fn reconnected(&self) {}
+
     pub(crate) fn renewals(&self, _: Instant) -> Renewals {
         Renewals::Over
     }

@@ -126,9 +126,16 @@ pub trait LockBackend: Send + Sync + 'static {
         HeldLocks::default()
     }
 
-    /// Changes whenever the connection was replaced: every held lease is then renewed at once.
+    /// Changes whenever a connection was replaced: every held lease whose
+    /// [`connection`](Self::connection) is another one than before is then renewed at once.
     fn reconnects(&self) -> Option<watch::Receiver<u64>> {
         None
+    }
+
+    /// Which connection leads to whatever keeps this key, for a backend with several. The default says
+    /// that all keys share the one of [`reconnects`](Self::reconnects). Asks nobody.
+    fn connection(&self, _key: &LockKey) -> u64 {
+        self.reconnects().map_or(0, |epochs| *epochs.borrow())
     }
 }
 

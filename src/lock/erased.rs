@@ -29,6 +29,7 @@ pub(crate) trait ErasedBackend: Send + Sync {
     fn withdraw(self: Arc<Self>, claim: Claim) -> BoxFuture<Result<Released, LockError>>;
     fn inspect(self: Arc<Self>, key: LockKey) -> BoxFuture<Result<Option<Holder>, LockError>>;
     fn reconnects(&self) -> Option<watch::Receiver<u64>>;
+    fn connection(&self, key: &LockKey) -> u64;
 }
 
 impl<B: LockBackend> ErasedBackend for B {
@@ -58,5 +59,9 @@ impl<B: LockBackend> ErasedBackend for B {
 
     fn reconnects(&self) -> Option<watch::Receiver<u64>> {
         LockBackend::reconnects(self)
+    }
+
+    fn connection(&self, key: &LockKey) -> u64 {
+        LockBackend::connection(self, key)
     }
 }

@@ -64,6 +64,8 @@ pub(crate) trait Held: Send + Sync {
     fn key(&self) -> &LockKey;
     /// When the lease wants to be renewed; `None` when it is over.
     fn due(&self) -> Option<Instant>;
+    /// A connection was replaced: due now, if it was the one to this lock.
+    fn reconnected(&self);
     /// Starts a renewal, and puts off the next one until it is known what became of this.
     /// The place is given up when that is known.
     fn renew(self: Arc<Self>, place: Option<OwnedSemaphorePermit>);
@@ -223,6 +225,14 @@ impl HeldLocks {
         } else {
             Renewals::Due(due_now)
         }
+    }
+
+    /// A connection was replaced: what it led to is due now.
+    pub(crate) fn reconnected(&self) {
+        self.lock()
+            .held
+            .values()
+            .for_each(|lock| lock.reconnected());
     }
 
     /// Says that the renewal task ended without having been told to.

@@ -49,6 +49,7 @@ impl Holding {
         home: Option<Handle>,
     ) -> Self {
         let meter = claim.meter;
+        let connection = backend.connection(&claim.key);
         Self {
             claim,
             fence: lease.fence(),
@@ -56,7 +57,7 @@ impl Holding {
             held,
             times,
             home,
-            state: Mutex::new(State::new(lease, meter)),
+            state: Mutex::new(State::new(lease, meter, connection)),
             ended: Notify::new(),
         }
     }
@@ -226,6 +227,11 @@ impl Held for Holding {
 
     fn due(&self) -> Option<Instant> {
         self.state().due(Instant::now())
+    }
+
+    fn reconnected(&self) {
+        let connection = self.backend.connection(&self.claim.key);
+        self.state().connected(connection);
     }
 
     fn renew(self: Arc<Self>, place: Option<OwnedSemaphorePermit>) {

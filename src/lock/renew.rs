@@ -15,8 +15,8 @@ const TOGETHER: Duration = Duration::from_millis(10);
 
 type Reconnects = Option<watch::Receiver<u64>>;
 
-/// Renews what is held, each lease at its time and all of them after a reconnect, until nothing is
-/// held.
+/// Renews what is held, each lease at its time and after a reconnect of the connection to it, until
+/// nothing is held.
 ///
 /// The task runs where the first of them was taken. Should that runtime end before the others, it
 /// moves on to one of theirs, to one that runs by itself if there is any: what is spawned on a
@@ -67,7 +67,10 @@ async fn renew(held: HeldLocks, mut reconnects: Reconnects, mut mark: Mark) {
             Renewals::At(next) => tokio::select! {
                 () = sleep_until(next) => until = Instant::now() + TOGETHER,
                 () = held.due_earlier() => until = Instant::now(),
-                () = changed(&mut reconnects) => until = far_off(),
+                () = changed(&mut reconnects) => {
+                    held.reconnected();
+                    until = Instant::now();
+                }
             },
         }
     }
@@ -81,11 +84,6 @@ async fn changed(reconnects: &mut Reconnects) {
         return;
     }
     std::future::pending::<()>().await;
-}
-
-fn far_off() -> Instant {
-    // Longer than any lease.
-    Instant::now() + Duration::from_secs(7 * 24 * 60 * 60)
 }
 
 /// The task's mark: a runtime that drops the task takes it along to the next one.

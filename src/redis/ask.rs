@@ -100,7 +100,8 @@ impl RedisHandle {
         script: Option<&'static str>,
         since: Instant,
     ) -> Result<Answer, RedisError> {
-        let (queued, answer) = Queued::new(command, script, since);
+        let (mut queued, answer) = Queued::new(command, script, since);
+        queued.caller.trace = self.trace().cloned();
         let enqueued = self.way().enqueue(queued);
         enqueued.inspect_err(|_| count(RedisCommands::Away))?;
         Ok(answer)

@@ -245,6 +245,9 @@ fn settle(
         Value::ServerError(error) => error,
         value => {
             shared.refusals.answered(command, script);
+            if let Some(trace) = &caller.trace {
+                trace.answered(&shared.origin);
+            }
             return caller.answer(Ok(value));
         }
     };

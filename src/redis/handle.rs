@@ -3,8 +3,8 @@
 //! Floor 3.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -16,6 +16,7 @@ use super::keyspace::Keyspace;
 use super::shared::Settings;
 use super::slots::Slots;
 use super::status::RedisStatus;
+use super::trace::{Answered, Trace};
 use super::way::Way;
 
 /// One process's connection to Redis, supervised, cheap to clone, shared by sessions and locks.
@@ -23,7 +24,7 @@ use super::way::Way;
 /// See the [module](crate::redis) for what the supervision promises. Dropping the last clone
 /// sends what is still queued, no longer than the command time-out, and ends the supervisor.
 #[derive(Clone)]
-pub struct RedisHandle(Arc<Inner>);
+pub struct RedisHandle(Arc<Inner>, Option<Arc<Trace>>);
 
 struct Inner {
     way: Way,
@@ -31,21 +32,20 @@ struct Inner {
     settings: Settings,
     runtime: Handle,
     slots: Slots,
-    beside: OnceLock<RedisHandle>,
     closed: AtomicBool,
 }
 
 impl RedisHandle {
     pub(crate) fn new(way: Way, keyspace: Keyspace, settings: Settings, runtime: Handle) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             way,
             keyspace,
             settings,
             runtime,
             slots: Slots::default(),
-            beside: OnceLock::new(),
             closed: AtomicBool::new(false),
-        }))
+        };
+        Self(Arc::new(inner), None)
     }
 
     /// Whether Redis can be reached, as far as this process knows. Asks nobody.
@@ -73,8 +73,7 @@ impl RedisHandle {
     /// ```
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let beside = || self.0.beside.get()?.0.way.warning();
-        self.0.way.warning().or_else(beside)
+        self.0.way.warning()
     }
 
     /// Asks Redis for a sign of life: in a Cluster, every master. One round trip.
@@ -108,15 +107,15 @@ impl RedisHandle {
         let bound = 2 * one + Duration::from_secs(1);
         self.0.closed.store(true, Ordering::SeqCst);
         self.0.way.close();
-        let beside = self.0.beside.get().map(|beside| &beside.0.way);
-        beside.inspect(|way| way.close());
+        let besides = self.0.way.besides();
+        besides.iter().for_each(|beside| beside.close());
         let beside = async {
-            if let Some(way) = beside {
-                // Its commands may take longer than those of this connection.
-                let _ = timeout(one, way.closed()).await;
+            for beside in &besides {
+                beside.closed().await;
             }
         };
-        let _ = tokio::join!(timeout(bound, self.0.way.closed()), beside);
+        // The commands of those may take longer than others'.
+        let _ = tokio::join!(timeout(bound, self.0.way.closed()), timeout(one, beside));
     }
 }
 
@@ -162,11 +161,6 @@ impl RedisHandle {
         }
     }
 
-    /// Which connection it is: 0 before the first.
-    pub(crate) fn epoch(&self) -> u64 {
-        *self.0.way.epochs().borrow()
-    }
-
     /// Whether [`close`](Self::close) was called.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::SeqCst)
@@ -178,11 +172,6 @@ impl RedisHandle {
 
     pub(crate) fn command_timeout(&self) -> Duration {
         self.0.settings.command_timeout
-    }
-
-    /// Where the second connection is kept, if one was ever wanted.
-    pub(crate) fn beside_cell(&self) -> &OnceLock<RedisHandle> {
-        &self.0.beside
     }
 
     /// The value of this type that all clones of this handle share; made when first asked for.
@@ -197,9 +186,19 @@ impl RedisHandle {
         &self.0.runtime
     }
 
-    /// Has the connection of this epoch, if it still is the one of the moment, give way to another.
-    pub(crate) fn replace(&self, epoch: u64) {
-        self.0.way.replace(epoch);
+    /// The same handle, and from now on it is noted who carries out what is asked through it.
+    pub(crate) fn traced(&self) -> Self {
+        Self(Arc::clone(&self.0), Some(Arc::default()))
+    }
+
+    /// Where that is noted.
+    pub(crate) fn trace(&self) -> Option<&Arc<Trace>> {
+        self.1.as_ref()
+    }
+
+    /// Who carried out what was asked through this handle and its clones, since this was last called.
+    pub(crate) fn answered(&self) -> Vec<Answered> {
+        self.1.as_ref().map_or_else(Vec::new, |trace| trace.take())
     }
 
     pub(crate) fn way(&self) -> &Way {
@@ -215,7 +214,6 @@ impl fmt::Debug for RedisHandle {
             settings,
             runtime: _,
             slots: _,
-            beside: _,
             closed: _,
         } = &*self.0;
         f.debug_struct("RedisHandle")

@@ -114,7 +114,7 @@ impl Intake {
                     self.subscribe = true;
                     self.inbox_wanted = true;
                 }
-                Item::Replace(epoch) => self.wrong = Some(epoch),
+                Item::Replace(number) => self.wrong = Some(number),
             }
         }
     }

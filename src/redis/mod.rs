@@ -102,6 +102,8 @@
 //! | one node, `appendfsync always` | nothing is lost | |
 //! | Sentinel | as for one node, if it comes back before `down-after-milliseconds` | what was on its way to the replica, and what an old master takes until it is left |
 //! | Sentinel, waiting for n replicas | the same | nothing acknowledged, if one of those n follows: Sentinel goes by `replica-priority` first, then takes the one that has read most |
+//! | Cluster | as for one node, if it comes back before the `cluster-node-timeout` | what was on its way to the replica, and what a master that is cut off takes until it notices |
+//! | Cluster, waiting for n replicas | the same | nothing acknowledged, if one of those n follows: the one that has read most asks for the votes first |
 //!
 //! A master that comes back without its data, before the sentinels notice, empties its replicas: no
 //! number of replicas helps against that, `appendonly yes` does.
@@ -143,8 +145,15 @@
 //!   loses no data. Leases too are by the clock of the node: one whose clock is ahead by so much ends the
 //!   leases that it takes over so much early, also in a fail-over that was asked for, and two may hold
 //!   the lock until the first one's own deadline. An old master that is cut off takes writes for the
-//!   `cluster-node-timeout`, and all of them are lost. Waiting for replicas (`replicas` of sessions and
-//!   locks) would not end that, and is refused: it is for a single Redis or Sentinel.
+//!   `cluster-node-timeout`, and all of them are lost; those that wait for replicas fail, as long as the
+//!   replicas are not cut off with it.
+//! - **Waiting for replicas** is for those of whoever carried the write out, also where a slot was on its
+//!   way: of several nodes, where a user's list is on another one than the session. Each node has a second
+//!   connection then, made when first needed. In a Cluster messages are not replicated to a master's own
+//!   replicas as its writes are (`PUBLISH` goes to all nodes, `SPUBLISH` to the shard, both beside the
+//!   stream), so the later write that is waited for is a key, `{prefix}:w1:{…}`, that lasts a millisecond
+//!   and is refused where memory is. A promoted replica without one of its own acknowledges nothing: have
+//!   two for each master where writes are to go on after a fail-over.
 //! - **What it costs.** Over the round trips of one server: one more for a login, for the logout and for
 //!   the renewal of a session that is somebody's, because the list of a user's sessions may be on another
 //!   node; two more to bind or prolong a session that was not looked at; a walk through a user's sessions
@@ -164,7 +173,7 @@
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
 //! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
 //! replicas too. With `COMMAND` it is told which command is missing where scripts are. A connection begins with
-//! two round trips: the login, then `HELLO`, `PING`, `TIME`, `INFO memory`, an empty `PUBLISH` and
+//! two round trips: the login, then `HELLO`, `PING`, `TIME`, `INFO memory`, `INFO server`, an empty `PUBLISH` and
 //! `COMMAND INFO EVALSHA EVAL` as one pipeline.
 //!
 //! | tested on (`scripts/test versions`) | what differs |
@@ -186,6 +195,7 @@ mod ask;
 mod away;
 mod backoff;
 mod batch;
+mod beside;
 mod builder;
 mod clock;
 #[cfg(feature = "cluster")]
@@ -206,8 +216,10 @@ mod link;
 mod mailbox;
 mod managed;
 mod open;
+mod origin;
 mod probe;
 mod queue;
+pub(crate) mod reconnects;
 mod refusals;
 pub(crate) mod replicas;
 pub(crate) mod script;
@@ -220,6 +232,7 @@ pub(crate) mod status;
 mod supervisor;
 #[cfg(feature = "tls-rustls")]
 mod tls;
+mod trace;
 mod url;
 mod way;
 mod whereabouts;

@@ -14,7 +14,6 @@ use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
 use super::shared::Settings;
 use super::start::start;
-use super::status::Breaker;
 #[cfg(not(feature = "cluster"))]
 use super::url;
 use super::url::Place;
@@ -73,7 +72,7 @@ impl RedisBuilder {
             let way = Router::start(seeds, settings.clone(), &keyspace, &runtime);
             return Ok(RedisHandle::new(way, keyspace, settings, runtime));
         }
-        Ok(start(&runtime, settings, keyspace, Breaker::new()))
+        Ok(start(&runtime, settings, keyspace))
     }
 
     fn whereabouts(&self, place: Place) -> Result<Whereabouts, ConfigError> {

@@ -4,6 +4,7 @@
 //! Floor 3.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value, from_redis_value};
@@ -22,6 +23,8 @@ const OLDEST: (u32, u32) = (6, 2);
 /// What the server said of itself.
 pub(crate) struct Probed {
     pub(crate) time: Time,
+    /// What the server calls itself from its start to its end; none where it does not say.
+    pub(crate) run: Option<Arc<str>>,
     /// What an operator should know though Redis serves.
     pub(crate) warnings: Vec<String>,
     /// Commands that it does not know: an administrator has renamed them.
@@ -47,22 +50,24 @@ pub(crate) async fn probe(
     channel: &str,
     clustered: bool,
 ) -> Result<Probed, Failure> {
-    let mut pipeline = Pipeline::with_capacity(6);
+    let mut pipeline = Pipeline::with_capacity(7);
     // The login was answered only to redis-rs; its reply says what the server is.
     pipeline.cmd("HELLO").arg(3);
     // PING is refused while Redis loads its data or is a replica without a master; TIME is not.
     pipeline.cmd("PING").cmd("TIME");
+    // One command for both only since 7.0.
     pipeline.cmd("INFO").arg("memory");
+    pipeline.cmd("INFO").arg("server");
     pipeline.cmd("PUBLISH").arg(channel).arg("");
     pipeline.cmd("COMMAND").arg("INFO").arg(&SCRIPTS);
     let sent = Instant::now();
-    let replies = connection.send_packed_commands(&pipeline, 0, 6).await;
+    let replies = connection.send_packed_commands(&pipeline, 0, 7).await;
     let received = Instant::now();
-    let replies: [Value; 6] = replies
+    let replies: [Value; 7] = replies
         .map_err(|error| Failure::from(&error))?
         .try_into()
         .map_err(|_| Failure::unreachable("replies are missing"))?;
-    let [hello, ping, time, info, publish, scripts] = replies;
+    let [hello, ping, time, info, server, publish, scripts] = replies;
     let hello = served(hello).map(Server::read)?;
     hello.is_supported()?;
     hello.is_for(clustered)?;
@@ -81,6 +86,7 @@ pub(crate) async fn probe(
             sent,
             received,
         },
+        run: run_id(server),
         warnings,
         unknown: unknown(scripts),
     })
@@ -152,6 +158,13 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// A user without the right to ask is told by whoever needs it.
+fn run_id(info: Value) -> Option<Arc<str>> {
+    let info: String = from_redis_value(info).ok()?;
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    id.filter(|id| !id.is_empty()).map(Arc::from)
 }
 
 /// Everything this crate writes has a time to live, so every policy but one may evict it.

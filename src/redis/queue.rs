@@ -2,12 +2,14 @@
 //!
 //! Floor 3.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::error::{RedisError, RedisErrorKind};
+use super::trace::Trace;
 use crate::telemetry::names::RedisCommands;
 use crate::telemetry::record::count;
 
@@ -22,7 +24,7 @@ pub(crate) enum Item {
     Asking(Queued),
     /// Somebody wants the inbox: subscribe, now and after every reconnection.
     Subscribe,
-    /// The connection of this epoch leads to the wrong server: make another one.
+    /// The connection of this number leads to the wrong server: make another one.
     Replace(u64),
 }
 
@@ -127,6 +129,8 @@ pub(crate) struct Caller {
     pub(crate) script: Script,
     /// The time-out counts from here, through a second sending too.
     pub(crate) since: Instant,
+    /// Where it is noted who carried it out.
+    pub(crate) trace: Option<Arc<Trace>>,
     /// How often it was sent on, since it was last told to wait.
     #[cfg(feature = "cluster")]
     pub(crate) hops: u8,
@@ -141,6 +145,7 @@ impl Caller {
             reply,
             script: script.map_or(Script::None, Script::Named),
             since,
+            trace: None,
             #[cfg(feature = "cluster")]
             hops: 0,
             #[cfg(feature = "cluster")]

@@ -2,8 +2,15 @@
 //!
 //! Replication is one stream: a replica that has acknowledged a later write has every earlier one,
 //! whichever connection they came on. So nothing that is written need go on the connection that
-//! waits. A message that nobody listens to is the later write, and one of them serves all who
-//! wait for it.
+//! waits, as long as that leads to the server that wrote. A later write, of no use to anybody, goes out
+//! there, and one of them serves all who wait for that server's replicas.
+//!
+//! Of one server that is a message that nobody listens to. In a Cluster no message is part of the
+//! stream, not one to a shard either: there it is a key that lasts a millisecond, in any of the node's
+//! slots.
+//!
+//! Who wrote is what [`Trace`] says, wherever a command was sent on to: several nodes, for what is in
+//! several slots.
 //!
 //! Floor 3.
 
@@ -12,12 +19,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Cmd, Value, cmd, from_redis_value};
+use redis::{Cmd, cmd, from_redis_value};
 use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::beside::Beside;
 use super::error::{RedisError, RedisErrorKind};
 use super::handle::RedisHandle;
+use super::trace::{Answered, Trace};
+#[cfg(feature = "cluster")]
+use super::way::Way;
 use crate::config::ConfigError;
 
 /// How many replicas are waited for, and how long.
@@ -26,10 +38,9 @@ pub(crate) struct Replicas {
     handle: RedisHandle,
     least: u8,
     within: Duration,
-    rounds: Arc<Rounds>,
 }
 
-/// Of all of one handle who wait for as many replicas, and as long.
+/// Of all who wait for as many replicas of one server, and as long.
 #[derive(Debug, Default)]
 struct Rounds {
     /// How many have begun.
@@ -37,48 +48,32 @@ struct Rounds {
     last: Arc<tokio::sync::Mutex<Round>>,
 }
 
-/// One for each number and time that somebody of the handle waits for.
+/// Of one server: one for each number and time that somebody waits for.
 #[derive(Debug, Default)]
 struct All(Mutex<HashMap<(u8, Duration), Arc<Rounds>>>);
-
-/// On which connection something is written: that of the moment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark(u64);
 
 /// The last round that came to its end.
 #[derive(Debug, Default)]
 struct Round {
     number: u64,
     outcome: Option<Result<Heard, RedisError>>,
-    /// The two connections that were last found to lead to one server.
-    same: Option<Epochs>,
 }
 
-/// How many replicas had acknowledged all that was written on the connection of this mark.
-#[derive(Debug, Clone, Copy)]
+/// How many replicas had acknowledged all that the server of this run had written.
+#[derive(Debug, Clone)]
 struct Heard {
-    mark: u64,
+    run: Arc<str>,
     replicas: u64,
 }
 
-type Epochs = (u64, u64);
-
 impl Replicas {
     /// # Errors
-    /// A setting out of range, or a Cluster.
+    /// A setting out of range.
     pub(crate) fn new(
         handle: &RedisHandle,
         least: u8,
         within: Duration,
     ) -> Result<Self, ConfigError> {
-        if handle.is_cluster() {
-            // Each master has replicas of its own, and would take a second connection of its own.
-            return Err(ConfigError::new(
-                "replicas",
-                "set on a Cluster",
-                "only with a single Redis or Sentinel",
-            ));
-        }
         if least == 0 {
             return Err(ConfigError::new("replicas", least, "1 replica or more"));
         }
@@ -90,162 +85,198 @@ impl Replicas {
                 format!("1 ms to the command time-out, {most:?}"),
             ));
         }
-        let all = handle.slot::<All>();
-        let mut all = all.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Self {
             handle: handle.clone(),
             least,
             within,
-            rounds: all.entry((least, within)).or_default().clone(),
         })
     }
 
-    /// To be taken before something is written.
-    pub(crate) fn mark(&self) -> Mark {
-        // What is sent before the first connection is there goes out on it.
-        Mark(self.handle.epoch().max(1))
+    /// A handle through which to write what [`have`](Self::have) is to wait for.
+    pub(crate) fn writer(&self) -> RedisHandle {
+        self.handle.traced()
     }
 
-    /// Resolves when enough replicas have all that was answered on the main connection since
-    /// `mark`; begins no round where one that began since answers for it.
+    /// Resolves when enough replicas have all that was answered through this [writer](Self::writer): of
+    /// each server that answered, enough of its own. Begins no round where one that began since answers
+    /// for it.
     ///
     /// # Errors
     /// Always [`RedisErrorKind::Unknown`]: it was written, and may be lost with its master.
     ///
     /// # Cancel safety
-    /// Dropping the future takes nothing back: the round goes on, for those who come after it.
-    pub(crate) async fn have(&self, mark: Mark) -> Result<(), RedisError> {
+    /// Dropping the future takes nothing back: the rounds go on, for those who come after it.
+    pub(crate) async fn have(&self, writer: &RedisHandle) -> Result<(), RedisError> {
         // The round that is under way, and the one after it.
         let most = 2 * self.within + self.handle.command_timeout();
-        let had = timeout(most, self.have_in_turn(mark)).await;
+        let had = timeout(most, self.all_have(writer.answered())).await;
         had.unwrap_or_else(|_| Err(unknown("the connection that waits for replicas is silent")))
     }
 
-    async fn have_in_turn(&self, mark: Mark) -> Result<(), RedisError> {
-        let begun = self.rounds.begun.load(Ordering::SeqCst);
-        let mut last = Arc::clone(&self.rounds.last).lock_owned().await;
+    async fn all_have(&self, mut written: Vec<Answered>) -> Result<(), RedisError> {
+        let Some(last) = written.pop() else {
+            return Err(unknown("nobody has answered"));
+        };
+        // At the same time: nobody waits longer for several. Dropped with this future.
+        let mut others = JoinSet::new();
+        for one in written {
+            let this = self.clone();
+            let had = async move { this.have_in_turn(one).await };
+            others.spawn_on(had, self.handle.runtime());
+        }
+        let mut outcome = self.have_in_turn(last).await;
+        while let Some(other) = others.join_next().await {
+            outcome = outcome.and(other.unwrap_or_else(|_| Err(ended())));
+        }
+        outcome
+    }
+
+    async fn have_in_turn(&self, written: Answered) -> Result<(), RedisError> {
+        let Some(run) = written.by.run.clone() else {
+            return Err(mute());
+        };
+        let rounds = self.rounds(&written);
+        let begun = rounds.begun.load(Ordering::SeqCst);
+        let mut last = Arc::clone(&rounds.last).lock_owned().await;
         if last.number <= begun {
-            let round = self.clone().next_round(last);
+            let round = self.clone().next_round(rounds, written, last);
             // In a task: a WAIT that nobody listened to would hold up the next one all the same.
             let round = self.handle.runtime().spawn(round).await;
-            last = round.map_err(|_| unknown("the runtime of the Redis handle has ended"))?;
+            last = round.map_err(|_| ended())?;
         }
         match &last.outcome {
-            Some(Ok(heard)) if heard.mark != mark.0 => {
+            Some(Ok(heard)) if heard.run != run => {
                 Err(unknown("the connection to Redis was replaced meanwhile"))
             }
             Some(Ok(heard)) if heard.replicas >= u64::from(self.least) => Ok(()),
-            Some(Ok(heard)) => Err(self.too_few(*heard)),
+            Some(Ok(heard)) => Err(self.too_few(heard.replicas)),
             Some(Err(error)) => Err(unknown(&error.to_string())),
             None => Err(unknown("nobody was asked")),
         }
     }
 
-    async fn next_round(self, mut last: OwnedMutexGuard<Round>) -> OwnedMutexGuard<Round> {
-        last.number = self.rounds.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        last.outcome = Some(self.round(&mut last.same).await);
+    fn rounds(&self, written: &Answered) -> Arc<Rounds> {
+        let all = written.origin.slots.get::<All>();
+        let mut all = all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry((self.least, self.within)).or_default().clone()
+    }
+
+    async fn next_round(
+        self,
+        rounds: Arc<Rounds>,
+        written: Answered,
+        mut last: OwnedMutexGuard<Round>,
+    ) -> OwnedMutexGuard<Round> {
+        last.number = rounds.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        last.outcome = Some(self.round(&written).await);
         last
     }
 
-    async fn round(&self, same: &mut Option<Epochs>) -> Result<Heard, RedisError> {
-        let beside = self.handle.beside();
-        let epochs = self.one_server(same).await?;
-        let mut wait = cmd("WAIT");
-        wait.arg(self.least).arg(self.within.as_millis() as u64);
-        // Polled in this order, they leave in it.
-        let (said, waited) = tokio::join!(beside.send(self.message()), beside.send(wait));
-        said?;
-        if waited
-            .as_ref()
-            .is_err_and(|error| error.code() == Some("ERR"))
-        {
-            // It is a replica, and nothing else would ever tell this connection.
-            beside.replace(epochs.1);
+    async fn round(&self, written: &Answered) -> Result<Heard, RedisError> {
+        let beside = self.handle.beside(&written.origin);
+        let mut refused = surprise();
+        // A slot of the node may just be on its way to another one: it is not the only one.
+        for _ in 0..2 {
+            let message = self.message(written).ok_or_else(nowhere)?;
+            let trace = Arc::new(Trace::default());
+            // Queued in this order, they leave in it.
+            let said = beside.ask(message, &trace)?;
+            let waited = beside.ask(self.wait(), &trace)?;
+            let (said, waited) = (said.reply().await, waited.reply().await);
+            if let Err(error) = said {
+                refused = error;
+                // Another key may be served.
+                if matches!(refused.code(), Some("MOVED" | "ASK" | "TRYAGAIN")) {
+                    continue;
+                }
+                break;
+            }
+            if waited.as_ref().is_err_and(|it| it.code() == Some("ERR")) {
+                // It is a replica, and nothing else would ever tell this connection.
+                beside
+                    .shared()
+                    .inspect(|it| beside.replace(it.origin.number()));
+            }
+            let replicas = from_redis_value(waited?).map_err(|_| surprise())?;
+            // On two connections the second command would have waited for nothing.
+            let [there] = &trace.take()[..] else {
+                return Err(surprise());
+            };
+            let here = written.origin.now().ok_or_else(surprise)?;
+            if here.run != there.by.run {
+                // After a fail-over one may still lead to the old master: the one that was made first.
+                if here.number < there.by.number {
+                    self.handle.way().replace(&written.origin, here.number);
+                } else {
+                    beside.replace(there.by.number);
+                }
+                let other = "the connection that waits for replicas leads to another server";
+                return Err(RedisError::away(other));
+            }
+            let run = there.by.run.clone().ok_or_else(mute)?;
+            self.tell(&beside, replicas);
+            return Ok(Heard { run, replicas });
         }
-        let replicas = from_redis_value(waited?).map_err(|_| surprise())?;
-        // On two connections the second command would have waited for nothing.
-        if self.epochs() != epochs {
-            return Err(surprise());
-        }
-        let heard = Heard {
-            mark: epochs.0,
-            replicas,
-        };
-        self.tell(heard);
-        Ok(heard)
+        Err(refused)
     }
 
     /// Has operators told, once a change: that too few acknowledge is no error of Redis's.
-    fn tell(&self, heard: Heard) {
+    fn tell(&self, beside: &Beside, replicas: u64) {
         // Not by the name of `WAIT`, which is answered all the same.
         let what = cmd(&format!("REPLICAS {}", self.least));
-        let link = self.handle.beside().way().at(|| "");
-        match link.map(|link| link.shared.clone()) {
-            Some(shared) if heard.replicas >= u64::from(self.least) => {
-                shared.refusals.answered(&what, None);
-            }
-            Some(shared) => shared.refusals.refused(&what, None, &self.too_few(heard)),
-            None => {}
+        let Some(shared) = beside.shared() else {
+            return;
+        };
+        if replicas >= u64::from(self.least) {
+            shared.refusals.answered(&what, None);
+        } else {
+            let error = self.too_few(replicas);
+            shared.refusals.refused(&what, None, &error);
         }
     }
 
-    fn too_few(&self, heard: Heard) -> RedisError {
-        let (replicas, least, within) = (heard.replicas, self.least, self.within);
+    fn too_few(&self, replicas: u64) -> RedisError {
+        let (least, within) = (self.least, self.within);
         unknown(&format!(
             "{replicas} of {least} replicas acknowledged within {within:?}"
         ))
     }
 
-    /// Makes sure that both connections lead to the same server: after a fail-over, one may still
-    /// lead to the old master. Asked once for every pair of connections.
-    async fn one_server(&self, same: &mut Option<Epochs>) -> Result<Epochs, RedisError> {
-        // A connection that is just being made changes the epoch once.
-        for _ in 0..3 {
-            let epochs = self.epochs();
-            if *same == Some(epochs) {
-                return Ok(epochs);
-            }
-            let beside = self.handle.beside();
-            let (here, there) = tokio::join!(self.handle.send(who()), beside.send(who()));
-            let (here, there) = (run_id(here?)?, run_id(there?)?);
-            if self.epochs() != epochs {
-                continue;
-            }
-            if here != there {
-                self.handle.beside().replace(epochs.1);
-                break;
-            }
-            *same = Some(epochs);
-            return Ok(epochs);
+    fn wait(&self) -> Cmd {
+        let mut wait = cmd("WAIT");
+        wait.arg(self.least).arg(self.within.as_millis() as u64);
+        wait
+    }
+
+    /// A later write; none into a node of a Cluster that has no slot of its own, or none yet.
+    fn message(&self, written: &Answered) -> Option<Cmd> {
+        #[cfg(feature = "cluster")]
+        if let Way::Many(nodes) = self.handle.way() {
+            let tag = nodes.tag_at(&written.origin)?;
+            let mut set = cmd("SET");
+            set.arg(self.handle.keyspace().key("w1", &tag, ""));
+            set.arg("").arg("PX").arg(1);
+            return Some(set);
         }
-        Err(RedisError::away(
-            "the connection that waits for replicas leads to another server",
-        ))
-    }
-
-    fn epochs(&self) -> Epochs {
-        (self.handle.epoch(), self.handle.beside().epoch())
-    }
-
-    fn message(&self) -> Cmd {
+        let _ = written;
         let mut publish = cmd("PUBLISH");
         publish.arg(self.handle.way().mailbox().silent_channel());
         publish.arg("");
-        publish
+        Some(publish)
     }
 }
 
-fn who() -> Cmd {
-    let mut info = cmd("INFO");
-    info.arg("server");
-    info
+/// Whoever needs `INFO` for nothing else has the right to it only for this.
+fn mute() -> RedisError {
+    unknown("Redis does not say which server it is: this user needs INFO")
 }
 
-/// What a server calls itself from its start to its end.
-fn run_id(info: Value) -> Result<String, RedisError> {
-    let info: String = from_redis_value(info).map_err(|_| surprise())?;
-    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-    id.map(str::to_owned).ok_or_else(surprise)
+fn nowhere() -> RedisError {
+    RedisError::away("the node has no slot of its own that could be written to")
+}
+
+fn ended() -> RedisError {
+    unknown("the runtime of the Redis handle has ended")
 }
 
 fn surprise() -> RedisError {

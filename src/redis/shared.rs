@@ -13,6 +13,7 @@ use super::cluster::{news::Teller, node::Node};
 #[cfg(feature = "cluster")]
 use super::dial::Target;
 use super::mailbox::Mailbox;
+use super::origin::Origin;
 use super::refusals::Refusals;
 use super::status::Breaker;
 use super::whereabouts::Whereabouts;
@@ -61,28 +62,23 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     pub(crate) clock: Clock,
     pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) origin: Arc<Origin>,
+    /// Whether it is one node of several.
+    pub(crate) clustered: bool,
     /// Grows with every connection.
     pub(crate) epochs: watch::Sender<u64>,
     /// Rung when as much is queued as makes a pipeline.
     pub(crate) full: Notify,
     /// Rung when a handle was closed: send what is queued, wait for its replies, then end.
     pub(crate) closing: Notify,
-    /// Who hears of redirects and outages, where this is one node of several.
+    /// Who hears of redirects and outages, where this is the link to one node of several.
     #[cfg(feature = "cluster")]
     pub(crate) teller: Option<Teller>,
 }
 
+#[cfg(feature = "cluster")]
 impl Shared {
-    /// Whether it is one node of several.
-    pub(crate) fn is_clustered(&self) -> bool {
-        #[cfg(feature = "cluster")]
-        return self.teller.is_some();
-        #[cfg(not(feature = "cluster"))]
-        false
-    }
-
     /// The breaker has changed.
-    #[cfg(feature = "cluster")]
     pub(crate) fn tell_status(&self) {
         if let Some(teller) = &self.teller {
             teller.status();

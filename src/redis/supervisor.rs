@@ -139,7 +139,7 @@ impl Supervisor {
                 () = &mut next => {
                     let Settings { whereabouts, connect_timeout, queue_bound, .. } = &self.settings;
                     let mailbox = Arc::clone(&self.shared.mailbox);
-                    let clustered = self.shared.is_clustered();
+                    let clustered = self.shared.clustered;
                     // As much again for those that timed out before they left.
                     let room = 2 * queue_bound;
                     let whereabouts = whereabouts.clone();
@@ -172,7 +172,7 @@ impl Supervisor {
         self.intake.subscribe = self.intake.inbox_wanted;
         loop {
             // Said of an earlier one, it is settled.
-            if self.intake.wrong.take() == Some(*self.shared.epochs.borrow()) {
+            if self.intake.wrong.take() == Some(self.shared.origin.number()) {
                 let reason = "it is not the server that is written to";
                 return End::Unfit(Failure::new(AwayCause::ReadOnly, reason));
             }
@@ -253,6 +253,7 @@ impl Supervisor {
             received,
         } = probed.time;
         self.shared.clock.set(redis_ms, sent, received);
+        self.shared.origin.connected(probed.run.clone());
         self.shared.refusals.forget();
         self.shared.breaker.up();
         // After the breaker: who is woken by the new epoch sends at once.

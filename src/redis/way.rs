@@ -3,11 +3,11 @@
 //! Floor 3.
 
 use std::ops::Deref;
-#[cfg(feature = "cluster")]
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::beside::Beside;
 #[cfg(feature = "cluster")]
 use super::cluster::hold::Hold;
 #[cfg(feature = "cluster")]
@@ -15,6 +15,7 @@ use super::cluster::slot;
 use super::error::RedisError;
 use super::link::Link;
 use super::mailbox::Mailbox;
+use super::origin::Origin;
 use super::queue::{Item, Queued};
 use super::status::RedisStatus;
 
@@ -81,7 +82,9 @@ impl Way {
     /// not the one that speaks for Redis.
     pub(crate) fn warning(&self) -> Option<String> {
         match self {
-            Self::One(link) => link.warning(),
+            Self::One(link) => link
+                .warning()
+                .or_else(|| Beside::of(&link.shared.origin).warning()),
             #[cfg(feature = "cluster")]
             Self::Many(nodes) => nodes.warning(),
         }
@@ -122,14 +125,33 @@ impl Way {
         }
     }
 
-    /// Has the connection of this epoch give way to another; of a Cluster's, each sees to itself.
-    pub(crate) fn replace(&self, epoch: u64) {
+    /// Has the connection of this number, if it still is the one that leads there, give way to another.
+    pub(crate) fn replace(&self, origin: &Origin, number: u64) {
+        // An error means that it has ended.
+        let replace = |link: &Link| drop(link.enqueue(Item::Replace(number)));
         match self {
-            // An error means that it has ended.
-            Self::One(link) => drop(link.enqueue(Item::Replace(epoch))),
+            Self::One(link) => replace(link),
             #[cfg(feature = "cluster")]
-            Self::Many(_) => {}
+            Self::Many(nodes) => nodes.each(|link| {
+                if std::ptr::eq(&*link.shared.origin, origin) {
+                    replace(link);
+                }
+            }),
         }
+        #[cfg(not(feature = "cluster"))]
+        let _ = origin;
+    }
+
+    /// The second connections, also those that were never wanted.
+    pub(crate) fn besides(&self) -> Vec<Arc<Beside>> {
+        let mut all = Vec::new();
+        let mut add = |link: &Link| all.push(Beside::of(&link.shared.origin));
+        match self {
+            Self::One(link) => add(link),
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => nodes.each(add),
+        }
+        all
     }
 
     /// Has every connection closed when what is queued was sent. Waits for nothing.

@@ -27,6 +27,8 @@ impl Held for Slow {
         None
     }
 
+    fn reconnected(&self) {}
+
     fn renew(self: Arc<Self>, _: Option<OwnedSemaphorePermit>) {}
 
     fn home(&self) -> Option<&Handle> {

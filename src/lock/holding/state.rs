@@ -14,6 +14,8 @@ pub(super) struct State {
     deadline: Instant,
     /// When the lease is to be renewed next.
     pub(super) due: Instant,
+    /// To whatever keeps the lock: the last that was heard of.
+    connection: u64,
     /// When the lock is let go, whatever is still done under it.
     most: Option<Instant>,
     /// When work under it began: not while others of several keys are still waited for.
@@ -31,11 +33,12 @@ pub(super) enum Phase {
 }
 
 impl State {
-    pub(super) fn new(lease: Lease, meter: LockMeter) -> Self {
+    pub(super) fn new(lease: Lease, meter: LockMeter, connection: u64) -> Self {
         Self {
             phase: Phase::Held,
             deadline: lease.deadline(),
             due: third(lease),
+            connection,
             most: None,
             in_use: None,
             let_go: false,
@@ -46,6 +49,14 @@ impl State {
     pub(super) fn renewed(&mut self, lease: Lease) {
         self.deadline = lease.deadline();
         self.due = third(lease);
+    }
+
+    /// Due at once where the connection is another one: what was asked on the last one may be lost.
+    pub(super) fn connected(&mut self, connection: u64) {
+        if self.connection != connection {
+            self.connection = connection;
+            self.due = Instant::now();
+        }
     }
 
     pub(super) fn hold_until(&mut self, until: Instant) {

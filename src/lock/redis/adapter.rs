@@ -18,6 +18,7 @@ use crate::lock::holder::Holder;
 use crate::lock::lease::{Claim, MAX_WAITERS};
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::cohorts::Cohorts;
+use crate::lock::redis::names::tag;
 use crate::lock::redis::reply;
 use crate::lock::redis::waiters::Waiters;
 use crate::redis::handle::RedisHandle;
@@ -108,7 +109,8 @@ impl RedisLocks {
     /// process has a second connection, on which all who ask for as many replicas and as much time wait
     /// together; others wait for one another, so ask for the same everywhere. Renewals and releases wait
     /// for nobody. A key that is passed on within the process is asked for and waited for again. The
-    /// Redis user needs `INFO`, `PUBLISH` and `WAIT`. Not on a Cluster.
+    /// Redis user needs `INFO`, `PUBLISH` and `WAIT`; in a Cluster, where all this is so for each node,
+    /// `SET` on `{prefix}:w1:*` instead of `PUBLISH`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -123,7 +125,7 @@ impl RedisLocks {
     /// ```
     ///
     /// # Errors
-    /// A number or a time out of range, or a Cluster.
+    /// A number or a time out of range.
     pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
         let replicas = Replicas::new(&self.handle, replicas, within)?;
         Ok(Self {
@@ -178,15 +180,21 @@ impl LockBackend for RedisLocks {
         };
         // Who waited, or was passed the key on, holds what a server granted that may not be the master
         // any more: the one that is waited on has to know of it.
-        let mark = replicas.mark();
+        let writing = Self {
+            handle: replicas.writer(),
+            ..self.clone()
+        };
         // Whoever is told of a failure withdraws the claim.
-        let renewed = self.renew(claim).await.map_err(LockError::unavailable)?;
+        let renewed = writing.renew(claim).await.map_err(LockError::unavailable)?;
         let Renewed::Renewed(lease) = renewed else {
             return Err(LockError::unavailable(
                 "the lock was lost as soon as granted",
             ));
         };
-        replicas.have(mark).await.map_err(reply::failed)?;
+        replicas
+            .have(&writing.handle)
+            .await
+            .map_err(reply::failed)?;
         if lease.deadline() <= Instant::now() {
             return Err(LockError::unavailable(
                 "the lease ended before enough replicas had it",
@@ -231,6 +239,10 @@ impl LockBackend for RedisLocks {
 
     fn reconnects(&self) -> Option<watch::Receiver<u64>> {
         Some(self.handle.epochs())
+    }
+
+    fn connection(&self, key: &LockKey) -> u64 {
+        self.handle.connection_at(|| tag(key))
     }
 }
 

@@ -93,7 +93,7 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
     let Some((mut longest, news)) = locks.shared.cohorts.terms(&key) else {
         return;
     };
-    let mut epochs = locks.handle.epochs();
+    let mut epochs = locks.handle.reconnects_at(&tag(&key));
     let mut stand: Option<Stand> = None;
     loop {
         epochs.mark_unchanged();
@@ -157,7 +157,7 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                         Next::Step => continue,
                         Next::Pause(until) => {
                             tokio::select! {
-                                _ = epochs.changed() => {}
+                                () = epochs.changed() => {}
                                 () = news.notified() => {}
                                 () = sleep_until(until) => {}
                             }
@@ -171,7 +171,7 @@ async fn ask_for_the_line(locks: &RedisLocks, key: LockKey) {
                 tokio::select! {
                     biased;
                     // What was heard before may be of another Redis, whatever was asked since.
-                    _ = epochs.changed() => {}
+                    () = epochs.changed() => {}
                     // What was no use on the spot: too late, or before this one knew of the clock of the
                     // Redis that sent it.
                     heard = stand.waiting.granted() => {

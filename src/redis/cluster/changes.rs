@@ -16,6 +16,7 @@ use super::slots_reply::Slots;
 use crate::redis::away::AwayCause;
 use crate::redis::failure::Failure;
 use crate::redis::link::Link;
+use crate::redis::origin::Origin;
 use crate::redis::refusals::Refusals;
 use crate::redis::shared::Shared;
 use crate::redis::status::Breaker;
@@ -130,6 +131,8 @@ impl Nodes {
             refusals: Refusals::new(settings.address()),
             clock: known.map_or(&self.clock, |link| &link.shared.clock).copy(),
             mailbox: Arc::new(self.mailbox.beside()),
+            origin: Arc::new(Origin::at(node)),
+            clustered: true,
             epochs: self.epochs.clone(),
             full: Notify::new(),
             closing: Notify::new(),

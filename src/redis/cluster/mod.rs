@@ -14,5 +14,6 @@ pub(crate) mod nodes;
 pub(crate) mod router;
 pub(crate) mod slot;
 pub(crate) mod slots_reply;
+pub(crate) mod tag;
 pub(crate) mod told;
 pub(crate) mod url;

@@ -15,6 +15,7 @@ use super::news::News;
 use super::node::Node;
 use super::slot::{self, SLOTS};
 use crate::redis::away::AwayCause;
+use crate::redis::beside::Beside;
 use crate::redis::clock::Clock;
 use crate::redis::dial::Target;
 use crate::redis::error::RedisError;
@@ -138,6 +139,10 @@ impl Nodes {
         up.or_else(|| state.links.values().next()).cloned()
     }
 
+    pub(crate) fn each(&self, does: impl FnMut(&Link)) {
+        self.all().iter().map(Arc::as_ref).for_each(does);
+    }
+
     fn all(&self) -> Vec<Arc<Link>> {
         self.read().links.values().cloned().collect()
     }
@@ -216,7 +221,10 @@ impl Nodes {
     pub(crate) fn warning(&self) -> Option<String> {
         let state = self.read();
         let mut links = state.links.iter();
-        links.find_map(|(node, link)| Some(format!("{node}: {}", link.warning()?)))
+        links.find_map(|(node, link)| {
+            let beside = || Beside::of(&link.shared.origin).warning();
+            Some(format!("{node}: {}", link.warning().or_else(beside)?))
+        })
     }
 
     /// Whether looking at the slots again may help: a link that has not been tried yet is no

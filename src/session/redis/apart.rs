@@ -64,16 +64,18 @@ pub(super) async fn enter(
 /// What a save does to the list, before it is sent: an entry under whoever is the user from now on.
 ///
 /// Where the save does not say all of it, the session as it was read does, or else as it is now: one
-/// round trip more, for whoever binds or prolongs without having looked.
+/// round trip more, for whoever binds or prolongs without having looked. Returns whether there is one.
 pub(super) async fn enter_for(
     redis: &RedisHandle,
     id: &SessionId,
     save: &Save<'_>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let deadline = (save.terms.expiry.as_ref()).map(|expiry| Deadline::In(expiry.absolute_ms()));
     let (user, deadline) = match (save.terms.user.as_deref(), deadline) {
-        (Some(""), _) | (None, None) => return Ok(()),
-        (Some(user), Some(deadline)) => return enter(redis, user, id, deadline).await,
+        (Some(""), _) | (None, None) => return Ok(false),
+        (Some(user), Some(deadline)) => {
+            return enter(redis, user, id, deadline).await.map(|()| true);
+        }
         rest => rest,
     };
     let stored;
@@ -86,14 +88,14 @@ pub(super) async fn enter_for(
     };
     // The save itself says that there is none.
     let Some(record) = record else {
-        return Ok(());
+        return Ok(false);
     };
     match user.or(record.user()) {
         Some(user) => {
             let deadline = deadline.unwrap_or(Deadline::At(record.deadline_ms()));
-            enter(redis, user, id, deadline).await
+            enter(redis, user, id, deadline).await.map(|()| true)
         }
-        None => Ok(()),
+        None => Ok(false),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sessions in Redis: one string each, read by GET, written by scripts.
 //! Floor 4.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,7 +82,9 @@ impl RedisSessions {
     /// is waited for once more. This process has a second connection, on which all who ask for as many
     /// replicas and as much time wait together; others wait for one another, so ask for the same
     /// everywhere. Reads and renewals wait for nobody. The Redis user needs `INFO`, `PUBLISH` and
-    /// `WAIT`. Not on a Cluster.
+    /// `WAIT`. In a Cluster all this is so for each node: a login waits for two, one after the other, first
+    /// for that of the list of the user's sessions; and instead of `PUBLISH` the user needs `SET` on
+    /// `{prefix}:w1:*`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -96,7 +99,7 @@ impl RedisSessions {
     /// ```
     ///
     /// # Errors
-    /// A number or a time out of range, or a Cluster.
+    /// A number or a time out of range.
     pub fn replicas(self, replicas: u8, within: Duration) -> Result<Self, ConfigError> {
         let replicas = Replicas::new(&self.handle, replicas, within)?;
         Ok(Self {
@@ -105,21 +108,23 @@ impl RedisSessions {
         })
     }
 
-    /// Carries out a write and, where it has to last, waits for the replicas.
-    async fn written<T>(
-        &self,
-        lasts: impl FnOnce(&T) -> bool,
-        write: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let Some(replicas) = &self.replicas else {
-            return write.await;
-        };
-        let mark = replicas.mark();
-        let done = write.await?;
-        if lasts(&done) {
-            replicas.have(mark).await.map_err(store_error)?;
+    /// Through which to write what [`lasts`](Self::lasts) is to wait for.
+    fn writing(&self) -> Cow<'_, Self> {
+        match &self.replicas {
+            None => Cow::Borrowed(self),
+            Some(replicas) => Cow::Owned(Self {
+                handle: replicas.writer(),
+                replicas: Some(Arc::clone(replicas)),
+            }),
         }
-        Ok(done)
+    }
+
+    /// Waits for the replicas of all that was written through this, where that was asked for.
+    async fn lasts(&self) -> Result<(), StoreError> {
+        match &self.replicas {
+            None => Ok(()),
+            Some(replicas) => replicas.have(&self.handle).await.map_err(store_error),
+        }
     }
 
     /// A command on a session's key, begun with room for so many arguments of so many bytes.
@@ -211,10 +216,12 @@ impl SessionStore for RedisSessions {
         let record = new.record(0);
         let (before, after) = record.around_clocks();
         let user = new.terms.user.as_deref().unwrap_or_default();
+        let writing = self.writing();
         #[cfg(feature = "cluster")]
         let user = if self.handle.is_cluster() && !user.is_empty() {
             let deadline = Deadline::In(new.expiry.absolute_ms());
-            apart::enter(&self.handle, user, id, deadline).await?;
+            apart::enter(&writing.handle, user, id, deadline).await?;
+            writing.lasts().await?;
             ""
         } else {
             user
@@ -227,7 +234,9 @@ impl SessionStore for RedisSessions {
             .arg(new.expiry.idle_ms())
             .arg(new.expiry.absolute_ms())
             .arg(user);
-        match self.written(|_| true, self.run(script, command)).await? {
+        let created = writing.run(script, command).await?;
+        writing.lasts().await?;
+        match created {
             Value::Int(0) => Ok(false),
             Value::Int(now) if now >= FIRST_TIME => {
                 self.observe(id, now.unsigned_abs());
@@ -242,25 +251,24 @@ impl SessionStore for RedisSessions {
             true => &SAVE,
             false => &self.scripts().save_and_list,
         };
+        let writing = self.writing();
         #[cfg(feature = "cluster")]
-        if self.handle.is_cluster() {
-            apart::enter_for(&self.handle, id, save).await?;
+        if self.handle.is_cluster() && apart::enter_for(&writing.handle, id, save).await? {
+            // Whoever asks again finds the session written, and would not wait for the list again.
+            writing.lasts().await?;
         }
         let begin = |args, bytes| self.on_session(script, id, args, bytes);
         let now_ms = || self.handle.now_ms_at(|| id.to_string());
         let command = save_command(begin, save, now_ms());
-        let saved = async {
-            let reply = self.run(script, command).await?;
-            save_reply(reply, save, now_ms())
-        };
-        let lasts = |(saved, _): &(SaveOutcome, _)| matches!(saved, SaveOutcome::Saved(_));
-        match self.written(lasts, saved).await? {
-            (outcome, Some(now)) => {
-                self.observe(id, now);
-                Ok(outcome)
-            }
-            (outcome, None) => Ok(outcome),
+        let reply = writing.run(script, command).await?;
+        let (outcome, now) = save_reply(reply, save, now_ms())?;
+        if matches!(outcome, SaveOutcome::Saved(_)) {
+            writing.lasts().await?;
         }
+        if let Some(now) = now {
+            self.observe(id, now);
+        }
+        Ok(outcome)
     }
 
     async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
@@ -268,9 +276,11 @@ impl SessionStore for RedisSessions {
     }
 
     async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        let destroyed = self.run_on_owned(&self.scripts().destroy, id, verifier);
+        let (writing, script) = (self.writing(), &self.scripts().destroy);
+        let destroyed = writing.run_on_owned(script, id, verifier).await?;
         // Also where nothing is there: it may have been ended by a write that nobody acknowledged.
-        self.written(|_| true, destroyed).await
+        writing.lasts().await?;
+        Ok(destroyed)
     }
 
     async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
@@ -278,8 +288,9 @@ impl SessionStore for RedisSessions {
     }
 
     async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
-        let walked = self.walk(user, Some(which));
-        let walked = self.written(|_| true, walked).await?;
+        let writing = self.writing();
+        let walked = writing.walk(user, Some(which)).await?;
+        writing.lasts().await?;
         Ok(walked.ended)
     }
 }

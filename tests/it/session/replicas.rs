@@ -140,6 +140,26 @@ async fn a_master_that_was_demoted_is_left_by_both_connections() {
     .await;
 }
 
+/// One name has led to another server since; the connection on which is written still leads to the first.
+#[tokio::test]
+async fn of_connections_to_two_servers_the_one_that_was_made_first_gives_way() {
+    let (old, _follows_old) = pair().await;
+    let (new, _follows_new) = pair().await;
+    let name = Proxy::start(old.port()).await;
+    let builder = RedisHandle::builder(name.url()).command_timeout(PATIENCE);
+    let handle = builder.connect().unwrap();
+    handle.ping().await.unwrap();
+    name.lead_to(new.port());
+    let durable = waiting(&handle, 1, WITHIN);
+    eventually("writes are acknowledged by the other one", async || {
+        write(&durable, "", "first").await.status == StatusCode::OK
+    })
+    .await;
+    let keys = new.command(&["KEYS", "app:s1:*"]);
+    let keys: Vec<String> = redis::from_redis_value(keys).unwrap();
+    assert_eq!(keys.len(), 1);
+}
+
 #[tokio::test]
 async fn whoever_waits_for_the_same_waits_together() {
     let (master, replica) = pair().await;

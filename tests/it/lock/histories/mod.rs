@@ -24,6 +24,8 @@ use resource::Resource;
 use worker::{Counts, Errand, WAIT_MS};
 
 mod clock;
+#[cfg(feature = "cluster")]
+mod cluster;
 #[cfg(feature = "sentinel")]
 mod fail_over;
 mod fairness;

@@ -5,6 +5,8 @@ mod fault;
 mod ledger;
 mod neighbour;
 mod site;
+#[cfg(feature = "cluster")]
+pub(super) mod under_load;
 
 use std::time::Duration;
 

@@ -1,11 +1,14 @@
 //! Redis Cluster: commands find their node, whatever the cluster does with slots and masters.
 
+mod cells;
 mod contracts;
 mod degraded;
 mod fail_over;
 mod locks;
 mod on_the_way;
+mod reconnects;
 mod redirects;
+mod replicas;
 mod routing;
 mod secrets;
 mod sessions;

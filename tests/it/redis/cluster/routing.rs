@@ -126,16 +126,3 @@ async fn a_bad_url_is_named_with_its_password_masked() {
         assert!(!shown.contains("hunter2"), "{url}: {shown}");
     }
 }
-
-#[tokio::test]
-async fn a_wait_for_replicas_is_refused_at_once() {
-    let handle = RedisHandle::connect("redis-cluster://127.0.0.1:1").expect("a good url");
-    let within = std::time::Duration::from_millis(100);
-    let sessions = handle.sessions().replicas(1, within).map(drop);
-    let locks = handle.locks().replicas(1, within).map(drop);
-    for refused in [sessions, locks] {
-        let error = refused.expect_err("it is a Cluster");
-        assert_eq!(error.option(), "replicas");
-        assert!(error.accepted().contains("Sentinel"), "{error}");
-    }
-}

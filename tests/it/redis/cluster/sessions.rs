@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, service_fn};
 use tower_handoff::session::{Session, SessionExpiry, SessionLayer, SessionStore};
@@ -19,6 +19,17 @@ pub(super) async fn request<F: Future<Output = ()>>(
     cookie: &str,
     handler: impl FnOnce(Session) -> F,
 ) -> String {
+    let (status, set) = answer(layer, cookie, handler).await;
+    assert_eq!(status, 200);
+    set.unwrap_or_else(|| cookie.to_owned())
+}
+
+/// One request: its status, and the cookie that was set.
+pub(super) async fn answer<F: Future<Output = ()>>(
+    layer: &SessionLayer,
+    cookie: &str,
+    handler: impl FnOnce(Session) -> F,
+) -> (StatusCode, Option<String>) {
     let mut handler = Some(handler);
     let service = layer.layer(service_fn(move |request: Request<()>| {
         let session = Session::from_extensions(request.extensions());
@@ -33,10 +44,9 @@ pub(super) async fn request<F: Future<Output = ()>>(
     let answer = oneshot(service, request.expect("a request"))
         .await
         .expect("infallible");
-    assert_eq!(answer.status(), 200);
     let set = answer.headers().get("set-cookie");
     let set = set.map(|value| value.to_str().expect("text").split(';').next());
-    set.flatten().unwrap_or(cookie).to_owned()
+    (answer.status(), set.flatten().map(str::to_owned))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
