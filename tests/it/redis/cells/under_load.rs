@@ -45,7 +45,7 @@ pub(in crate::redis) async fn nothing_acknowledged_is_lost<T: Send + 'static>(
     let untouched = site.send("/untouched", "").await.status;
     assert_eq!(untouched, StatusCode::OK);
     println!("asked {rows} times each, refused {refused:?}");
-    assert!(rows > 10, "{rows}");
+    assert!(rows > 2, "{rows}");
     assert_eq!(refused[0].1, 0, "what needs no Redis");
     refused
 }
