@@ -5,6 +5,7 @@ mod common;
 
 mod arrivals;
 mod budget;
+mod close_at_drain;
 mod deadline;
 #[cfg(unix)]
 mod descriptors;
