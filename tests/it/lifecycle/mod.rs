@@ -36,6 +36,7 @@ mod serve_hyper;
 mod service_contract;
 #[cfg(unix)]
 mod signals;
+mod sockets;
 mod told;
 mod uploads;
 mod wrapped;
