@@ -42,9 +42,13 @@
 //!
 //! Any other server does as well: its accept loop takes connections from
 //! [`tcp_listener`](LifecycleHandle::tcp_listener), tells each one to end at its
-//! [`goodbye`](TrackedStream::goodbye), and ends itself when all have ended. tonic's services are
-//! served so, or by `axum::serve` through `Routes::into_axum_router`; tonic's own `Server` takes no
-//! listener of the lifecycle.
+//! [`goodbye`](TrackedStream::goodbye), and ends itself when all have ended.
+//!
+//! tonic's services need no more than `axum::serve`, through `Routes::into_axum_router`. Its own
+//! `Server` takes connections that implement its `Connected`, so there it needs a newtype around
+//! [`TrackedStream`] as well: `examples/tonic.rs` in the repository. With either, calls that are
+//! under way come to their end, and tonic's client has `UNAVAILABLE` of one that comes while
+//! draining: at once, or in place of a stream's first answer.
 //!
 //! # Why in this order
 //! A server that stops accepting at the signal resets the connections that wait in its queue,

@@ -12,6 +12,7 @@ mod descriptors;
 mod first_bytes;
 mod gate;
 mod grpc;
+mod grpc_servers;
 mod half_time;
 mod hanging;
 mod hanging_http2;
