@@ -35,6 +35,7 @@ mod run_timeline;
 mod serve_axum;
 mod serve_hyper;
 mod service_contract;
+mod settle;
 #[cfg(unix)]
 mod signals;
 mod sockets;
