@@ -42,3 +42,4 @@ mod sockets;
 mod told;
 mod uploads;
 mod wrapped;
+mod zero;
