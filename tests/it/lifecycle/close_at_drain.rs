@@ -164,6 +164,7 @@ async fn halves_in_two_tasks_do_not_take_each_others_wake_up() {
         let reader = tokio::spawn(async move { assert!(reads.next().await.is_none()) });
         tokio::task::yield_now().await;
         phases.advance(Phase::Draining);
+        let told = Instant::now();
         sleep(client_reads_after).await;
         assert_eq!(hear(&mut client).await.unwrap(), large);
         within("the writer", writer).await.unwrap();
@@ -172,5 +173,6 @@ async fn halves_in_two_tasks_do_not_take_each_others_wake_up() {
             assert_eq!(hear(&mut client).await, None);
         }
         within("the reader", reader).await.unwrap();
+        assert_eq!(told.elapsed() < PATIENCE, client_reads_after < PATIENCE);
     }
 }
