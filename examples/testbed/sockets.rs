@@ -1,11 +1,14 @@
 //! A WebSocket that says goodbye.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use axum::routing::any;
-use tower_handoff::lifecycle::{LifecycleHandle, Phase};
+use futures_util::{SinkExt, StreamExt};
+use tower_handoff::lifecycle::LifecycleHandle;
 
 pub(crate) fn routes(lifecycle: LifecycleHandle) -> Router {
     Router::new()
@@ -17,29 +20,20 @@ async fn upgrade(State(lifecycle): State<LifecycleHandle>, upgrade: WebSocketUpg
     upgrade.on_upgrade(|socket| echo(socket, lifecycle))
 }
 
-/// Ends with the client's close frame, when the client is gone, or when the drain's time is over.
-async fn echo(mut socket: WebSocket, lifecycle: LifecycleHandle) {
-    let drain = lifecycle.watch().reached(Phase::Draining);
-    let mut drain = std::pin::pin!(drain);
-    let mut told = false;
-    loop {
-        tokio::select! {
-            () = &mut drain, if !told => {
-                told = true;
-                let goodbye = CloseFrame { code: close_code::AWAY, reason: "draining".into() };
-                if socket.send(Message::Close(Some(goodbye))).await.is_err() {
-                    return;
-                }
-            }
-            message = socket.recv() => match message {
-                Some(Ok(echoed @ (Message::Text(_) | Message::Binary(_)))) if !told => {
-                    if socket.send(echoed).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return,
-            }
+/// Ends with the client's close frame, when the client is gone, or when the drain's time is over:
+/// it shows how a client that never answers stands in the report.
+async fn echo(socket: WebSocket, lifecycle: LifecycleHandle) {
+    let goodbye = CloseFrame {
+        code: close_code::AWAY,
+        reason: "draining".into(),
+    };
+    let goodbye = Message::Close(Some(goodbye));
+    let watch = lifecycle.watch();
+    let mut socket = watch.close_at_drain(socket, goodbye, Duration::MAX);
+    while let Some(Ok(message)) = socket.next().await {
+        let echoed = matches!(message, Message::Text(_) | Message::Binary(_));
+        if echoed && socket.send(message).await.is_err() {
+            return;
         }
     }
 }

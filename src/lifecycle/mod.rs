@@ -42,9 +42,13 @@
 //!
 //! Any other server does as well: its accept loop takes connections from
 //! [`tcp_listener`](LifecycleHandle::tcp_listener), tells each one to end at its
-//! [`goodbye`](TrackedStream::goodbye), and ends itself when all have ended. tonic's services are
-//! served so, or by `axum::serve` through `Routes::into_axum_router`; tonic's own `Server` takes no
-//! listener of the lifecycle.
+//! [`goodbye`](TrackedStream::goodbye), and ends itself when all have ended.
+//!
+//! tonic's services need no more than `axum::serve`, through `Routes::into_axum_router`. Its own
+//! `Server` takes connections that implement its `Connected`, so there it needs a newtype around
+//! [`TrackedStream`] as well: `examples/tonic.rs` in the repository. With either, calls that are
+//! under way come to their end, and tonic's client has `UNAVAILABLE` of one that comes while
+//! draining: at once, or in place of a stream's first answer.
 //!
 //! # Why in this order
 //! A server that stops accepting at the signal resets the connections that wait in its queue,
@@ -78,32 +82,29 @@
 //!
 //! # Streams and sockets are told
 //! An answer without an end ends well with [`until_drain`](PhaseWatch::until_drain). A WebSocket
-//! sends its close frame (1001, going away) when draining begins and has the rest of the drain to
-//! hear its client's:
+//! says goodbye (1001, going away) when draining begins, and hears its client's, with
+//! [`close_at_drain`](PhaseWatch::close_at_drain):
 //!
 //! ```
 //! # #[cfg(feature = "axum")]
 //! # mod example {
-//! use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-//! use tower_handoff::lifecycle::{Phase, PhaseWatch};
+//! use std::time::Duration;
 //!
-//! async fn echo(mut socket: WebSocket, watch: PhaseWatch) -> Result<(), axum::Error> {
-//!     let mut draining = std::pin::pin!(watch.reached(Phase::Draining));
-//!     loop {
-//!         tokio::select! {
-//!             () = &mut draining => break,
-//!             message = socket.recv() => match message.transpose()? {
-//!                 None => return Ok(()),
-//!                 // Its answer goes out with the next recv(), which then finds the end.
-//!                 Some(Message::Close(_)) => {}
-//!                 Some(message) => socket.send(message).await?,
-//!             }
+//! use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+//! use futures_util::{SinkExt, StreamExt};
+//! use tower_handoff::lifecycle::PhaseWatch;
+//!
+//! async fn echo(socket: WebSocket, watch: PhaseWatch) -> Result<(), axum::Error> {
+//!     let goodbye = CloseFrame { code: close_code::AWAY, reason: "draining".into() };
+//!     let goodbye = Message::Close(Some(goodbye));
+//!     let mut socket = watch.close_at_drain(socket, goodbye, Duration::from_secs(5));
+//!     while let Some(message) = socket.next().await {
+//!         match message? {
+//!             // Its answer goes out with the next next(), which then finds the end.
+//!             Message::Close(_) => {}
+//!             message => socket.send(message).await?,
 //!         }
 //!     }
-//!     let goodbye = CloseFrame { code: close_code::AWAY, reason: "draining".into() };
-//!     socket.send(Message::Close(Some(goodbye))).await?;
-//!     // Until the client has answered, or the connection is cut off.
-//!     while socket.recv().await.transpose()?.is_some() {}
 //!     Ok(())
 //! }
 //! # }
@@ -120,6 +121,7 @@ mod budget;
 mod builder;
 pub(crate) mod check;
 mod conduct;
+mod close_at_drain;
 mod connections;
 mod drain;
 mod face;
@@ -151,6 +153,7 @@ pub(crate) mod watch;
 pub use budget::Budget;
 pub use builder::LifecycleBuilder;
 pub use check::{BoxFuture, Check, HealthCheck};
+pub use close_at_drain::CloseAtDrain;
 pub use handle::{LifecycleHandle, Status};
 pub use listener::TrackedListener;
 pub use managed::Managed;

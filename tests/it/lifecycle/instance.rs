@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{CloseFrame, Message, WebSocketUpgrade, close_code};
 use axum::response::sse::{Event, Sse};
 use axum::routing::{any, get, post};
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::{Sink, SinkExt};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -44,9 +45,18 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) async fn start(server: Server, builder: LifecycleBuilder) -> Self {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
         let lifecycle = builder.build().unwrap();
         let app = routes(&lifecycle);
+        Self::serve(server, lifecycle, tcp, app).await
+    }
+
+    pub(crate) async fn serve(
+        server: Server,
+        lifecycle: Lifecycle,
+        tcp: TcpListener,
+        app: Router,
+    ) -> Self {
+        let address = tcp.local_addr().unwrap();
         match server {
             Server::Axum => {
                 let listener = lifecycle.listener(tcp);
@@ -86,7 +96,9 @@ async fn accept(mut listener: TrackedListener, app: Router) {
     while let Some((stream, _peer)) = listener.accept().await {
         let (goodbye, service) = (stream.goodbye(), TowerToHyperService::new(app.clone()));
         connections.spawn(async move {
-            let builder = Builder::new(TokioExecutor::new());
+            let mut builder = Builder::new(TokioExecutor::new());
+            // As `axum::serve` does: WebSockets over HTTP/2.
+            builder.http2().enable_connect_protocol();
             let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let mut served = pin!(served);
             tokio::select! {
@@ -118,14 +130,18 @@ fn routes(lifecycle: &Lifecycle) -> Router {
                 .map(Ok::<_, Infallible>),
         )
     };
-    let polite = move |upgrade: WebSocketUpgrade| async move {
+    let closes = move |upgrade: WebSocketUpgrade, within: Duration| {
         upgrade.on_upgrade(move |socket| async move {
-            let _ = echo(socket, sockets.reached(Phase::Draining)).await;
+            let _ = echo(sockets.close_at_drain(socket, going_away(), within)).await;
         })
     };
+    let polite =
+        move |upgrade: WebSocketUpgrade| async move { closes(upgrade, Duration::from_secs(3600)) };
+    let brief =
+        move |upgrade: WebSocketUpgrade| async move { closes(upgrade, Duration::from_millis(200)) };
     let deaf = |upgrade: WebSocketUpgrade| async {
         upgrade.on_upgrade(|socket| async {
-            let _ = echo(socket, pending()).await;
+            let _ = echo(socket).await;
         })
     };
     Router::new()
@@ -140,32 +156,29 @@ fn routes(lifecycle: &Lifecycle) -> Router {
         .route("/events", get(events))
         .route("/endless", get(endless))
         .route("/ws", any(polite))
+        .route("/brief", any(brief))
         .route("/deaf", any(deaf))
         .layer(ServiceBuilder::new().layer(lifecycle.layer()))
 }
 
-/// As the docs of the lifecycle show it.
-async fn echo(
-    mut socket: WebSocket,
-    draining: impl Future<Output = ()>,
-) -> Result<(), axum::Error> {
-    let mut draining = pin!(draining);
-    loop {
-        tokio::select! {
-            () = &mut draining => break,
-            message = socket.recv() => match message.transpose()? {
-                None => return Ok(()),
-                // Its answer goes out with the next recv(), which then finds the end.
-                Some(Message::Close(_)) => {}
-                Some(message) => socket.send(message).await?,
-            }
-        }
-    }
-    let goodbye = CloseFrame {
+fn going_away() -> Message {
+    Message::Close(Some(CloseFrame {
         code: close_code::AWAY,
         reason: "draining".into(),
-    };
-    socket.send(Message::Close(Some(goodbye))).await?;
-    while socket.recv().await.transpose()?.is_some() {}
+    }))
+}
+
+/// As the docs of the lifecycle show it.
+async fn echo<S>(mut socket: S) -> Result<(), axum::Error>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
+{
+    while let Some(message) = socket.next().await {
+        match message? {
+            // Its answer goes out with the next next(), which then finds the end.
+            Message::Close(_) => {}
+            message => socket.send(message).await?,
+        }
+    }
     Ok(())
 }

@@ -5,12 +5,14 @@ mod common;
 
 mod arrivals;
 mod budget;
+mod close_at_drain;
 mod deadline;
 #[cfg(unix)]
 mod descriptors;
 mod first_bytes;
 mod gate;
 mod grpc;
+mod grpc_servers;
 mod half_time;
 mod hanging;
 mod hanging_http2;
@@ -33,8 +35,11 @@ mod run_timeline;
 mod serve_axum;
 mod serve_hyper;
 mod service_contract;
+mod settle;
 #[cfg(unix)]
 mod signals;
+mod sockets;
 mod told;
 mod uploads;
 mod wrapped;
+mod zero;

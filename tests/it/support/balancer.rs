@@ -1,7 +1,8 @@
 //! A real nginx or HAProxy with the configuration of `deploy/`, stopped when the test ends.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
@@ -91,6 +92,28 @@ impl Balancer {
         errors.filter_map(failed_on).collect()
     }
 
+    /// How many requests HAProxy gave to each instance without an answer from there, from its
+    /// start on. It logs no failure on a kept connection, but it counts.
+    pub(crate) fn unanswered(&self) -> [usize; 3] {
+        let mut socket = UnixStream::connect(self.dir.join("stats")).expect("it listens");
+        socket.write_all(b"show stat\n").expect("a buffer");
+        let mut table = String::new();
+        socket.read_to_string(&mut table).expect("text");
+        let mut lines = table.trim_start_matches("# ").lines();
+        let columns: Vec<_> = lines.next().expect("names").split(',').collect();
+        let rows: Vec<Vec<_>> = lines.map(|line| line.split(',').collect()).collect();
+        let column = |name| columns.iter().position(|column| *column == name);
+        let [server, given, answered, elsewhere] =
+            ["svname", "stot", "req_tot", "wredis"].map(|name| column(name).expect("a column"));
+        ["one", "two", "three"].map(|name| {
+            let row = rows.iter().find(|row| row.get(server) == Some(&name));
+            let row = row.unwrap_or_else(|| panic!("no {name}: {table}"));
+            let number = |column: usize| row[column].parse::<usize>().expect("a number");
+            // A refused connect is made up for at another instance.
+            number(given) - number(answered) - number(elsewhere)
+        })
+    }
+
     /// What it wrote to stderr.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
@@ -140,7 +163,9 @@ fn haproxy(dir: &Path, addr: &str, instances: &[String; 3]) -> (PathBuf, Vec<Str
     let config = Config::of("haproxy.cfg", instances)
         .replaced("inter 1s", &format!("inter {}ms", LOOKS_AWAY.as_millis()))
         .replaced("bind :80", &format!("bind {addr}"));
-    std::fs::write(dir.join("haproxy.cfg"), config.0).expect("a file");
+    let stats = dir.join("stats");
+    let global = format!("global\n    stats socket {}\n", stats.display());
+    std::fs::write(dir.join("haproxy.cfg"), global + &config.0).expect("a file");
     let file = dir.join("haproxy.cfg").display().to_string();
     let arguments = ["-db", "-q", "-f", &file];
     (installed("haproxy"), arguments.map(str::to_owned).to_vec())
