@@ -2,12 +2,15 @@
 //!
 //! Floor 7.
 
+use std::time::Duration;
+
 use tower_layer::Stack;
 
 use crate::drain_gate::layer::DrainGateLayer;
 use crate::health::pre_stop::PreStopService;
 use crate::health::service::ProbeService;
 use crate::in_flight::layer::InFlightLayer;
+use crate::lifecycle::finish::layer::FinishWithinLayer;
 use crate::lifecycle::run::Lifecycle;
 
 impl Lifecycle {
@@ -21,6 +24,13 @@ impl Lifecycle {
         let gate = DrainGateLayer::new(self.watch());
         let counted = InFlightLayer::new(self.in_flight()).with_paths(self.report_paths);
         Stack::new(gate, counted)
+    }
+
+    /// For a route whose work may be long: ends what it still does when draining has gone on for
+    /// `limit`, so that the drain goes on without it. See [`FinishWithinLayer`].
+    #[must_use]
+    pub fn finish_within(&self, limit: Duration) -> FinishWithinLayer {
+        FinishWithinLayer::new(self.watch(), limit)
     }
 
     /// The probes, as a service and (feature `axum`) as a router to merge.

@@ -109,6 +109,10 @@
 //! # }
 //! ```
 //!
+//! What nobody ends goes on until the drain's end cuts it off, and all else waits for it. So routes
+//! with such work may be given a share of the drain:
+//! [`Lifecycle::finish_within`](crate::lifecycle::Lifecycle::finish_within).
+//!
 //! Handlers get the watch from where they get the rest: axum's `State` or
 //! `Extension(lifecycle.watch())`, a closure, or
 //! [`DrainGateLayer::with_watch`](crate::drain_gate::DrainGateLayer::with_watch).
@@ -122,6 +126,7 @@ pub(crate) mod check;
 mod connections;
 mod drain;
 mod face;
+mod finish;
 mod fresh;
 #[cfg(feature = "metrics")]
 mod gauges;
@@ -150,6 +155,9 @@ pub(crate) mod watch;
 pub use budget::Budget;
 pub use builder::LifecycleBuilder;
 pub use check::{BoxFuture, Check, HealthCheck};
+pub use finish::{
+    FinishWithinBody, FinishWithinFuture, FinishWithinLayer, FinishWithinService, Overrun,
+};
 pub use handle::{LifecycleHandle, Status};
 pub use listener::TrackedListener;
 pub use managed::Managed;

@@ -149,8 +149,10 @@ impl Lifecycle {
                 Outcome::Clean
             },
             in_flight_at_signal: drained.signal.in_flight,
-            completed: (drained.ended - drained.signal.ended).saturating_sub(drained.rejected),
+            completed: (drained.ended - drained.signal.ended)
+                .saturating_sub(drained.rejected + drained.overran),
             rejected: drained.rejected,
+            overran: drained.overran,
             upgraded: drained.signal.upgraded,
             tasks: drained.signal.tasks,
             aborted: drained.aborted,

@@ -43,10 +43,19 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) async fn start(server: Server, builder: LifecycleBuilder) -> Self {
+        Self::start_with(server, builder, routes).await
+    }
+
+    /// With other routes, and the lifecycle's layers around them.
+    pub(crate) async fn start_with(
+        server: Server,
+        builder: LifecycleBuilder,
+        routes: impl FnOnce(&Lifecycle) -> Router,
+    ) -> Self {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let lifecycle = builder.build().unwrap();
-        let app = routes(&lifecycle);
+        let app = routes(&lifecycle).layer(ServiceBuilder::new().layer(lifecycle.layer()));
         match server {
             Server::Axum => {
                 let listener = lifecycle.listener(tcp);
@@ -141,7 +150,6 @@ fn routes(lifecycle: &Lifecycle) -> Router {
         .route("/endless", get(endless))
         .route("/ws", any(polite))
         .route("/deaf", any(deaf))
-        .layer(ServiceBuilder::new().layer(lifecycle.layer()))
 }
 
 /// As the docs of the lifecycle show it.
