@@ -10,6 +10,7 @@ use crate::drain_gate::layer::DrainGateLayer;
 use crate::health::pre_stop::PreStopService;
 use crate::health::service::ProbeService;
 use crate::in_flight::layer::InFlightLayer;
+use crate::lifecycle::detach::layer::DetachLayer;
 use crate::lifecycle::finish::layer::FinishWithinLayer;
 use crate::lifecycle::run::Lifecycle;
 
@@ -31,6 +32,13 @@ impl Lifecycle {
     #[must_use]
     pub fn finish_within(&self, limit: Duration) -> FinishWithinLayer {
         FinishWithinLayer::new(self.watch(), limit)
+    }
+
+    /// For a route whose handler must not be left half done: it goes on when its client goes away,
+    /// and the drain waits for it. See [`DetachLayer`].
+    #[must_use]
+    pub fn detach(&self) -> DetachLayer {
+        DetachLayer::new(self)
     }
 
     /// The probes, as a service and (feature `axum`) as a router to merge.

@@ -124,6 +124,7 @@ mod budget;
 mod builder;
 pub(crate) mod check;
 mod connections;
+mod detach;
 mod drain;
 mod face;
 mod finish;
@@ -155,6 +156,7 @@ pub(crate) mod watch;
 pub use budget::Budget;
 pub use builder::LifecycleBuilder;
 pub use check::{BoxFuture, Check, HealthCheck};
+pub use detach::{DetachFuture, DetachLayer, DetachService};
 pub use finish::{
     FinishWithinBody, FinishWithinFuture, FinishWithinLayer, FinishWithinService, Overrun,
 };

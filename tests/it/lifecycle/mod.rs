@@ -8,6 +8,7 @@ mod budget;
 mod deadline;
 #[cfg(unix)]
 mod descriptors;
+mod detached;
 mod finish_within;
 mod first_bytes;
 mod gate;

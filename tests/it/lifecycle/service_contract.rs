@@ -75,6 +75,7 @@ async fn the_readied_service_is_the_one_that_is_called() {
     let lifecycle = quiet_builder().build().unwrap();
     keeps_the_contract(lifecycle.layer()).await;
     keeps_the_contract(lifecycle.finish_within(Duration::ZERO)).await;
+    keeps_the_contract(lifecycle.detach()).await;
     // Readiness is the inner service's own, also when the gate is shut.
     phases.advance(Phase::Draining);
     keeps_the_contract(DrainGateLayer::new(phases.watch())).await;
@@ -108,6 +109,7 @@ fn what_servers_share_and_send_can_be_shared_and_sent() {
     shared::<in_flight::InFlightService<Strict>>();
     shared::<gate::DrainGateService<Strict>>();
     shared::<lifecycle::FinishWithinService<Strict>>();
+    shared::<lifecycle::DetachService<Strict>>();
     shared::<health::ProbeService>();
     shared::<lifecycle::LifecycleHandle>();
     shared::<lifecycle::PhaseWatch>();
@@ -116,6 +118,7 @@ fn what_servers_share_and_send_can_be_shared_and_sent() {
     sent::<gate::DrainGateFuture<Ready<()>, Full<Bytes>>>();
     sent::<lifecycle::FinishWithinFuture<Ready<()>>>();
     sent::<lifecycle::FinishWithinBody<Full<Bytes>>>();
+    sent::<lifecycle::DetachFuture<Full<Bytes>, Infallible>>();
     sent::<lifecycle::Lifecycle>();
     sent::<lifecycle::TrackedListener>();
     sent::<lifecycle::TrackedStream>();
