@@ -23,7 +23,9 @@ impl Lifecycle {
     #[must_use]
     pub fn layer(&self) -> Stack<DrainGateLayer, InFlightLayer> {
         let gate = DrainGateLayer::new(self.watch());
-        let counted = InFlightLayer::new(self.in_flight()).with_paths(self.report_paths);
+        let counted = InFlightLayer::new(self.in_flight())
+            .with_paths(self.report_paths)
+            .with_leaked_request_id(self.request_id_header);
         Stack::new(gate, counted)
     }
 

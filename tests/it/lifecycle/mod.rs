@@ -30,6 +30,7 @@ mod platform;
 mod probes;
 mod probes_abused;
 mod refused_stream;
+mod request_ids;
 mod run_end;
 mod run_timeline;
 mod serve_axum;
