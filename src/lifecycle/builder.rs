@@ -226,7 +226,7 @@ impl LifecycleBuilder {
         let request_id_header = request_id_header.map(checked_header).transpose()?;
         let instance = instance.map_or_else(|| Ok(random_id()), checked_id)?;
         Ok(Lifecycle {
-            handle: LifecycleHandle::new(instance),
+            handle: LifecycleHandle::new(instance, budget.grace()),
             monitor: Monitor::new(checks),
             report_paths,
             request_id_header,

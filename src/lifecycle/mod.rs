@@ -70,6 +70,13 @@
 //! that begins then, whatever a route outside the layer does on it. HTTP/2 is the server's to end, and
 //! is cut off when it has not in time; a WebSocket over HTTP/2 is one of its streams.
 //!
+//! # The log
+//! Each phase is an event of `tracing` when it begins (level info): its name, that of the `previous`
+//! one and how long that `took`, requests `in_flight`, and what is `left` of the grace once the
+//! shutdown was asked for. A phase is no span: most of the work that it covers began before it and
+//! ends after it. Flushes and hooks, which are the last one's own, run in spans `lifecycle.hook` (level
+//! debug) with their `name`.
+//!
 //! # systemd is told
 //! Where `NOTIFY_SOCKET` is set, [`run`](Lifecycle::run) sends what `sd_notify(3)` describes:
 //! `READY=1` when all start-up gates are open, `STOPPING=1` when the shutdown begins, with the
@@ -139,6 +146,7 @@ mod listener;
 pub(crate) mod managed;
 mod manager;
 pub(crate) mod phase;
+mod phase_log;
 mod platform;
 mod report;
 mod run;

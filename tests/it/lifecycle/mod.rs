@@ -25,6 +25,7 @@ mod latecomers;
 mod manager_away;
 mod most_named;
 mod parts;
+mod phase_log;
 mod phases;
 mod platform;
 mod probes;
