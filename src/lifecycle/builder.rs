@@ -77,6 +77,9 @@ impl LifecycleBuilder {
 
     /// How long everything is still served after the signal, until the load balancer has
     /// learned of it. Default: the variable `HANDOFF_SETTLE_MS`, else the platform's.
+    ///
+    /// It is the whole time that is given, and does not end early when probes have been told: no
+    /// answer to a probe says that the load balancer has acted on it, and everywhere.
     pub fn settle(mut self, settle: Duration) -> Self {
         self.settle = Some(settle);
         self

@@ -28,6 +28,7 @@ mod parts;
 mod phase_log;
 mod phases;
 mod platform;
+mod pre_stop;
 mod probes;
 mod probes_abused;
 mod refused_stream;
