@@ -5,6 +5,7 @@ mod common;
 
 mod arrivals;
 mod budget;
+mod cancellations;
 mod deadline;
 #[cfg(unix)]
 mod descriptors;
