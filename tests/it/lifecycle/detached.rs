@@ -125,9 +125,8 @@ async fn an_answer_an_error_and_a_panic_come_back_as_they_would_without() {
         hello()
     }));
     let (log, _guard) = Log::of_this_thread(Level::ERROR);
-    let panic = AssertUnwindSafe(panics.oneshot(request()))
-        .catch_unwind()
-        .await;
+    let panic = AssertUnwindSafe(panics.oneshot(request())).catch_unwind();
+    let panic = within("the panic", panic).await;
     assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "as asked");
     assert_eq!(log.text(), "");
     eventually("no task is left", async || tasks(&handle).is_empty()).await;

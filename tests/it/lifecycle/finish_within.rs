@@ -63,18 +63,19 @@ async fn a_handler_is_dropped_so_long_after_draining_began_and_its_client_told_5
         let service = layer.layer(service_fn(|_: Request<()>| endless(&dropped)));
         let mut request = Request::new(());
         *request.version_mut() = version;
-        let mut answer = Box::pin(service.oneshot(request));
+        let mut asked = Box::pin(service.oneshot(request));
         // The settle is none of it.
         for phase in [Phase::Ready, Phase::Settling] {
             phases.advance(phase);
-            assert!(answer.as_mut().now_or_never().is_none());
+            assert!(asked.as_mut().now_or_never().is_none());
             sleep(10 * SECOND).await;
         }
-        assert!(answer.as_mut().now_or_never().is_none());
+        assert!(asked.as_mut().now_or_never().is_none());
         phases.advance(Phase::Draining);
         let begun = Instant::now();
-        let answer = answer.await.unwrap();
+        let answer = asked.as_mut().await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), 3, "{:?}", begun.elapsed());
+        // And not only with the future.
         assert!(dropped.load(SeqCst));
         assert_eq!(answer.status(), 503);
         let refusal = answer.extensions().get::<Refusal>().unwrap();

@@ -23,10 +23,7 @@ async fn each_phase_is_said_once_with_its_times() {
     let builder = builder
         .hook_time(4 * SECOND)
         .on_shutdown("hook", 2 * SECOND, hook);
-    let lifecycle = builder
-        .on_start("warm", async { Ok(sleep(SECOND).await) })
-        .build()
-        .unwrap();
+    let lifecycle = builder.on_start("warm", hook()).build().unwrap();
     let handle = lifecycle.handle();
     let held = handle.in_flight().token();
     let asked = handle.clone();

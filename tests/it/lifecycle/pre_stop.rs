@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Request;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt;
 use tower_handoff::lifecycle::{Outcome, Phase, PlatformKind};
 
@@ -34,16 +34,14 @@ async fn the_grace_counts_from_the_hook_and_not_from_the_signal_behind_it() {
         // What its signal does. The hook of another container may take its time.
         sleep(4 * SECOND).await;
         asked.shutdown();
-        let at = |phase| {
-            let watch = watch;
-            async move {
-                watch.reached(phase).await;
-                hook.elapsed()
-            }
+        let at = |phase| async move {
+            watch.reached(phase).await;
+            hook.elapsed()
         };
         (at(Phase::Draining).await, at(Phase::Forcing).await, hook)
     });
-    let report = lifecycle.run(handle.stop_accepting()).await;
+    let run = timeout(120 * SECOND, lifecycle.run(handle.stop_accepting()));
+    let report = run.await.expect("the run ends");
     let ended = Instant::now();
     let (draining, forcing, hook) = platform.await.unwrap();
     let deadline = budget.settle() + budget.drain();
