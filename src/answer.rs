@@ -148,9 +148,20 @@ impl<B> AnswerBody<B> {
     }
 
     /// A layer's own answer that has no bytes.
-    pub(crate) fn is_empty_answer(&self) -> bool {
+    fn is_empty_answer(&self) -> bool {
         matches!(self.inner, AnswerBodyInner::Answer { bytes: None })
     }
+}
+
+/// Leaves the body of a layer's own answer out, for HTTP/2 in a drain: it needs room in its client's
+/// window, and the drain would wait for that. One that has none stays as it is.
+pub(crate) fn head_alone<B>(answer: &mut Response<AnswerBody<B>>) {
+    if answer.body().is_empty_answer() {
+        return;
+    }
+    *answer.body_mut() = AnswerBody::answer(Bytes::new());
+    answer.headers_mut().remove(header::CONTENT_TYPE);
+    answer.headers_mut().remove(header::CONTENT_LENGTH);
 }
 
 impl<B> Body for AnswerBody<B>

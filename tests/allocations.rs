@@ -158,6 +158,86 @@ fn an_untouched_request_allocates_within_its_budget_in_axum() {
     });
 }
 
+/// What the layers of a route, and what is shown of a request, cost before the shutdown.
+#[test]
+fn routes_that_are_told_of_the_drain_allocate_within_their_budgets() {
+    use tower_handoff::InFlightLayer;
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let lifecycle = lifecycle();
+    // Waits once, as handlers do.
+    let handler = || {
+        service_fn(async |_: Request<()>| {
+            tokio::task::yield_now().await;
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        })
+    };
+    let cookie = HeaderValue::from_static("an-id");
+    let counted = InFlightLayer::new(lifecycle.in_flight());
+    let named = counted.clone().with_request_id(COOKIE);
+    let other = counted.clone().with_request_id(SET_COOKIE);
+    let limit = std::time::Duration::from_secs(1);
+    let finish = lifecycle.finish_within(limit);
+    runtime.block_on(async {
+        let bare = allocations_of(handler(), &cookie).await;
+        let mut report = String::new();
+        for (name, allocations, budget) in [
+            (
+                "finish within",
+                allocations_of(finish.layer(handler()), &cookie).await,
+                0.0,
+            ),
+            (
+                "counted",
+                allocations_of(counted.layer(handler()), &cookie).await,
+                0.0,
+            ),
+            (
+                "without an id",
+                allocations_of(other.layer(handler()), &cookie).await,
+                0.0,
+            ),
+            (
+                "with its id",
+                allocations_of(named.layer(handler()), &cookie).await,
+                2.0,
+            ),
+        ] {
+            let added = allocations - bare;
+            report += &format!("{name}: {added:+.2} of at most {budget}\n");
+            assert!(added <= budget, "{report}");
+        }
+        println!("{report}");
+    });
+}
+
+/// It needs a handler that can be sent.
+#[test]
+fn a_detached_handler_allocates_within_its_budget() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let lifecycle = lifecycle();
+    let handler = || {
+        service_fn(|_: Request<()>| async {
+            tokio::task::yield_now().await;
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        })
+    };
+    let cookie = HeaderValue::from_static("none");
+    runtime.block_on(async {
+        let bare = allocations_of(handler(), &cookie).await;
+        let detached = lifecycle.detach().layer(handler());
+        let added = allocations_of(detached, &cookie).await - bare;
+        println!("{added:+.2} of at most 4");
+        assert!(added <= 4.0, "{added:+.2} of at most 4");
+    });
+}
+
 #[derive(Clone, Copy)]
 enum Work {
     Read,

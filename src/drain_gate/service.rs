@@ -5,11 +5,10 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Response, Version, header};
+use http::{Method, Request, Response, Version};
 use tower_service::Service;
 
-use crate::answer::{AnswerBody, Refusal, Responder};
+use crate::answer::{AnswerBody, Refusal, Responder, head_alone};
 use crate::drain_gate::future::{DrainGateFuture, Hint};
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::watch::PhaseWatch;
@@ -57,11 +56,8 @@ where
         self.watch.turned_away();
         let refusal = Refusal::new(Reason::Draining).retry_about(self.retry_after);
         let mut answer = self.responder.respond(refusal);
-        if !http1 && !answer.body().is_empty_answer() {
-            // A body needs room in its client's window, and the drain would wait for that.
-            *answer.body_mut() = AnswerBody::answer(Bytes::new());
-            answer.headers_mut().remove(header::CONTENT_TYPE);
-            answer.headers_mut().remove(header::CONTENT_LENGTH);
+        if !http1 {
+            head_alone(&mut answer);
         }
         DrainGateFuture::shut(answer, self.watch, hint)
     }

@@ -18,7 +18,9 @@ use crate::lifecycle::handle::LifecycleHandle;
 ///
 /// POST, or the GET that is all a `preStop` hook of kind `httpGet` can send, is answered with 202 at
 /// once, asked again or not; other methods with 405. The signal that follows is then a first one,
-/// and changes nothing. It looks at no path.
+/// and changes nothing: the grace counts from here, as that of Kubernetes, whose grace period begins
+/// with the hook and not with the signal. So it is to return at once, and the settle does the waiting
+/// that a `sleep` in the hook would. It looks at no path.
 ///
 /// **Whoever reaches it ends the instance.** Kubernetes asks from outside the pod, so it belongs on a
 /// port that no load balancer knows, the one of the [probes](crate::health) for instance:

@@ -41,6 +41,7 @@ mod body;
 mod future;
 pub(crate) mod layer;
 pub(crate) mod oldest;
+mod request_id;
 pub(crate) mod requests;
 mod service;
 mod slab;

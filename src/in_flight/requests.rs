@@ -5,10 +5,11 @@
 use std::fmt;
 use std::future::Future;
 
-use http::{Method, Request, uri::PathAndQuery};
+use http::{HeaderName, Method, Request, uri::PathAndQuery};
 use tokio::time::Instant;
 
 use crate::in_flight::oldest::oldest;
+use crate::in_flight::request_id::request_id;
 use crate::in_flight::tracker::{Token, Tracker};
 use crate::lifecycle::unfinished::{Stage, Unfinished};
 use crate::route::Route;
@@ -33,10 +34,34 @@ pub struct InFlightToken {
 struct Entry {
     method: Method,
     route: Option<Route>,
-    /// Boxed, because it is only there where paths were asked for.
-    path: Option<Box<PathAndQuery>>,
+    /// Boxed, because it is only there where it was asked for.
+    shown: Option<Box<Shown>>,
     since: Instant,
     stage: Stage,
+}
+
+/// What is shown of a request where that was asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shows {
+    pub(crate) paths: bool,
+    pub(crate) request_id: Option<&'static HeaderName>,
+}
+
+struct Shown {
+    path: Option<PathAndQuery>,
+    request_id: Option<Box<str>>,
+}
+
+impl Shown {
+    fn of<B>(request: &Request<B>, shows: Shows) -> Option<Box<Self>> {
+        let path = shows.paths.then(|| request.uri().path_and_query());
+        let path = path.flatten().cloned();
+        let request_id = shows
+            .request_id
+            .and_then(|header| request_id(request, header));
+        let anything = path.is_some() || request_id.is_some();
+        anything.then(|| Box::new(Self { path, request_id }))
+    }
 }
 
 impl InFlight {
@@ -56,13 +81,12 @@ impl InFlight {
         }
     }
 
-    /// Counts and lists a request; with its path only where `path` says so.
-    pub(crate) fn request<B>(&self, request: &Request<B>, path: bool) -> InFlightToken {
-        let path = path.then(|| request.uri().path_and_query().cloned().map(Box::new));
+    /// Counts and lists a request.
+    pub(crate) fn request<B>(&self, request: &Request<B>, shows: Shows) -> InFlightToken {
         let entry = Entry {
             method: request.method().clone(),
             route: Route::of(request.extensions()),
-            path: path.flatten(),
+            shown: Shown::of(request, shows),
             since: Instant::now(),
             stage: Stage::Handler,
         };
@@ -112,14 +136,19 @@ impl InFlight {
     /// The oldest `most` of them.
     pub(crate) fn oldest_requests(&self, most: usize) -> Vec<Unfinished> {
         let now = Instant::now();
-        let unfinished = |entry: &Entry| Unfinished {
-            method: Some(entry.method.clone()),
-            route: entry.route.as_ref().map(Route::name),
-            path: entry.path.as_ref().map(|path| path.path().to_owned()),
-            name: None,
-            peer: None,
-            age: now.saturating_duration_since(entry.since),
-            stage: entry.stage,
+        let unfinished = |entry: &Entry| {
+            let shown = entry.shown.as_deref();
+            let path = shown.and_then(|shown| shown.path.as_ref());
+            Unfinished {
+                method: Some(entry.method.clone()),
+                route: entry.route.as_ref().map(Route::name),
+                path: path.map(|path| path.path().to_owned()),
+                request_id: shown.and_then(|shown| shown.request_id.clone()),
+                name: None,
+                peer: None,
+                age: now.saturating_duration_since(entry.since),
+                stage: entry.stage,
+            }
         };
         oldest(self.tracker, most, |entry| entry.since, unfinished)
     }

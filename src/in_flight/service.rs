@@ -10,14 +10,14 @@ use tower_service::Service;
 
 use crate::in_flight::body::InFlightBody;
 use crate::in_flight::future::InFlightFuture;
-use crate::in_flight::requests::InFlight;
+use crate::in_flight::requests::{InFlight, Shows};
 
 /// Made by [`InFlightLayer`](crate::in_flight::InFlightLayer).
 #[derive(Debug, Clone)]
 pub struct InFlightService<S> {
     pub(crate) inner: S,
     pub(crate) in_flight: InFlight,
-    pub(crate) paths: bool,
+    pub(crate) shows: Shows,
     pub(crate) listed: bool,
 }
 
@@ -39,7 +39,7 @@ where
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         // Counted before anything further in reads the phase; see the tracker.
         let token = if self.listed {
-            self.in_flight.request(&request, self.paths)
+            self.in_flight.request(&request, self.shows)
         } else {
             self.in_flight.token()
         };

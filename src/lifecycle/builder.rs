@@ -8,6 +8,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::BoxError;
 use crate::config::ConfigError;
 use crate::health::monitor::Monitor;
@@ -34,6 +36,7 @@ pub struct LifecycleBuilder {
     gates: Vec<StartGate>,
     hooks: Vec<Hook>,
     report_paths: bool,
+    request_id_header: Option<String>,
     signals: bool,
 }
 
@@ -51,6 +54,7 @@ impl Lifecycle {
             gates: Vec::new(),
             hooks: Vec::new(),
             report_paths: false,
+            request_id_header: None,
             signals: true,
         }
     }
@@ -73,6 +77,9 @@ impl LifecycleBuilder {
 
     /// How long everything is still served after the signal, until the load balancer has
     /// learned of it. Default: the variable `HANDOFF_SETTLE_MS`, else the platform's.
+    ///
+    /// It is the whole time that is given, and does not end early when probes have been told: no
+    /// answer to a probe says that the load balancer has acted on it, and everywhere.
     pub fn settle(mut self, settle: Duration) -> Self {
         self.settle = Some(settle);
         self
@@ -157,6 +164,14 @@ impl LifecycleBuilder {
         self
     }
 
+    /// The header by which `/status`, the warning at half of the drain and the report name requests:
+    /// `x-request-id`, say. Default: none. Of its value, the first 64 bytes are shown, with a `_` for
+    /// whatever is no visible ASCII character. With it, a request that has one costs two allocations.
+    pub fn request_id_header(mut self, name: impl Into<String>) -> Self {
+        self.request_id_header = Some(name.into());
+        self
+    }
+
     /// Whether [`Lifecycle::run`] watches SIGTERM and SIGINT (elsewhere Ctrl-C). Default: yes.
     ///
     /// Turn it off where somebody else does, and call [`LifecycleHandle::shutdown`]: in tests, or
@@ -171,7 +186,7 @@ impl LifecycleBuilder {
     /// # Errors
     /// When a variable holds no number, when settle, hooks and margin do not fit into the grace
     /// (the error spells the sum out), when a name is used twice or is empty, when the instance's
-    /// name is not acceptable.
+    /// name or that of the header is not acceptable.
     pub fn build(self) -> Result<Lifecycle, ConfigError> {
         let Self {
             platform,
@@ -184,6 +199,7 @@ impl LifecycleBuilder {
             gates,
             hooks,
             report_paths,
+            request_id_header,
             signals,
         } = self;
         let platform = platform.unwrap_or_else(Platform::detect);
@@ -210,11 +226,13 @@ impl LifecycleBuilder {
         distinct("check", checks.iter().map(|check| check.name()))?;
         distinct("start-up gate", gates.iter().map(|gate| &*gate.name))?;
 
+        let request_id_header = request_id_header.map(checked_header).transpose()?;
         let instance = instance.map_or_else(|| Ok(random_id()), checked_id)?;
         Ok(Lifecycle {
-            handle: LifecycleHandle::new(instance),
+            handle: LifecycleHandle::new(instance, budget.grace()),
             monitor: Monitor::new(checks),
             report_paths,
+            request_id_header,
             parts: Parts {
                 platform,
                 budget,
@@ -224,6 +242,17 @@ impl LifecycleBuilder {
                 signals,
             },
         })
+    }
+}
+
+/// Leaked, as what counts the requests is: each of them copies what says how it is shown.
+fn checked_header(name: String) -> Result<&'static HeaderName, ConfigError> {
+    match HeaderName::try_from(&name) {
+        Ok(header) => Ok(Box::leak(Box::new(header))),
+        Err(_) => {
+            let accepted = "a header's name: letters, digits and !#$%&'*+-.^_`|~";
+            Err(ConfigError::new("request_id_header", name, accepted))
+        }
     }
 }
 

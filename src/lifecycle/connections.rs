@@ -192,6 +192,7 @@ fn named(tracker: Tracker<Socket>, most: usize) -> Vec<Unfinished> {
         method: None,
         route: None,
         path: None,
+        request_id: None,
         name: None,
         peer: socket.peer,
         age: now.saturating_duration_since(socket.since),

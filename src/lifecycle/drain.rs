@@ -38,6 +38,8 @@ pub(crate) struct Drained {
     /// off ends as well, when the server is dropped, but not by itself.
     pub(crate) ended: u64,
     pub(crate) rejected: u64,
+    /// And how many their routes had given no more of the drain.
+    pub(crate) overran: u64,
 }
 
 /// Runs the server from the first phase to the end of the drain, and drops it then.
@@ -150,6 +152,7 @@ where
         aborted: Vec::new(),
         ended: handle.in_flight().ended(),
         rejected: watch.rejected(),
+        overran: watch.overran(),
     };
     if !in_time {
         let last = deadline + budget.margin() / 4;
@@ -250,10 +253,13 @@ async fn force<F>(
     // Who is cut off ends as well, but not by itself.
     drained.ended = handle.in_flight().ended();
     drained.rejected = handle.watch().rejected();
+    drained.overran = handle.watch().overran();
     // Read before the tasks: a request turns into a task, never the other way round.
     let in_flight = handle.in_flight().count();
     handle.drain_marks().cut_off(Cut {
-        served: drained.ended.saturating_sub(drained.rejected),
+        served: drained
+            .ended
+            .saturating_sub(drained.rejected + drained.overran),
         aborted: in_flight,
     });
     let connections = handle.connections();

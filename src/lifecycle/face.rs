@@ -2,12 +2,16 @@
 //!
 //! Floor 7.
 
+use std::time::Duration;
+
 use tower_layer::Stack;
 
 use crate::drain_gate::layer::DrainGateLayer;
 use crate::health::pre_stop::PreStopService;
 use crate::health::service::ProbeService;
 use crate::in_flight::layer::InFlightLayer;
+use crate::lifecycle::detach::layer::DetachLayer;
+use crate::lifecycle::finish::layer::FinishWithinLayer;
 use crate::lifecycle::run::Lifecycle;
 
 impl Lifecycle {
@@ -19,8 +23,24 @@ impl Lifecycle {
     #[must_use]
     pub fn layer(&self) -> Stack<DrainGateLayer, InFlightLayer> {
         let gate = DrainGateLayer::new(self.watch());
-        let counted = InFlightLayer::new(self.in_flight()).with_paths(self.report_paths);
+        let counted = InFlightLayer::new(self.in_flight())
+            .with_paths(self.report_paths)
+            .with_leaked_request_id(self.request_id_header);
         Stack::new(gate, counted)
+    }
+
+    /// For a route whose work may be long: ends what it still does when draining has gone on for
+    /// `limit`, so that the drain goes on without it. See [`FinishWithinLayer`].
+    #[must_use]
+    pub fn finish_within(&self, limit: Duration) -> FinishWithinLayer {
+        FinishWithinLayer::new(self.watch(), limit)
+    }
+
+    /// For a route whose handler must not be left half done: it goes on when its client goes away,
+    /// and the drain waits for it. See [`DetachLayer`].
+    #[must_use]
+    pub fn detach(&self) -> DetachLayer {
+        DetachLayer::new(self)
     }
 
     /// The probes, as a service and (feature `axum`) as a router to merge.

@@ -24,15 +24,17 @@ impl LifecycleHandle {
     /// all of it is exact.
     pub fn record_metrics(&self) {
         let (in_flight, marks) = (self.in_flight(), self.drain_marks());
-        // Who is turned away is counted so before it ends: of the ended, none is missed.
+        // Who is turned away, or overruns, is counted so before it ends: of the ended, none is missed.
         let ended = in_flight.ended();
         let rejected = self.watch().rejected();
+        let overran = self.watch().overran();
         let Cut { served, aborted } = marks.cut().unwrap_or(Cut {
-            served: ended.saturating_sub(rejected),
+            served: ended.saturating_sub(rejected + overran),
             aborted: 0,
         });
         reach(Requests::Served, served);
         reach(Requests::Rejected, rejected);
+        reach(Requests::Overran, overran);
         reach(Requests::Aborted, aborted);
         let oldest = in_flight.oldest();
         set(RequestsInFlight::Now, in_flight.count() as f64);

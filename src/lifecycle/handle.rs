@@ -17,6 +17,7 @@ use crate::in_flight::requests::InFlight;
 use crate::lifecycle::connections::Connections;
 use crate::lifecycle::listener::TrackedListener;
 use crate::lifecycle::phase::Phase;
+use crate::lifecycle::phase_log::PhaseLog;
 use crate::lifecycle::stream::TrackedStream;
 use crate::lifecycle::tasks::Tasks;
 use crate::lifecycle::unfinished::{MOST_NAMED, Unfinished};
@@ -39,6 +40,7 @@ struct Shared {
     connections: Arc<Connections>,
     at_signal: OnceLock<AtSignal>,
     drain_marks: DrainMarks,
+    log: PhaseLog,
 }
 
 /// How things stood when the shutdown was asked for.
@@ -78,7 +80,7 @@ const INTAKE_WAIT: Duration = Duration::from_millis(500);
 const LATE_WAIT: Duration = Duration::from_secs(1);
 
 impl LifecycleHandle {
-    pub(crate) fn new(instance: Box<str>) -> Self {
+    pub(crate) fn new(instance: Box<str>, grace: Duration) -> Self {
         let phases = PhaseControl::new();
         let shared = Shared {
             instance,
@@ -89,6 +91,7 @@ impl LifecycleHandle {
             tasks: Tasks::new(),
             at_signal: OnceLock::new(),
             drain_marks: DrainMarks::default(),
+            log: PhaseLog::new(grace),
         };
         Self {
             shared: Arc::new(shared),
@@ -111,6 +114,7 @@ impl LifecycleHandle {
             tasks,
             connections,
             at_signal,
+            log,
             ..
         } = &*self.shared;
         // Noted before the phase moves, so whoever sees the phase finds the note.
@@ -122,7 +126,7 @@ impl LifecycleHandle {
             tasks: tasks.count(),
         });
         if phases.advanced(Phase::Settling) {
-            tracing::info!(in_flight = noted.in_flight, "settling");
+            log.begins(Phase::Settling, noted.in_flight, Some(noted.at));
         }
         noted
     }
@@ -228,7 +232,10 @@ impl LifecycleHandle {
 
     pub(crate) fn advance(&self, phase: Phase) {
         if self.shared.phases.advanced(phase) {
-            tracing::info!("{phase}");
+            let in_flight = self.shared.in_flight.count();
+            self.shared
+                .log
+                .begins(phase, in_flight, self.asked_to_stop());
         }
     }
 
@@ -262,7 +269,6 @@ impl LifecycleHandle {
     }
 
     /// When the shutdown was asked for.
-    #[cfg(feature = "metrics")]
     pub(crate) fn asked_to_stop(&self) -> Option<Instant> {
         Some(self.shared.at_signal.get()?.at)
     }

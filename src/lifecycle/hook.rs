@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::BoxError;
 use crate::lifecycle::check::BoxFuture;
@@ -82,7 +83,8 @@ async fn run_one(
     deadline: Instant,
 ) -> HookReport {
     let begun = Instant::now();
-    let outcome = match run_guarded(work, deadline).await {
+    let span = tracing::debug_span!("lifecycle.hook", %name);
+    let outcome = match run_guarded(work.instrument(span), deadline).await {
         Ended::Returned(Ok(())) => HookOutcome::Done,
         Ended::Returned(Err(error)) => {
             tracing::error!(%name, %error, "hook failed");

@@ -74,6 +74,13 @@
 //! that begins then, whatever a route outside the layer does on it. HTTP/2 is the server's to end, and
 //! is cut off when it has not in time; a WebSocket over HTTP/2 is one of its streams.
 //!
+//! # The log
+//! Each phase is an event of `tracing` when it begins (level info): its name, that of the `previous`
+//! one and how long that `took`, requests `in_flight`, and what is `left` of the grace once the
+//! shutdown was asked for. A phase is no span: most of the work that it covers began before it and
+//! ends after it. Flushes and hooks, which are the last one's own, run in spans `lifecycle.hook` (level
+//! debug) with their `name`.
+//!
 //! # systemd is told
 //! Where `NOTIFY_SOCKET` is set, [`run`](Lifecycle::run) sends what `sd_notify(3)` describes:
 //! `READY=1` when all start-up gates are open, `STOPPING=1` when the shutdown begins, with the
@@ -110,6 +117,10 @@
 //! # }
 //! ```
 //!
+//! What nobody ends goes on until the drain's end cuts it off, and all else waits for it. So routes
+//! with such work may be given a share of the drain:
+//! [`Lifecycle::finish_within`](crate::lifecycle::Lifecycle::finish_within).
+//!
 //! Handlers get the watch from where they get the rest: axum's `State` or
 //! `Extension(lifecycle.watch())`, a closure, or
 //! [`DrainGateLayer::with_watch`](crate::drain_gate::DrainGateLayer::with_watch).
@@ -120,11 +131,13 @@ mod axum;
 mod budget;
 mod builder;
 pub(crate) mod check;
-mod conduct;
 mod close_at_drain;
+mod conduct;
 mod connections;
+mod detach;
 mod drain;
 mod face;
+mod finish;
 mod fresh;
 #[cfg(feature = "metrics")]
 mod gauges;
@@ -136,6 +149,7 @@ mod listener;
 pub(crate) mod managed;
 mod manager;
 pub(crate) mod phase;
+mod phase_log;
 mod platform;
 mod report;
 mod run;
@@ -154,6 +168,10 @@ pub use budget::Budget;
 pub use builder::LifecycleBuilder;
 pub use check::{BoxFuture, Check, HealthCheck};
 pub use close_at_drain::CloseAtDrain;
+pub use detach::{DetachFuture, DetachLayer, DetachService};
+pub use finish::{
+    FinishWithinBody, FinishWithinFuture, FinishWithinLayer, FinishWithinService, Overrun,
+};
 pub use handle::{LifecycleHandle, Status};
 pub use listener::TrackedListener;
 pub use managed::Managed;

@@ -14,7 +14,8 @@ use crate::lifecycle::unfinished::{Unfinished, millis};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Nothing was cut off.
+    /// Nothing was cut off, but for what [`finish_within`](crate::lifecycle::Lifecycle::finish_within)
+    /// ended.
     Clean,
     /// Time ran out and requests, tasks, hooks or the server were cut off.
     Forced,
@@ -62,8 +63,8 @@ pub enum ServerOutcome {
 /// Serialises to one JSON object:
 ///
 /// ```json
-/// {"outcome":"clean","in_flight_at_signal":2,"completed":2,"rejected":0,"upgraded":1,"tasks":0,
-///  "aborted":[],"hooks":[{"name":"redis","outcome":"done","ms":3}],"ms":412,
+/// {"outcome":"clean","in_flight_at_signal":2,"completed":2,"rejected":0,"overran":0,"upgraded":1,
+///  "tasks":0,"aborted":[],"hooks":[{"name":"redis","outcome":"done","ms":3}],"ms":412,
 ///  "phases":{"settling":200,"draining":180,"stopping":32},"server":"done","error":null}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,10 +75,14 @@ pub struct Report {
     /// Requests in flight when the shutdown was asked for, streams included.
     pub in_flight_at_signal: u64,
     /// Requests that ended by themselves from the signal on: whole, failed or given up by
-    /// their client, but neither rejected nor cut off.
+    /// their client, but neither rejected, nor ended by their route's time, nor cut off.
     pub completed: u64,
     /// Requests that the drain gate turned away.
     pub rejected: u64,
+    /// Requests that were ended because their route's share of the drain was over
+    /// ([`finish_within`](crate::lifecycle::Lifecycle::finish_within)). They are not among the
+    /// `aborted`, and make nothing forced.
+    pub overran: u64,
     /// Sockets that had been upgraded (WebSockets) and were open when the shutdown was asked for.
     /// Their requests ended with the head of their 101 answer.
     pub upgraded: u64,
@@ -130,7 +135,7 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Report", 12)?;
+        let mut out = serializer.serialize_struct("Report", 13)?;
         let outcome = match self.outcome {
             Outcome::Clean => "clean",
             Outcome::Forced => "forced",
@@ -144,6 +149,7 @@ impl Serialize for Report {
         out.serialize_field("in_flight_at_signal", &self.in_flight_at_signal)?;
         out.serialize_field("completed", &self.completed)?;
         out.serialize_field("rejected", &self.rejected)?;
+        out.serialize_field("overran", &self.overran)?;
         out.serialize_field("upgraded", &self.upgraded)?;
         out.serialize_field("tasks", &self.tasks)?;
         out.serialize_field("aborted", &self.aborted)?;

@@ -7,6 +7,7 @@ use std::future::IntoFuture;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use http::HeaderName;
 use tokio::time::Instant;
 
 use crate::health::monitor::Monitor;
@@ -32,6 +33,7 @@ pub struct Lifecycle {
     pub(crate) handle: LifecycleHandle,
     pub(crate) monitor: Monitor,
     pub(crate) report_paths: bool,
+    pub(crate) request_id_header: Option<&'static HeaderName>,
     pub(crate) parts: Parts,
 }
 
@@ -96,6 +98,7 @@ impl Lifecycle {
             handle,
             monitor,
             report_paths: _,
+            request_id_header: _,
             parts:
                 Parts {
                     platform,
@@ -149,8 +152,10 @@ impl Lifecycle {
                 Outcome::Clean
             },
             in_flight_at_signal: drained.signal.in_flight,
-            completed: (drained.ended - drained.signal.ended).saturating_sub(drained.rejected),
+            completed: (drained.ended - drained.signal.ended)
+                .saturating_sub(drained.rejected + drained.overran),
             rejected: drained.rejected,
+            overran: drained.overran,
             upgraded: drained.signal.upgraded,
             tasks: drained.signal.tasks,
             aborted: drained.aborted,

@@ -75,6 +75,7 @@ impl Tasks {
             method: None,
             route: None,
             path: None,
+            request_id: None,
             name: Some(task.name.clone()),
             peer: None,
             age: now.saturating_duration_since(task.since),

@@ -51,7 +51,8 @@ impl Stage {
 /// A request, a connection or a background task that has not ended.
 ///
 /// Serialises as `{"method":…,"route":…,"path":…,"age_ms":…,"stage":…}`, with null for what is
-/// not known; `name` besides where the work is a task, `peer` where it is a connection.
+/// not known; `request_id` besides where it is known, `name` where the work is a task, `peer` where it
+/// is a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unfinished {
@@ -61,6 +62,10 @@ pub struct Unfinished {
     pub route: Option<Arc<str>>,
     /// The request's path without its query, only where paths were asked for.
     pub path: Option<String>,
+    /// What the request calls itself, only where its header was
+    /// [asked for](crate::lifecycle::LifecycleBuilder::request_id_header): 64 visible ASCII
+    /// characters at most. The client's word, or a proxy's.
+    pub request_id: Option<Box<str>>,
     /// The task's name; none for a request.
     pub name: Option<Arc<str>>,
     /// The other end of the connection, where the work is one.
@@ -73,13 +78,21 @@ pub struct Unfinished {
 
 impl Serialize for Unfinished {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = 5 + usize::from(self.name.is_some()) + usize::from(self.peer.is_some());
+        let more = [
+            self.request_id.is_some(),
+            self.name.is_some(),
+            self.peer.is_some(),
+        ];
+        let fields = 5 + more.into_iter().filter(|more| *more).count();
         let mut out = serializer.serialize_struct("Unfinished", fields)?;
         out.serialize_field("method", &self.method.as_ref().map(Method::as_str))?;
         out.serialize_field("route", &self.route.as_deref())?;
         out.serialize_field("path", &self.path)?;
         out.serialize_field("age_ms", &millis(self.age))?;
         out.serialize_field("stage", self.stage.as_str())?;
+        if let Some(request_id) = &self.request_id {
+            out.serialize_field("request_id", &**request_id)?;
+        }
         if let Some(name) = &self.name {
             out.serialize_field("name", &**name)?;
         }

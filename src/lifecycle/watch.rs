@@ -5,19 +5,24 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
 use crate::lifecycle::phase::Phase;
 
-/// Leaked on purpose, some 50 bytes a process: a watch is then one word that every request can
+/// Leaked on purpose, some 100 bytes a process: a watch is then one word that every request can
 /// copy, where a reference count shared by all threads would cost more than all else it does.
 struct Cell {
     phase: AtomicU8,
     changed: Notify,
+    /// Noted before the phase gets there, so whoever sees the phase finds the note.
+    draining_since: OnceLock<Instant>,
     turned_away: AtomicU64,
+    overran: AtomicU64,
 }
 
 /// Sets the phase. A [`Lifecycle`](crate::lifecycle::Lifecycle) has one inside; one made by hand
@@ -42,7 +47,9 @@ impl PhaseControl {
         let cell = Cell {
             phase: AtomicU8::new(Phase::Starting as u8),
             changed: Notify::new(),
+            draining_since: OnceLock::new(),
             turned_away: AtomicU64::new(0),
+            overran: AtomicU64::new(0),
         };
         Self {
             cell: Box::leak(Box::new(cell)),
@@ -57,6 +64,9 @@ impl PhaseControl {
 
     /// [`advance`](Self::advance), and whether this was what moved it.
     pub(crate) fn advanced(&self, phase: Phase) -> bool {
+        if phase >= Phase::Draining {
+            self.cell.draining_since.get_or_init(Instant::now);
+        }
         let before = self.cell.phase.fetch_max(phase as u8, SeqCst);
         let moved = before < phase as u8;
         if moved {
@@ -105,6 +115,14 @@ impl PhaseWatch {
         self.cell.changed.notified()
     }
 
+    /// When draining began, or what came in its place; none before.
+    pub(crate) fn draining_since(&self) -> Option<Instant> {
+        if self.current() < Phase::Draining {
+            return None;
+        }
+        self.cell.draining_since.get().copied()
+    }
+
     /// A gate on this phase has turned a request away.
     pub(crate) fn turned_away(&self) {
         self.cell.turned_away.fetch_add(1, SeqCst);
@@ -113,6 +131,16 @@ impl PhaseWatch {
     /// How many requests the gates on this phase have turned away.
     pub(crate) fn rejected(&self) -> u64 {
         self.cell.turned_away.load(SeqCst)
+    }
+
+    /// A request was ended because its route gives it no more of the drain.
+    pub(crate) fn has_overrun(&self) {
+        self.cell.overran.fetch_add(1, SeqCst);
+    }
+
+    /// How many were.
+    pub(crate) fn overran(&self) -> u64 {
+        self.cell.overran.load(SeqCst)
     }
 }
 

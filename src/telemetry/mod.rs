@@ -51,7 +51,7 @@
 //! | `grace_seconds` | gauge | | what a shutdown may take |
 //! | `drain_seconds` ¹ | gauge | | of the shutdown, spent waiting for what was in flight |
 //! | `hooks_total` | counter | `outcome`: `done`, `failed`, `timed_out` | flushes and hooks of the shutdown; the report names them |
-//! | `requests_total` ¹ | counter | `outcome`: `served`, `rejected`, `aborted` | ended by themselves, whatever their status; turned away by the drain gate; cut off at the drain's end |
+//! | `requests_total` ¹ | counter | `outcome`: `served`, `rejected`, `overran`, `aborted` | ended by themselves, whatever their status; turned away by the drain gate; ended by `finish_within`; cut off at the drain's end |
 //! | `requests_in_flight` ¹ | gauge | | not ended, to the last byte of the body |
 //! | `request_oldest_seconds` ¹ | gauge | | age of the oldest of them, where they are listed |
 //! | `sockets_upgraded` ¹ | gauge | | open WebSockets, on connections that the lifecycle listens to or wraps |

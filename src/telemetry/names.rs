@@ -35,8 +35,8 @@ metrics! {
 
     // Requests and tasks.
     Requests = Counter "tower_handoff_requests_total" in Count,
-        "Requests that ended, were turned away by the drain gate, or were cut off":
-        "outcome" in [Served "served", Rejected "rejected", Aborted "aborted"];
+        "Requests that ended, were turned away, overran their share of the drain, or were cut off":
+        "outcome" in [Served "served", Rejected "rejected", Overran "overran", Aborted "aborted"];
     RequestsInFlight = Gauge "tower_handoff_requests_in_flight" in Count,
         "Requests that have not ended":
         [Now];

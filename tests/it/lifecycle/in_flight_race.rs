@@ -17,16 +17,16 @@ use tower_handoff::lifecycle::{Phase, PhaseControl};
 use super::common::{request, within};
 
 /// Small and fast; only variety matters.
-fn next(seed: &mut u64) -> u64 {
+pub(crate) fn next(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;
     *seed
 }
 
-const TASKS: u64 = 8;
+pub(crate) const TASKS: u64 = 8;
 
-fn cancellations_a_task() -> u64 {
+pub(crate) fn cancellations_a_task() -> u64 {
     match std::env::var_os("TOWER_HANDOFF_LONG") {
         Some(_) => 1_000_000 / TASKS,
         None => 100_000 / TASKS,

@@ -44,9 +44,18 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) async fn start(server: Server, builder: LifecycleBuilder) -> Self {
+        Self::start_with(server, builder, routes).await
+    }
+
+    /// With other routes, and the lifecycle's layers around them.
+    pub(crate) async fn start_with(
+        server: Server,
+        builder: LifecycleBuilder,
+        routes: impl FnOnce(&Lifecycle) -> Router,
+    ) -> Self {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let lifecycle = builder.build().unwrap();
-        let app = routes(&lifecycle);
+        let app = routes(&lifecycle).layer(ServiceBuilder::new().layer(lifecycle.layer()));
         Self::serve(server, lifecycle, tcp, app).await
     }
 
@@ -158,7 +167,6 @@ fn routes(lifecycle: &Lifecycle) -> Router {
         .route("/ws", any(polite))
         .route("/brief", any(brief))
         .route("/deaf", any(deaf))
-        .layer(ServiceBuilder::new().layer(lifecycle.layer()))
 }
 
 fn going_away() -> Message {

@@ -5,10 +5,13 @@ mod common;
 
 mod arrivals;
 mod budget;
+mod cancellations;
 mod close_at_drain;
 mod deadline;
 #[cfg(unix)]
 mod descriptors;
+mod detached;
+mod finish_within;
 mod first_bytes;
 mod gate;
 mod grpc;
@@ -25,11 +28,14 @@ mod latecomers;
 mod manager_away;
 mod most_named;
 mod parts;
+mod phase_log;
 mod phases;
 mod platform;
+mod pre_stop;
 mod probes;
 mod probes_abused;
 mod refused_stream;
+mod request_ids;
 mod run_end;
 mod run_timeline;
 mod serve_axum;

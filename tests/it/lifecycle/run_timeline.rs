@@ -139,8 +139,8 @@ async fn a_clean_shutdown() {
     assert_eq!(report.exit_status(), 0);
     let json = serde_json::to_value(&report).unwrap();
     let expected = serde_json::json!({
-        "outcome": "clean", "in_flight_at_signal": 1, "completed": 1, "rejected": 0, "upgraded": 0,
-        "tasks": 1,
+        "outcome": "clean", "in_flight_at_signal": 1, "completed": 1, "rejected": 0, "overran": 0,
+        "upgraded": 0, "tasks": 1,
         "aborted": [],
         "hooks": [
             {"name": "part", "outcome": "done", "ms": 0},

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -71,7 +72,10 @@ async fn the_readied_service_is_the_one_that_is_called() {
     let phases = PhaseControl::new();
     keeps_the_contract(InFlightLayer::new(InFlight::new())).await;
     keeps_the_contract(DrainGateLayer::new(phases.watch())).await;
-    keeps_the_contract(quiet_builder().build().unwrap().layer()).await;
+    let lifecycle = quiet_builder().build().unwrap();
+    keeps_the_contract(lifecycle.layer()).await;
+    keeps_the_contract(lifecycle.finish_within(Duration::ZERO)).await;
+    keeps_the_contract(lifecycle.detach()).await;
     // Readiness is the inner service's own, also when the gate is shut.
     phases.advance(Phase::Draining);
     keeps_the_contract(DrainGateLayer::new(phases.watch())).await;
@@ -104,12 +108,17 @@ fn what_servers_share_and_send_can_be_shared_and_sent() {
     shared::<InFlight>();
     shared::<in_flight::InFlightService<Strict>>();
     shared::<gate::DrainGateService<Strict>>();
+    shared::<lifecycle::FinishWithinService<Strict>>();
+    shared::<lifecycle::DetachService<Strict>>();
     shared::<health::ProbeService>();
     shared::<lifecycle::LifecycleHandle>();
     shared::<lifecycle::PhaseWatch>();
     sent::<in_flight::InFlightToken>();
     sent::<in_flight::InFlightBody<Full<Bytes>>>();
     sent::<gate::DrainGateFuture<Ready<()>, Full<Bytes>>>();
+    sent::<lifecycle::FinishWithinFuture<Ready<()>>>();
+    sent::<lifecycle::FinishWithinBody<Full<Bytes>>>();
+    sent::<lifecycle::DetachFuture<Full<Bytes>, Infallible>>();
     sent::<lifecycle::Lifecycle>();
     sent::<lifecycle::TrackedListener>();
     sent::<lifecycle::TrackedStream>();

@@ -56,13 +56,18 @@ fn a_forced_end_tells_who_was_served_from_who_was_cut_off() {
             std::future::pending::<()>().await;
             Ok::<_, Infallible>(Response::new(Body::empty()))
         });
+        let short = lifecycle.finish_within(Duration::ZERO).layer(stuck);
+        let short = lifecycle.layer().layer(short);
+        let short = short.oneshot(Request::new(Body::empty()));
         let stuck = lifecycle.layer().layer(stuck);
         let stuck = [stuck.clone(), stuck].map(|s| s.oneshot(Request::new(Body::empty())));
         let handle = lifecycle.handle();
         handle.spawn("endless", std::future::pending());
         let server = async move {
             handle.shutdown();
-            let _ = futures_util::future::join_all(stuck).await;
+            // Its answer is dropped at once.
+            let short = async { drop(short.await) };
+            let _ = futures_util::future::join(short, futures_util::future::join_all(stuck)).await;
         };
         let report = lifecycle.run(server).await;
         assert_eq!(report.aborted.len(), 3, "{report:?}");
@@ -70,6 +75,7 @@ fn a_forced_end_tells_who_was_served_from_who_was_cut_off() {
     scrape.is(&[
         ("requests_total{outcome=\"served\"}", 3.0),
         ("requests_total{outcome=\"rejected\"}", 0.0),
+        ("requests_total{outcome=\"overran\"}", 1.0),
         ("requests_total{outcome=\"aborted\"}", 2.0),
         ("tasks_aborted_total", 1.0),
         ("hooks_total{outcome=\"done\"}", 1.0),
