@@ -9,6 +9,7 @@ mod contract;
 mod cut_off;
 mod exclusion;
 mod faults;
+mod fence_floor;
 mod formats;
 mod hand_over;
 mod histories;
