@@ -31,6 +31,7 @@ mod rig;
 mod runtimes;
 mod shutdown;
 mod spans;
+mod stalled;
 mod standalone;
 mod together;
 mod wrong_types;
