@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) in_use: Option<Instant>,
     /// Whether the release is under way.
     pub(super) let_go: bool,
+    /// Whether the log has a renewal that was refused.
+    refusal_told: bool,
     meter: LockMeter,
 }
 
@@ -39,6 +41,7 @@ impl State {
             most: None,
             in_use: None,
             let_go: false,
+            refusal_told: false,
             meter,
         }
     }
@@ -46,6 +49,11 @@ impl State {
     pub(super) fn renewed(&mut self, lease: Lease) {
         self.deadline = lease.deadline();
         self.due = third(lease);
+    }
+
+    /// Whether the log is to be told of a renewal that was refused: the first one.
+    pub(super) fn warns_of_refusal(&mut self) -> bool {
+        !std::mem::replace(&mut self.refusal_told, true)
     }
 
     pub(super) fn hold_until(&mut self, until: Instant) {
