@@ -257,6 +257,7 @@ fn claim(number: u8) -> Claim {
         lease: LeaseTime::new(LEASE).unwrap(),
         note: Note::default(),
         meter: LockMeter::named(LockMeter::UNNAMED),
+        seat: None,
     }
 }
 

@@ -33,6 +33,7 @@ impl World {
             lease: LeaseTime::new(LEASE).unwrap(),
             note: Note::default(),
             meter: LockMeter::named(LockMeter::UNNAMED),
+            seat: None,
         }
     }
 
