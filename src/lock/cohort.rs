@@ -87,7 +87,7 @@ impl Cohort {
                 self.wanted = false;
                 return Arrival::Ask;
             }
-            _ if wait && self.line.len() >= max => return Arrival::Full,
+            _ if wait && who.seat.is_none() && self.line.len() >= max => return Arrival::Full,
             _ if wait => {}
             Phase::Held(tenure) => return Arrival::Busy(Some(tenure.deadline())),
             _ => return Arrival::Busy(None),

@@ -201,9 +201,13 @@ impl Holding {
             match answer {
                 Ok(Renewed::Renewed(lease)) => state.renewed(lease),
                 Ok(Renewed::Lost) => state.end_as(Phase::Lost),
-                // `due` was put off when the renewal began; the deadline stands.
-                Err(error) => {
+                // `due` was put off when the renewal began; the deadline stands. An outage the connection
+                // tells of itself, and not once a second for each lock.
+                Err(error) if error.is_refusal() && state.warns_of_refusal() => {
                     tracing::warn!(key = %self.claim.key, %error, "a lock's lease was not renewed");
+                }
+                Err(error) => {
+                    tracing::debug!(key = %self.claim.key, %error, "a lock's lease was not renewed");
                 }
             }
         }

@@ -36,6 +36,12 @@ use crate::lock::terms::{DEFAULT_WAIT, MAX_WAIT, Terms};
 /// much again, so that
 /// clients do not come back at once.
 ///
+/// **Who sends slowly** holds the lock meanwhile: the handler runs as soon as the request's head is
+/// there, and waits for the body in `Json(body)` for as long as the client likes to take. A time-out of
+/// the body within this layer, as tower-http's `RequestBodyTimeoutLayer`, ends one that pauses, and not one
+/// that trickles: that is for [`with_max_hold`](Self::with_max_hold) with [`OnLost::Stop`]. Or read the
+/// body first, without this layer, and lock in the handler, by [`Locks`](crate::lock::Locks).
+///
 /// **Cost**, with Redis, for each key: one script before the handler, one after it that nobody waits for, one
 /// more for each third of a lease that the request lasts. A request that passes unguarded costs
 /// no allocation.
@@ -108,7 +114,12 @@ impl LockLayer {
 
     /// How long a request keeps the lock at most, its streaming body included. Then the lock is
     /// let go, and is lost to whoever still works under it. Default: a handler as long as it
-    /// runs, a streaming body 60 s from the answer's head on.
+    /// runs, also while it waits for the request's body, and a streaming body 60 s from the answer's
+    /// head on.
+    ///
+    /// A handler that waits then is stopped, and answered 500, only under
+    /// [`OnLost::Stop`](Self::with_on_lost); under [`OnLost::Signal`], the default, it goes on without
+    /// the lock.
     ///
     /// # Errors
     /// When `time` is shorter than 100 ms or longer than 24 h.

@@ -15,7 +15,8 @@ use crate::random;
 use crate::telemetry::lock_meter::LockMeter;
 use crate::telemetry::names::LockWaits;
 
-/// How long a hand-over is reserved for the waiter it goes to, before the next one gets it.
+/// How long a hand-over is reserved for the waiter it goes to. Whoever asks after that has the next one
+/// in line served; with Redis each process that waits asks every two seconds.
 ///
 /// The waiter's first renewal, at a third of this, makes an ordinary lease of it.
 pub(crate) const HAND_OVER: Duration = Duration::from_secs(1);
@@ -139,6 +140,9 @@ pub struct Claim {
     pub note: Note,
     /// Under which name it is counted.
     pub(crate) meter: LockMeter,
+    /// When it was first made, where it asks once more as its grant came too late to use: it has waited
+    /// for its turn already.
+    pub(crate) seat: Option<Instant>,
 }
 
 impl Claim {
@@ -151,6 +155,7 @@ impl Claim {
             lease,
             note: Note::default(),
             meter: LockMeter::named(LockMeter::UNNAMED),
+            seat: None,
         }
     }
 

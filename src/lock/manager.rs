@@ -122,6 +122,7 @@ impl Manager {
                 lease: terms.lease,
                 note: terms.note.clone(),
                 meter: terms.meter,
+                seat: None,
             };
             let acquisition = Acquisition::begin(&claim);
             let acquired = self.acquire_one(claim, end);
@@ -153,12 +154,14 @@ impl Manager {
     }
 
     /// Asks again for what it is granted too late to use, a few times: nobody else holds the key then, so
-    /// it is not busy, and who is late each time is not well.
+    /// it is not busy, and who is late each time is not well. With Redis it comes
+    /// before those of this process who came after it.
     async fn acquire_one(
         &self,
         mut claim: Claim,
         end: Option<Instant>,
     ) -> Result<(Arc<Holding>, Lease), NotHeld> {
+        let since = Instant::now();
         for _ in 0..MOST_LATE {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             claim = match self.ask(claim, left.filter(|left| !left.is_zero())).await? {
@@ -166,6 +169,7 @@ impl Manager {
                 Err(claim) => claim,
             };
             claim.owner = Owner::random();
+            claim.seat = Some(since);
         }
         let late = "each lease was over before its grant was read";
         Err(NotHeld::Unavailable(LockError::refused(late)))
@@ -270,3 +274,6 @@ impl Drop for Attempt<'_> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

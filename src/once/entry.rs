@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep};
 
 use crate::lock::error::LockError;
@@ -20,6 +19,7 @@ use crate::lock::note::Note;
 use crate::lock::owned::OwnedLock;
 use crate::lock::terms::Terms;
 use crate::once::erased::ErasedStore;
+use crate::once::sharing::Sharing;
 use crate::once::store::{Begun, Found, OnceStore};
 use crate::telemetry::lock_meter::LockMeter;
 
@@ -27,13 +27,15 @@ use crate::telemetry::lock_meter::LockMeter;
 /// is the pause before another look, in milliseconds.
 const LOOKS: [u64; 10] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256];
 
+/// How often one who has no place in line, as that is full, looks for one while it waits.
+const NO_PLACE: Duration = Duration::from_secs(1);
+
 /// Where jobs are kept, and their locks.
 #[derive(Clone)]
 pub(super) struct Place {
     store: Arc<dyn ErasedStore>,
     manager: Manager,
-    /// Which jobs this process has just learnt to be done.
-    done: broadcast::Sender<LockKey>,
+    sharing: Sharing,
     meter: LockMeter,
 }
 
@@ -65,7 +67,7 @@ impl Place {
         Self {
             manager: Manager::new(store.locks()),
             store: Arc::new(store),
-            done: broadcast::Sender::new(64),
+            sharing: Sharing::default(),
             meter: LockMeter::named("once"),
         }
     }
@@ -88,10 +90,10 @@ impl Place {
         let keys = LockKeys::from(key);
         let mut busy = false;
         let mut pauses = LOOKS.into_iter();
+        // Heard from before the look on, so that no end falls in between.
+        let mut sharer = self.sharing.join(key);
         loop {
-            // Heard from before the look on, so that no end falls in between.
-            let mut done = self.done.subscribe();
-            match self.store.clone().look(key.clone()).await? {
+            match sharer.look(&self.store).await? {
                 Found::Done(result) => return Ok(Entry::Done(result)),
                 Found::Running(by) if busy => return Ok(Entry::Elsewhere(Some(by))),
                 // A note alone says nothing: whoever left it may be dead.
@@ -108,27 +110,38 @@ impl Place {
             let held = tokio::select! {
                 biased;
                 held = self.manager.acquire(&keys, terms, None) => held,
-                // All who wait here look at once, not one after the other with the key in hand.
-                () = told(&mut done, key) => continue,
+                // All who wait here are told at once, not one after the other with the key in hand.
+                result = sharer.done() => return Ok(Entry::Done(result)),
             };
             match held {
+                // Lost, where this process was suspended since it was granted.
                 Ok(guard) => {
-                    let lock = guard.into_owned()?;
-                    match self
-                        .store
-                        .clone()
-                        .begin(lock.claim().clone(), by.clone())
-                        .await?
-                    {
-                        // Lost, where this process was suspended while it asked.
-                        Begun::Begun if lock.check().is_ok() => {
-                            return Ok(Entry::Inside(lock));
+                    if let Ok(lock) = guard.into_owned() {
+                        match self
+                            .store
+                            .clone()
+                            .begin(lock.claim().clone(), by.clone())
+                            .await?
+                        {
+                            // Lost, where this process was suspended while it asked.
+                            Begun::Begun if lock.check().is_ok() => {
+                                return Ok(Entry::Inside(lock));
+                            }
+                            Begun::Done(result) => {
+                                self.sharing.tell(key, &result);
+                                return Ok(Entry::Done(result));
+                            }
+                            Begun::Begun | Begun::Lost => {}
                         }
-                        Begun::Done(result) => {
-                            self.tell(key);
-                            return Ok(Entry::Done(result));
-                        }
-                        Begun::Begun | Begun::Lost => {}
+                    }
+                }
+                // Whoever stands in line may fail, or a shutdown begin: so not all of the wait at once.
+                Err(NotHeld::QueueFull) if wait.is_some_and(|left| !left.is_zero()) => {
+                    let pause = wait.unwrap_or_default().min(NO_PLACE);
+                    tokio::select! {
+                        biased;
+                        result = sharer.done() => return Ok(Entry::Done(result)),
+                        () = sleep(pause) => continue,
                     }
                 }
                 Err(NotHeld::Busy(_) | NotHeld::QueueFull) => busy = true,
@@ -144,8 +157,9 @@ impl Place {
         }
     }
 
-    /// Keeps the result of the job that `lock` was for, and asks again while the store is away and
-    /// the lease lasts.
+    /// Keeps the result of the job that `lock` was for, and asks again while the store is away or out
+    /// of memory and the lease lasts: for one lease more at most, for a store that refuses the result
+    /// may go on to renew the lease.
     pub(super) async fn keep(
         &self,
         lock: &LockGuard,
@@ -154,18 +168,23 @@ impl Place {
     ) -> Result<(), LockError> {
         let claim = lock.claim();
         let mut pause = Duration::from_millis(50);
+        let mut end = None;
         loop {
             lock.check()?;
             let answer = self.store.clone();
             match answer.finish(claim.clone(), result.clone(), fresh).await {
                 Ok(true) if fresh.is_zero() => return Ok(()),
                 Ok(true) => {
-                    self.tell(&claim.key);
+                    self.sharing.tell(&claim.key, &result);
                     return Ok(());
                 }
                 Ok(false) => return Err(LockError::lost()),
                 Err(error) if !error.may_pass() => return Err(error),
                 Err(error) => {
+                    let end = *end.get_or_insert_with(|| end_of(claim.lease.get()));
+                    if Instant::now() >= end {
+                        return Err(error);
+                    }
                     tracing::debug!(key = %claim.key, %error, "a job's result is not kept yet");
                 }
             }
@@ -173,23 +192,6 @@ impl Place {
                 () = lock.lost() => {}
                 () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(1)),
             }
-        }
-    }
-
-    fn tell(&self, key: &LockKey) {
-        // Most often nobody waits.
-        let _ = self.done.send(key.clone());
-    }
-}
-
-/// Resolves when `key` is done; never where so much happens that the news of it is missed.
-async fn told(done: &mut broadcast::Receiver<LockKey>, key: &LockKey) {
-    loop {
-        match done.recv().await {
-            Ok(other) if other != *key => {}
-            Ok(_) => return,
-            Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
 }

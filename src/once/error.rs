@@ -24,6 +24,9 @@ pub enum OnceError<E> {
     /// instance may run it as well. Stopped, unless
     /// [`with_on_lost`](crate::once::Once::with_on_lost) says otherwise.
     Lost(LockError),
+    /// The job ran, and its result could not be kept: the store refused it for good, or for longer
+    /// than a lease after the first try, as one that is out of memory. Its slot is free again.
+    NotKept(LockError),
     /// The job ran, and its result is too large to be kept. Its slot is free again.
     TooLarge {
         /// How large it is.
@@ -41,7 +44,8 @@ pub enum OnceError<E> {
 impl<E> OnceError<E> {
     /// The answer that [`LockLayer`](crate::lock::LockLayer) would give, for handlers that run
     /// jobs: 503 with `Retry-After` while nothing was run for want of the store or of time, 500
-    /// where the lease was lost. `None` where the answer is the handler's own affair.
+    /// where the lease was lost. `None` where the answer is the handler's own affair, as of all that
+    /// ran.
     ///
     /// ```
     /// use tower_handoff::once::OnceError;
@@ -70,6 +74,7 @@ impl<E> fmt::Display for OnceError<E> {
             Self::Unavailable(_) => "the job was not run: its store is unavailable",
             Self::Draining => "the job was not run: this instance is shutting down",
             Self::Lost(_) => "the job's lease was lost before its result was kept",
+            Self::NotKept(_) => "the job ran, but its result could not be kept",
             Self::TooLarge { bytes, max } => {
                 return write!(
                     f,
@@ -87,7 +92,7 @@ impl<E: std::error::Error + 'static> std::error::Error for OnceError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Job(error) => Some(error),
-            Self::Unavailable(error) | Self::Lost(error) => Some(error),
+            Self::Unavailable(error) | Self::Lost(error) | Self::NotKept(error) => Some(error),
             Self::Unencodable(error) | Self::Undecodable(error) => Some(&**error),
             Self::Draining | Self::TooLarge { .. } => None,
         }

@@ -47,6 +47,7 @@ mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 mod run;
+mod sharing;
 mod store;
 
 pub use error::OnceError;

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{Decode, Encode, Json, Raw};
 use crate::config::ConfigError;
 use crate::instance::{checked_id, random_id};
-use crate::lock::error::LockError;
+use crate::lock::error::{LockError, LockErrorKind};
 use crate::lock::guard::LockGuard;
 use crate::lock::lease::LeaseTime;
 use crate::lock::on_lost::OnLost;
@@ -31,7 +31,8 @@ use crate::telemetry::record::count;
 /// **Cost**, with Redis: to find it done, one read. To run it: one read and four scripts, the last
 /// of which nobody waits for, and one more for each third of a lease that it lasts. To find
 /// another one at work: two reads and a script, more of them where that one has not yet said who
-/// it is. To wait for another one: the place in line, and one more read.
+/// it is. To wait for another one: the place in line. Those of one process who ask for the same job
+/// at a time share their reads, and whoever of them learns of the result tells the others.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Once {
@@ -130,7 +131,8 @@ impl Once {
     }
 
     /// How long to wait for another one that runs the job, for its result or else to run it here.
-    /// Default: not at all.
+    /// Default: not at all. More may wait in a process than find a place in line: the others hear of a
+    /// result that this process learns of, and look for a place once a second.
     ///
     /// # Errors
     /// When `wait` is zero or longer than ten minutes.
@@ -164,6 +166,13 @@ impl Once {
     }
 
     /// How large a result may be, encoded. Default 64 KiB.
+    ///
+    /// A read carries the whole of it. A process has one read of a job under way at a time, however
+    /// many ask; of different jobs as many as there are. With Redis all of them come over one
+    /// connection, which counts as one of `pubsub` where anybody waits for a lock: what is on its way
+    /// has to stay below `client-output-buffer-limit pubsub`, 32 MiB at once and 8 MiB for a minute
+    /// unless configured, or Redis cuts the connection, and sessions and locks wait for the next one.
+    /// So keep large results elsewhere, and their names here.
     ///
     /// # Errors
     /// When `max` is zero or more than 16 MiB.
@@ -253,7 +262,10 @@ impl Once {
         place
             .keep(&lock, encoded, job.fresh())
             .await
-            .map_err(OnceError::Lost)?;
+            .map_err(|error| match error.kind() {
+                LockErrorKind::Lost | LockErrorKind::Released => OnceError::Lost(error),
+                _ => OnceError::NotKept(error),
+            })?;
         Ok(Outcome::Ran(result))
     }
 
@@ -307,9 +319,12 @@ fn counted<T, E>(ended: Result<Outcome<T>, OnceError<E>>) -> Result<Outcome<T>, 
         Err(OnceError::Lost(_)) => OnceRuns::Lost,
         Err(OnceError::Unavailable(_)) => OnceRuns::Unavailable,
         Err(OnceError::Draining) => OnceRuns::Draining,
-        Err(OnceError::TooLarge { .. } | OnceError::Unencodable(_) | OnceError::Undecodable(_)) => {
-            OnceRuns::Unusable
-        }
+        Err(
+            OnceError::NotKept(_)
+            | OnceError::TooLarge { .. }
+            | OnceError::Unencodable(_)
+            | OnceError::Undecodable(_),
+        ) => OnceRuns::Unusable,
     });
     ended
 }

@@ -294,5 +294,6 @@ pub(super) fn claim(number: u8) -> Claim {
         lease: LeaseTime::new(LEASE).unwrap(),
         note: Note::default(),
         meter: LockMeter::named(LockMeter::UNNAMED),
+        seat: None,
     }
 }

@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use tokio::time::Instant;
+
 use crate::lock::cohort::words::Turn;
 use crate::lock::lease::{Claim, LeaseTime, Owner};
 use crate::lock::sync::oneshot;
@@ -16,6 +18,7 @@ pub(super) struct Line(VecDeque<Waiter>);
 pub(super) struct Waiter {
     pub(super) owner: Owner,
     pub(super) lease: LeaseTime,
+    seat: Option<Instant>,
     wake: oneshot::Sender<Turn>,
 }
 
@@ -45,16 +48,26 @@ impl Line {
         self.0.iter()
     }
 
-    /// A place at the end of the line or, for who has asked on its behalf, at its head.
+    /// A place at the end of the line or, for who has asked on its behalf, at its head: behind those
+    /// who were served before, too late to use it, and are back where they were.
     pub(super) fn enter(&mut self, who: &Claim, first: bool) -> oneshot::Receiver<Turn> {
         let (wake, turn) = oneshot::channel();
-        let (owner, lease) = (who.owner, who.lease);
-        let waiter = Waiter { owner, lease, wake };
-        if first {
-            self.0.push_front(waiter);
+        let before = |waiter: &&Waiter| {
+            let seat = waiter.seat;
+            seat.is_some_and(|seat| who.seat.is_none_or(|mine| seat <= mine))
+        };
+        let place = if first || who.seat.is_some() {
+            self.0.iter().take_while(before).count()
         } else {
-            self.0.push_back(waiter);
-        }
+            self.0.len()
+        };
+        let waiter = Waiter {
+            owner: who.owner,
+            lease: who.lease,
+            seat: who.seat,
+            wake,
+        };
+        self.0.insert(place, waiter);
         turn
     }
 

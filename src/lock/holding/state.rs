@@ -22,6 +22,8 @@ pub(super) struct State {
     pub(super) in_use: Option<Instant>,
     /// Whether the release is under way.
     pub(super) let_go: bool,
+    /// Whether the log has a renewal that was refused.
+    refusal_told: bool,
     meter: LockMeter,
 }
 
@@ -42,6 +44,7 @@ impl State {
             most: None,
             in_use: None,
             let_go: false,
+            refusal_told: false,
             meter,
         }
     }
@@ -57,6 +60,11 @@ impl State {
             self.connection = connection;
             self.due = Instant::now();
         }
+    }
+
+    /// Whether the log is to be told of a renewal that was refused: the first one.
+    pub(super) fn warns_of_refusal(&mut self) -> bool {
+        !std::mem::replace(&mut self.refusal_told, true)
     }
 
     pub(super) fn hold_until(&mut self, until: Instant) {

@@ -24,14 +24,24 @@ impl Write for Log {
     }
 }
 
-/// What is logged of a lock with a lease of ten seconds whose turn to be renewed comes so late.
-async fn logged_after(late: Duration, max_hold: Option<Duration>) -> String {
-    let log = Log::default();
-    let mine = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || mine.clone())
-        .finish();
-    let logging = tracing::subscriber::set_default(subscriber);
+impl Log {
+    /// Hears what this thread logs, from `info` on.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let mine = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || mine.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        let log = self.0.lock().expect("no panic");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+}
+
+/// A lock with a lease of ten seconds.
+async fn held() -> Arc<Holding> {
     let backend = MemoryLocks::new();
     let lease = LeaseTime::new(Duration::from_secs(10)).expect("a lease");
     let claim = Claim::new(LockKey::new("a").expect("a key"), lease);
@@ -40,7 +50,14 @@ async fn logged_after(late: Duration, max_hold: Option<Duration>) -> String {
     };
     let held = backend.held();
     let holding = Holding::new(claim, lease, Arc::new(backend), held, Arc::default(), None);
-    let holding = Arc::new(holding);
+    Arc::new(holding)
+}
+
+/// What is logged of a lock whose turn to be renewed comes so late.
+async fn logged_after(late: Duration, max_hold: Option<Duration>) -> String {
+    let log = Log::default();
+    let logging = log.listen();
+    let holding = held().await;
     if let Some(most) = max_hold {
         holding.hold_at_most(most);
     }
@@ -48,8 +65,30 @@ async fn logged_after(late: Duration, max_hold: Option<Duration>) -> String {
     holding.clone().renew(None);
     assert!(holding.check().is_err());
     drop(logging);
-    let log = log.0.lock().expect("no panic");
-    String::from_utf8_lossy(&log).into_owned()
+    log.text()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_not_logged_for_each_lock_and_a_refusal_once() {
+    let log = Log::default();
+    let logging = log.listen();
+    let holding = held().await;
+    for _ in 0..5 {
+        for of_the_connection in [LockError::unavailable("late"), LockError::not_sent("away")] {
+            holding.renewed(Err(of_the_connection));
+        }
+    }
+    assert_eq!(log.text(), "");
+    for _ in 0..5 {
+        holding.renewed(Err(LockError::refused("no permission")));
+    }
+    drop(logging);
+    let log = log.text();
+    assert!(
+        log.contains("was not renewed") && log.lines().count() == 1,
+        "{log}"
+    );
+    assert!(holding.check().is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,12 +11,13 @@
 -- all the same. A version that knows of nothing behind the channel publishes to all of it: where there
 -- is something, the holder learns that others wait from the 'w', at its renewal: a third of a lease late.
 --
--- A value stays for a day after its lease, and the lease is what its time to live exceeds a day
+-- A held value stays for a day after its lease, and the lease is what its time to live exceeds a day
 -- by. So one key is the lock and the fence's floor at once: a free key is taken with one GET and
--- one SET, and the floor outlives a holder that died. Why fences only grow: they are this clock's
--- microseconds, and one more than the last where the clock was set back. Where the value is lost
--- (evicted, flushed, a day old) no fence was ever ahead of the clock unless it was set back before,
--- so the clock is ahead of all.
+-- one SET, and the floor outlives a holder that died. Of a key that was let go the floor stays until ten
+-- minutes after this clock has reached it, and for a day at most (earlier versions: for that day always);
+-- it is free whatever its time to live. Why fences only grow: they are this clock's microseconds, and one
+-- more than the last where the clock was set back. Where the value is lost (evicted, flushed, its time
+-- over) the clock has passed all fences, unless it was set back since, by more than those ten minutes.
 --
 -- Nobody gets in line for a key that is free, so the line of a key that was let go without a 'w'
 -- needs no look. Where there is no value its lease may have been lost with others in line.

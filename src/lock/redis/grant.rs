@@ -2,7 +2,7 @@
 //!
 //! Floor 4.
 
-use crate::lock::lease::{Fence, Lease, Owner};
+use crate::lock::lease::{Fence, HAND_OVER, Lease, Owner};
 use crate::lock::redis::reply::Ran;
 use tokio::time::{Duration, Instant};
 
@@ -59,12 +59,15 @@ impl Grant {
     /// The lease, on this process's clock, by what a script that ran earlier said of Redis's.
     ///
     /// That script read Redis's clock not before it was sent, so Redis reaches the deadline not
-    /// before the local instant computed here. `None` when that is over: the next in line may
-    /// have been granted the key meanwhile.
+    /// before the local instant computed here. Where its clock was set forward in between, it keeps
+    /// the hand-over for no longer than that is made for, from before it was heard of. `None` when
+    /// that is over: the next in line may have been granted the key meanwhile.
     pub(super) fn lease(&self, ran: Ran, now: Instant) -> Option<Lease> {
         // One off: both times were rounded down to whole milliseconds.
         let ms = self.deadline_ms.checked_sub(ran.redis_ms)?.checked_sub(1)?;
-        let lease = Lease::confirmed(self.fence, ran.sent, Duration::from_millis(ms));
+        let told = Lease::confirmed(self.fence, ran.sent, Duration::from_millis(ms));
+        let longest = Lease::confirmed(self.fence, now, HAND_OVER);
+        let lease = Lease::until(self.fence, told.deadline().min(longest.deadline()));
         (lease.deadline() > now).then_some(lease)
     }
 }
@@ -134,5 +137,18 @@ mod tests {
             ..ran
         };
         assert!(grant.lease(late, sent).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_makes_no_grant_longer() {
+        let grant = Grant::parse(MESSAGE).unwrap();
+        let asked = Instant::now();
+        let ran = Ran {
+            sent: asked,
+            redis_ms: 1_700_000_001_000 - 33_000,
+        };
+        let heard = asked + Duration::from_secs(2);
+        let lease = grant.lease(ran, heard).unwrap();
+        assert_eq!(lease.deadline(), heard + Duration::from_millis(988));
     }
 }

@@ -1,11 +1,10 @@
 //! What Redis is asked, what it holds, and what there is not ours.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use tower_handoff::once::{Job, OnceError, Outcome};
 
-use super::rig::{fleet, fresh_for, job, lost, ms, occupy, run};
+use super::rig::{fleet, fresh_for, job, ms, occupy, run};
 use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 
@@ -57,42 +56,6 @@ async fn a_run_costs_a_read_and_four_scripts_and_what_is_done_costs_a_read() {
     );
     assert_eq!(asked(&server), [2, 1, 0]);
     runs.abort();
-}
-
-/// A hundred wait for one: what one of a process has learnt it need not ask for each of them.
-#[tokio::test]
-async fn those_who_wait_ask_once_more_each_and_no_script() {
-    let server = RedisServer::start();
-    let fleet = fleet(&server);
-    let waiting = fleet.a.clone().with_wait(ms(60_000)).unwrap();
-    run(&waiting, &job("warm"), 1).await.unwrap();
-    let go_on = Arc::new(tokio::sync::Notify::new());
-    let (once, hear) = (waiting.clone(), go_on.clone());
-    let runs = tokio::spawn(async move {
-        let work = |_| async move {
-            hear.notified().await;
-            Ok::<u64, Infallible>(1)
-        };
-        once.run(&job("x"), work).await
-    });
-    fleet.a_holds().await;
-    server.command(&["CONFIG", "RESETSTAT"]);
-    let others: Vec<_> = (0..100)
-        .map(|_| {
-            let once = waiting.clone();
-            tokio::spawn(async move { run(&once, &job("x"), 2).await.unwrap() })
-        })
-        .collect();
-    eventually("all have looked", async || asked(&server)[0] == 100).await;
-    tokio::time::sleep(ms(100)).await;
-    go_on.notify_one();
-    assert_eq!(runs.await.unwrap().unwrap(), Outcome::Ran(1));
-    for other in others {
-        assert_eq!(other.await.unwrap(), Outcome::Fresh(1));
-    }
-    let [reads, scripts, _] = asked(&server);
-    assert!(reads <= 200, "{reads}");
-    assert!(scripts <= 20, "{scripts}");
 }
 
 #[tokio::test]
@@ -192,7 +155,8 @@ async fn what_a_newer_version_keeps_while_a_job_runs_is_not_overwritten() {
         server.command(&["SET", KEPT, newer]);
         Ok::<u64, Infallible>(1)
     };
-    lost(fleet.a.run(&job("x"), work).await);
+    let error = fleet.a.run(&job("x"), work).await.unwrap_err();
+    assert!(matches!(error, OnceError::NotKept(_)), "{error:?}");
     let kept: String = redis::from_redis_value(server.command(&["GET", KEPT])).unwrap();
     assert_eq!(kept, newer);
 }

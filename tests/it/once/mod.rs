@@ -3,8 +3,10 @@
 
 mod away;
 mod cancelling;
+mod crowds;
 mod e2e;
 mod in_redis;
+mod kept;
 mod lost;
 mod results;
 mod rig;

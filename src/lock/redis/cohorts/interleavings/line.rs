@@ -25,6 +25,7 @@ impl World {
             lease: LeaseTime::new(LEASE).unwrap(),
             note: Note::default(),
             meter: LockMeter::named(LockMeter::UNNAMED),
+            seat: None,
         }
     }
 
