@@ -42,4 +42,5 @@ mod transport;
 mod typed;
 mod upgrades;
 mod users;
+mod walks;
 mod wrong_types;

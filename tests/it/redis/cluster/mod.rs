@@ -3,6 +3,7 @@
 mod contracts;
 mod degraded;
 mod fail_over;
+mod lists;
 mod locks;
 mod on_the_way;
 mod redirects;
