@@ -24,6 +24,7 @@ mod faces;
 #[cfg(feature = "sentinel")]
 mod fail_over;
 mod faults;
+mod full;
 mod gone;
 mod hostile;
 mod interleavings;
