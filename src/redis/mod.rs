@@ -56,7 +56,7 @@
 //! | is not the one of its certificate, or refuses ours | [`Away`](RedisErrorKind::Away) | away, [`Tls`](AwayCause::Tls) |
 //! | is older than 6.2, or speaks no RESP3 | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
 //! | is a node of a Cluster, or a sentinel, where the URL is of one server | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
-//! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused) | up, on the same connection, with a [warning](RedisHandle::warning) |
+//! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused); with `OOM`, sessions that are used are renewed | up, on the same connection, with a [warning](RedisHandle::warning) |
 //! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it; of a script's commands, up to Redis 7.0 `ACL LOG` does | up, with a [warning](RedisHandle::warning) |
 //! | refuses anything else, but for the kind of a value (`WRONGTYPE`) | this one [`Refused`](RedisErrorKind::Refused) | up, with a [warning](RedisHandle::warning) |
 //!
@@ -64,7 +64,9 @@
 //! reached; so is what Redis begins to refuse while it is up, and at `INFO` the end of that. The health
 //! check says both. The first [connection](RedisHandle::connect) and every later one warn, and go on, where
 //! `maxmemory-policy` may evict locks and sessions, and where the user may not publish to
-//! `{prefix}:inbox1:*`, so that requests that wait for a lock cannot be woken.
+//! `{prefix}:inbox1:*`, so that requests that wait for a lock cannot be woken. Where the user may not run
+//! scripts, or neither on the keys of sessions nor on those of locks, that is a [warning](RedisHandle::warning)
+//! until one is run.
 //!
 //! # Sentinel
 //! With the feature `sentinel` and a URL `redis-sentinel://…` (see [`RedisHandle::connect`]) every
@@ -163,7 +165,8 @@
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
 //! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
 //! replicas too. A connection begins with two round trips: the login, then
-//! `HELLO`, `PING`, `TIME`, `INFO memory` and an empty `PUBLISH` as one pipeline.
+//! `HELLO`, `PING`, `TIME`, `INFO memory`, an empty `PUBLISH` and two `EVALSHA` of no script as one
+//! pipeline.
 //!
 //! | tested on (`scripts/test versions`) | what differs |
 //! | --- | --- |

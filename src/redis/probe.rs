@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, Value, from_redis_value};
+use redis::{Pipeline, ServerError, Value, from_redis_value};
 use tokio::time::Instant;
 
 use super::away::AwayCause;
 use super::error::describe;
 use super::failure::Failure;
+use super::keyspace::Keyspace;
 
 /// No clock shows more: beyond it milliseconds cannot be added to without care.
 pub(super) const LATEST_MS: u64 = 1 << 53;
@@ -24,7 +25,15 @@ pub(crate) struct Probed {
     pub(crate) time: Time,
     /// What an operator should know though Redis serves.
     pub(crate) warnings: Vec<String>,
+    /// Why this user can run no script that is needed.
+    pub(crate) no_scripts: Option<String>,
 }
+
+/// Sessions, and locks: who has one of them alone need not have a right to the other's keys.
+const KINDS: [&str; 2] = ["s1", "l1"];
+
+/// The digest of no script: whoever may run scripts is told that there is none.
+const NO_SCRIPT: &str = "0000000000000000000000000000000000000000";
 
 /// Redis's time in ms, and when it was asked and answered.
 pub(crate) struct Time {
@@ -33,28 +42,34 @@ pub(crate) struct Time {
     pub(crate) received: Instant,
 }
 
-/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it. `clustered` says
-/// whether the server is spoken to as a node of a Cluster.
+/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it. `keyspace` names the
+/// keys that scripts are run on. `clustered` says whether the server is spoken to as a node of a Cluster.
 pub(crate) async fn probe(
     connection: &mut MultiplexedConnection,
     channel: &str,
+    keyspace: &Keyspace,
     clustered: bool,
 ) -> Result<Probed, Failure> {
-    let mut pipeline = Pipeline::with_capacity(5);
+    let mut pipeline = Pipeline::with_capacity(7);
     // The login was answered only to redis-rs; its reply says what the server is.
     pipeline.cmd("HELLO").arg(3);
     // PING is refused while Redis loads its data or is a replica without a master; TIME is not.
     pipeline.cmd("PING").cmd("TIME");
     pipeline.cmd("INFO").arg("memory");
     pipeline.cmd("PUBLISH").arg(channel).arg("");
+    // Rights are looked at first, then whose the key's slot is, and only then whether there is a script.
+    for kind in KINDS {
+        let evalsha = pipeline.cmd("EVALSHA").arg(NO_SCRIPT);
+        evalsha.arg(1).arg(keyspace.key(kind, "", ""));
+    }
     let sent = Instant::now();
-    let replies = connection.send_packed_commands(&pipeline, 0, 5).await;
+    let replies = connection.send_packed_commands(&pipeline, 0, 7).await;
     let received = Instant::now();
-    let replies: [Value; 5] = replies
+    let replies: [Value; 7] = replies
         .map_err(|error| Failure::from(&error))?
         .try_into()
         .map_err(|_| Failure::unreachable("replies are missing"))?;
-    let [hello, ping, time, info, publish] = replies;
+    let [hello, ping, time, info, publish, session, lock] = replies;
     let hello = served(hello).map(Server::read)?;
     hello.is_supported()?;
     hello.is_for(clustered)?;
@@ -74,6 +89,7 @@ pub(crate) async fn probe(
             received,
         },
         warnings,
+        no_scripts: no_scripts(keyspace.prefix(), &[session, lock]),
     })
 }
 
@@ -158,6 +174,26 @@ pub(super) fn evicts(info: Value) -> Option<String> {
              noeviction does not"
         )
     })
+}
+
+/// Where neither may be run: sessions and locks alike need scripts.
+fn no_scripts(prefix: &str, replies: &[Value; 2]) -> Option<String> {
+    let refused = replies.each_ref().map(|reply| match reply {
+        Value::ServerError(error) if is_forbidden(error) => Some(describe(error)),
+        _ => None,
+    });
+    match refused {
+        [Some(why), Some(_)] => Some(format!(
+            "sessions and locks need EVALSHA on the keys {prefix}:*: {why}"
+        )),
+        _ => None,
+    }
+}
+
+/// Not to this user, or to nobody: an administrator has renamed it.
+fn is_forbidden(error: &ServerError) -> bool {
+    let details = error.details().unwrap_or_default();
+    error.code() == "NOPERM" || details.starts_with("unknown command")
 }
 
 fn mute(publish: Value) -> Option<String> {

@@ -248,6 +248,10 @@ impl Supervisor {
         } = probed.time;
         self.shared.clock.set(redis_ms, sent, received);
         self.shared.refusals.forget();
+        // The other connection runs no script.
+        if let (None, Some(why)) = (self.shared.breaker.name(), &probed.no_scripts) {
+            self.shared.refusals.lacks("EVALSHA", why);
+        }
         self.shared.breaker.up();
         // After the breaker: who is woken by the new epoch sends at once.
         self.shared.epochs.send_modify(|epoch| *epoch += 1);

@@ -39,7 +39,7 @@
 //! | --- | --- |
 //! | one command under each fault, bounds, epochs | `outage`, `faults`, `hang_ups`, `login`, `tls`, `scripts` |
 //! | many at random on one connection | `chaos` |
-//! | what an operator is told where Redis is up, and not well | `warnings`, `refused_twice` |
+//! | what an operator is told where Redis is up, and not well | `warnings`, `refused_twice`, `rights` |
 //! | this process is the one that has no time | `overload` |
 //! | Redis is far, and more is asked than fits through the window | `far` |
 //! | who holds a lock or works on a job meanwhile | `lock::faults`, `lock::histories`, `once::lost`; policies: `once::away` |
@@ -62,6 +62,7 @@ mod login;
 mod outage;
 mod overload;
 mod refused_twice;
+mod rights;
 mod said;
 mod scripts;
 #[cfg(feature = "sentinel")]

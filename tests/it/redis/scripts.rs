@@ -14,6 +14,9 @@ async fn a_script_is_sent_whole_once_and_again_only_after_a_flush() {
     let server = RedisServer::start();
     let handle = RedisHandle::connect(&server.url()).expect("a good url");
     let wire = handle.wire();
+    handle.ping().await.expect("it is up");
+    // A connection asks for the right to run scripts.
+    server.command(&["CONFIG", "RESETSTAT"]);
     let echoed = Value::Array(vec![
         Value::BulkString(b"key".to_vec()),
         Value::BulkString(b"\0\r\n".to_vec()),
