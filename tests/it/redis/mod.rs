@@ -76,5 +76,6 @@ mod setup;
 mod tls;
 #[cfg(feature = "tls-rustls")]
 mod tls_settings;
+mod unix;
 mod versions;
 mod warnings;
