@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::dial::{Driver, Target, dial};
 use super::failure::Failure;
+use super::keyspace::Keyspace;
 use super::mailbox::Mailbox;
 use super::probe::{Probed, probe};
 use super::whereabouts::Whereabouts;
@@ -57,7 +58,10 @@ async fn open(
     let (ended, lost) = oneshot::channel();
     let ended = Arc::new(Mutex::new(Some(ended)));
     let disconnected = Arc::clone(&ended);
-    let silent = mailbox.silent_channel().to_owned();
+    let (silent, keyspace) = (
+        mailbox.silent_channel().to_owned(),
+        mailbox.keyspace().clone(),
+    );
     let config = AsyncConnectionConfig::new()
         // The supervisor and the attempt have time-outs of their own.
         .set_connection_timeout(None)
@@ -73,7 +77,7 @@ async fn open(
         });
     let (target, mut moved) = whereabouts.find().await?;
     let address = target.address();
-    let reached = reach(target, &config, &silent, clustered);
+    let reached = reach(target, &config, &silent, &keyspace, clustered);
     let (connection, mut driver, probed) = match &mut moved {
         None => reached.await?,
         // One that stood still may answer only when it is not the master any longer.
@@ -103,10 +107,11 @@ async fn reach(
     target: Target,
     config: &AsyncConnectionConfig,
     silent_channel: &str,
+    keyspace: &Keyspace,
     clustered: bool,
 ) -> Result<(MultiplexedConnection, Driver, Probed), Failure> {
     let (mut connection, driver) = dial(target, config).await?;
-    let probed = probe(&mut connection, silent_channel, clustered).await?;
+    let probed = probe(&mut connection, silent_channel, keyspace, clustered).await?;
     Ok((connection, driver, probed))
 }
 

@@ -88,6 +88,11 @@ impl RedisError {
         self.code().is_some_and(|code| codes.contains(&code))
     }
 
+    /// Whether it is refused because it could take memory that Redis does not have.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.code() == Some("OOM")
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> RedisErrorKind {

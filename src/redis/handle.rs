@@ -57,7 +57,7 @@ impl RedisHandle {
     /// What somebody should look at though Redis is up, in words: that it refused what it was last asked
     /// of this kind (out of memory, too few replicas, snapshots that fail, a right that is missing), or
     /// that the second connection, on which writes wait for replicas, is away. Asks nobody, and is logged
-    /// where it changes.
+    /// where it changes. Of several refusals it is that for the server's state, or else the oldest.
     ///
     /// Over when what was refused is carried out again (of all that was refused for one state of the server,
     /// any), or when something is answered and nothing was refused for a minute.

@@ -44,6 +44,7 @@ impl Subscription {
 /// The process's channel, what came in on it, and whether it is subscribed.
 pub(crate) struct Mailbox {
     channel: String,
+    keyspace: Keyspace,
     /// Of the same kind, so that the same right is needed for it.
     silent_channel: String,
     subscription: watch::Sender<Subscription>,
@@ -60,6 +61,7 @@ impl Mailbox {
         Self {
             channel: keyspace.channel("inbox1", &format!("{name:032x}{slash}{instance}@{place}")),
             silent_channel: keyspace.channel("inbox1", ""),
+            keyspace: keyspace.clone(),
             subscription: watch::Sender::new(Subscription::Pending),
             ear: Arc::default(),
         }
@@ -71,6 +73,7 @@ impl Mailbox {
         Self {
             channel: self.channel.clone(),
             silent_channel: self.silent_channel.clone(),
+            keyspace: self.keyspace.clone(),
             subscription: watch::Sender::new(Subscription::Pending),
             ear: Arc::clone(&self.ear),
         }
@@ -83,6 +86,11 @@ impl Mailbox {
     /// One that nobody ever listens to.
     pub(crate) fn silent_channel(&self) -> &str {
         &self.silent_channel
+    }
+
+    /// The names of keys beside it.
+    pub(crate) fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
     }
 
     /// Messages go to this ear from now on, if it is the first.

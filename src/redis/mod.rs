@@ -57,7 +57,7 @@
 //! | is not the one of its certificate, or refuses ours | [`Away`](RedisErrorKind::Away) | away, [`Tls`](AwayCause::Tls) |
 //! | is older than 6.2, or speaks no RESP3 | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
 //! | is a node of a Cluster, or a sentinel, where the URL is of one server | [`Away`](RedisErrorKind::Away) | away, [`Unsupported`](AwayCause::Unsupported) |
-//! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused) | up, on the same connection, with a [warning](RedisHandle::warning) |
+//! | has no memory left (`OOM`), too few replicas (`NOREPLICAS`), cannot write its snapshots (`MISCONF`) | reads are served, writes and locks [`Refused`](RedisErrorKind::Refused); with `OOM`, sessions that are used are renewed | up, on the same connection, with a [warning](RedisHandle::warning) |
 //! | refuses a command or a key to this user (`NOPERM`) | this one [`Refused`](RedisErrorKind::Refused), Redis's text names it; of a script's commands, up to Redis 7.0 `ACL LOG` does | up, with a [warning](RedisHandle::warning) |
 //! | refuses anything else, but for the kind of a value (`WRONGTYPE`) | this one [`Refused`](RedisErrorKind::Refused) | up, with a [warning](RedisHandle::warning) |
 //!
@@ -65,7 +65,9 @@
 //! reached; so is what Redis begins to refuse while it is up, and at `INFO` the end of that. The health
 //! check says both. The first [connection](RedisHandle::connect) and every later one warn, and go on, where
 //! `maxmemory-policy` may evict locks and sessions, and where the user may not publish to
-//! `{prefix}:inbox1:*`, so that requests that wait for a lock cannot be woken.
+//! `{prefix}:inbox1:*`, so that requests that wait for a lock cannot be woken. Where the user may not run
+//! scripts, or neither on the keys of sessions nor on those of locks, that is a [warning](RedisHandle::warning)
+//! until one is run.
 //!
 //! # Sentinel
 //! With the feature `sentinel` and a URL `redis-sentinel://…` (see [`RedisHandle::connect`]) every
@@ -172,9 +174,8 @@
 //! RESP3, so Redis 6.2 or later, or Valkey; a master, or a Cluster. A user with restricted rights
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
 //! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
-//! replicas too. With `COMMAND` it is told which command is missing where scripts are. A connection begins with
-//! two round trips: the login, then `HELLO`, `PING`, `TIME`, `INFO memory`, `INFO server`, an empty `PUBLISH` and
-//! `COMMAND INFO EVALSHA EVAL` as one pipeline.
+//! replicas too. A connection begins with two round trips: the login, then `HELLO`, `PING`, `TIME`, `INFO memory`,
+//! `INFO server`, an empty `PUBLISH`, `COMMAND INFO EVALSHA EVAL` and two `EVALSHA` of no script as one pipeline.
 //!
 //! | tested on (`scripts/test versions`) | what differs |
 //! | --- | --- |
@@ -187,8 +188,9 @@
 //! A command that an administrator renamed is missed where it is first needed: where a connection begins, it
 //! is away and the reason names the command; of a script's commands Redis names none. Where it is `EVALSHA` or
 //! `EVAL`, scripts are [`Refused`](RedisErrorKind::Refused) by that name and not sent, with a
-//! [warning](RedisHandle::warning), and the connection stays; for a user without the right to `COMMAND` it
-//! ends at each script: Redis repeats what it was asked, and that is no text.
+//! [warning](RedisHandle::warning), and the connection stays. For a user without the right to `COMMAND` that
+//! is so of `EVALSHA` alone: where `EVAL` is missing the connection ends at each script that Redis does not
+//! have, as Redis repeats what it was asked, and that is no text.
 
 mod again;
 mod ask;

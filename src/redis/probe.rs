@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::away::AwayCause;
 use super::error::describe;
 use super::failure::Failure;
+use super::keyspace::Keyspace;
 
 /// No clock shows more: beyond it milliseconds cannot be added to without care.
 pub(super) const LATEST_MS: u64 = 1 << 53;
@@ -29,12 +30,20 @@ pub(crate) struct Probed {
     pub(crate) warnings: Vec<String>,
     /// Commands that it does not know: an administrator has renamed them.
     pub(crate) unknown: Vec<&'static str>,
+    /// Why this user can run no script that is needed.
+    pub(crate) no_scripts: Option<String>,
 }
 
 /// What runs scripts. Where Redis does not know a command it repeats what came with it, and of what
 /// scripts are given much is no text: such a reply cannot be read, and would end the connection. So it
 /// is found out here, and they are not sent.
 const SCRIPTS: [&str; 2] = ["EVALSHA", "EVAL"];
+
+/// Sessions, and locks: who has one of them alone need not have a right to the other's keys.
+const KINDS: [&str; 2] = ["s1", "l1"];
+
+/// The digest of no script: whoever may run scripts is told that there is none.
+const NO_SCRIPT: &str = "0000000000000000000000000000000000000000";
 
 /// Redis's time in ms, and when it was asked and answered.
 pub(crate) struct Time {
@@ -43,14 +52,15 @@ pub(crate) struct Time {
     pub(crate) received: Instant,
 }
 
-/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it. `clustered` says
-/// whether the server is spoken to as a node of a Cluster.
+/// Asks. `channel` is one of the kind that wake-ups go to, and nobody listens to it. `keyspace` names the
+/// keys that scripts are run on. `clustered` says whether the server is spoken to as a node of a Cluster.
 pub(crate) async fn probe(
     connection: &mut MultiplexedConnection,
     channel: &str,
+    keyspace: &Keyspace,
     clustered: bool,
 ) -> Result<Probed, Failure> {
-    let mut pipeline = Pipeline::with_capacity(7);
+    let mut pipeline = Pipeline::with_capacity(9);
     // The login was answered only to redis-rs; its reply says what the server is.
     pipeline.cmd("HELLO").arg(3);
     // PING is refused while Redis loads its data or is a replica without a master; TIME is not.
@@ -60,14 +70,29 @@ pub(crate) async fn probe(
     pipeline.cmd("INFO").arg("server");
     pipeline.cmd("PUBLISH").arg(channel).arg("");
     pipeline.cmd("COMMAND").arg("INFO").arg(&SCRIPTS);
+    // Rights are looked at first, then whose the key's slot is, and only then whether there is a script.
+    for kind in KINDS {
+        let evalsha = pipeline.cmd("EVALSHA").arg(NO_SCRIPT);
+        evalsha.arg(1).arg(keyspace.key(kind, "", ""));
+    }
     let sent = Instant::now();
-    let replies = connection.send_packed_commands(&pipeline, 0, 7).await;
+    let replies = connection.send_packed_commands(&pipeline, 0, 9).await;
     let received = Instant::now();
-    let replies: [Value; 7] = replies
+    let replies: [Value; 9] = replies
         .map_err(|error| Failure::from(&error))?
         .try_into()
         .map_err(|_| Failure::unreachable("replies are missing"))?;
-    let [hello, ping, time, info, server, publish, scripts] = replies;
+    let [
+        hello,
+        ping,
+        time,
+        info,
+        server,
+        publish,
+        scripts,
+        session,
+        lock,
+    ] = replies;
     let hello = served(hello).map(Server::read)?;
     hello.is_supported()?;
     hello.is_for(clustered)?;
@@ -88,7 +113,8 @@ pub(crate) async fn probe(
         },
         run: run_id(server),
         warnings,
-        unknown: unknown(scripts),
+        unknown: unknown(scripts, &session),
+        no_scripts: no_scripts(keyspace.prefix(), &[session, lock]),
     })
 }
 
@@ -182,16 +208,41 @@ pub(super) fn evicts(info: Value) -> Option<String> {
     })
 }
 
-/// A user without the right to ask is told nothing.
-fn unknown(scripts: Value) -> Vec<&'static str> {
+/// A user without the right to ask is told only of `EVALSHA`, which was sent.
+fn unknown(scripts: Value, evalsha: &Value) -> Vec<&'static str> {
     let told = match scripts {
         Value::Array(told) if told.len() == SCRIPTS.len() => told,
+        _ if is_unknown(evalsha) => return vec![SCRIPTS[0]],
         _ => return Vec::new(),
     };
     let all = SCRIPTS.into_iter().zip(told);
     all.filter(|(_, told)| *told == Value::Nil)
         .map(|(name, _)| name)
         .collect()
+}
+
+fn is_unknown(reply: &Value) -> bool {
+    let Value::ServerError(error) = reply else {
+        return false;
+    };
+    error
+        .details()
+        .unwrap_or_default()
+        .starts_with("unknown command")
+}
+
+/// Where neither may be run: sessions and locks alike need scripts.
+fn no_scripts(prefix: &str, replies: &[Value; 2]) -> Option<String> {
+    let refused = replies.each_ref().map(|reply| match reply {
+        Value::ServerError(error) if error.code() == "NOPERM" => Some(describe(error)),
+        _ => None,
+    });
+    match refused {
+        [Some(why), Some(_)] => Some(format!(
+            "sessions and locks need EVALSHA on the keys {prefix}:*: {why}"
+        )),
+        _ => None,
+    }
 }
 
 fn mute(publish: Value) -> Option<String> {

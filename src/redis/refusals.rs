@@ -1,5 +1,5 @@
-//! Whether Redis, though it answers, refuses what it is asked: said once a change, and not for each
-//! command.
+//! What Redis, though it answers, refuses: each thing said once where it begins and once where it ends,
+//! and not for each command.
 //!
 //! Floor 3.
 
@@ -18,13 +18,20 @@ const QUIET: Duration = Duration::from_secs(1);
 /// So long after the last refusal it is over, whatever was refused: it may never be asked for again.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// What was refused last for a reason that lies with the server or the user, on one connection.
+/// So many are told apart: all scripts of this library, and some. Further ones are told their callers.
+const MOST: usize = 24;
+
+/// What is refused for reasons that lie with the server or the user, on one connection.
+///
+/// A state of the server is one thing whatever it refuses, and each command that is refused by itself is
+/// another: one that is refused for ever hides nothing.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     address: String,
     // One relaxed load a reply. It guards no data.
     any: AtomicBool,
-    last: Mutex<Option<Refusal>>,
+    /// The server's first, the others in the order in which they began.
+    all: Mutex<Vec<Refusal>>,
 }
 
 #[derive(Debug)]
@@ -32,6 +39,9 @@ struct Refusal {
     /// All that the server refuses for its state, or the one command that it refuses by itself.
     whats: Vec<Box<[u8]>>,
     of_the_server: bool,
+    /// It was asked for to learn this, and nobody else may ask for a long time.
+    lasts: bool,
+    code: Option<Box<str>>,
     reason: Arc<str>,
     at: Instant,
 }
@@ -42,13 +52,14 @@ impl Refusals {
         Self {
             address,
             any: AtomicBool::new(false),
-            last: Mutex::default(),
+            all: Mutex::default(),
         }
     }
 
-    /// What Redis said, if it still refuses as far as anybody knows.
+    /// What Redis said, if it still refuses as far as anybody knows: of the server's state before all
+    /// others, then of what has been refused for longest.
     pub(crate) fn reason(&self) -> Option<Arc<str>> {
-        Some(Arc::clone(&self.lock().as_ref()?.reason))
+        Some(Arc::clone(&self.lock().first()?.reason))
     }
 
     /// `script` is the text of the script that the command names by its digest.
@@ -56,25 +67,55 @@ impl Refusals {
         if !error.concerns_all() {
             return;
         }
-        let reason: Arc<str> = error.to_string().into();
-        let of_the_server = error.is_of_the_server();
-        let what = what(command, script);
-        self.any.store(true, Ordering::Relaxed);
-        let mut last = self.lock();
-        let before = last.take();
-        let is_new = before.is_none();
-        let together = before.filter(|before| before.of_the_server && of_the_server);
-        let mut whats = together.map(|before| before.whats).unwrap_or_default();
-        if !whats.iter().any(|known| **known == *what) {
-            whats.push(what.into());
-        }
-        *last = Some(Refusal {
-            whats,
-            of_the_server,
-            reason: Arc::clone(&reason),
+        let names = names(command, script);
+        let refusal = Refusal {
+            whats: vec![names[0].into()],
+            of_the_server: error.is_of_the_server(),
+            lasts: false,
+            code: error.code().map(Into::into),
+            reason: error.to_string().into(),
             at: Instant::now(),
+        };
+        self.note(refusal, names);
+    }
+
+    /// That this user may not send a command, as was found out where the connection began. Over when the
+    /// command is answered.
+    pub(crate) fn lacks(&self, command: &'static str, reason: &str) {
+        let command = command.as_bytes();
+        let refusal = Refusal {
+            whats: vec![command.into()],
+            of_the_server: false,
+            lasts: true,
+            code: Some("NOPERM".into()),
+            reason: reason.into(),
+            at: Instant::now(),
+        };
+        self.note(refusal, [command; 2]);
+    }
+
+    fn note(&self, refusal: Refusal, names: [&[u8]; 2]) {
+        self.any.store(true, Ordering::Relaxed);
+        let reason = Arc::clone(&refusal.reason);
+        let mut all = self.lock();
+        let has_room = all.len() < MOST;
+        let known = all.iter_mut().find(|known| {
+            known.of_the_server == refusal.of_the_server
+                && (refusal.of_the_server || known.is_of(names))
         });
-        drop(last);
+        let is_new = match known {
+            Some(known) => known.goes_on(refusal, names[0]),
+            None if refusal.of_the_server => {
+                all.insert(0, refusal);
+                true
+            }
+            None if has_room => {
+                all.push(refusal);
+                true
+            }
+            None => false,
+        };
+        drop(all);
         if is_new {
             let address = self.address.as_str();
             tracing::warn!(address, %reason, "Redis refuses what it is asked");
@@ -87,38 +128,64 @@ impl Refusals {
         if !self.any.load(Ordering::Relaxed) {
             return;
         }
-        let is_over = |last: &mut Refusal| {
-            let (quiet, what) = (last.at.elapsed(), what(command, script));
-            quiet >= FORGOTTEN
-                || quiet >= QUIET && last.whats.iter().any(|refused| **refused == *what)
-        };
-        if self.lock().take_if(is_over).is_some() {
-            self.any.store(false, Ordering::Relaxed);
+        let names = names(command, script);
+        let mut all = self.lock();
+        let over: Vec<_> = all.extract_if(.., |known| known.is_over(names)).collect();
+        self.any.store(!all.is_empty(), Ordering::Relaxed);
+        drop(all);
+        for Refusal { reason, .. } in over {
             let address = self.address.as_str();
-            tracing::info!(address, "Redis no longer refuses what it is asked");
+            tracing::info!(address, %reason, "Redis no longer refuses what it is asked");
         }
     }
 
     /// Of another connection nothing is known yet.
     pub(crate) fn forget(&self) {
-        *self.lock() = None;
+        self.lock().clear();
         self.any.store(false, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Refusal>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Refusal>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The script, however it is named, or the command's name.
-fn what<'a>(command: &'a Cmd, script: Option<&'a str>) -> &'a [u8] {
+impl Refusal {
+    fn is_of(&self, names: [&[u8]; 2]) -> bool {
+        self.whats.iter().any(|what| names.contains(&&**what))
+    }
+
+    /// It was refused again; whether for a reason that nobody has heard of.
+    fn goes_on(&mut self, again: Refusal, what: &[u8]) -> bool {
+        self.at = again.at;
+        if self.of_the_server && !self.is_of([what; 2]) {
+            self.whats.push(what.into());
+        }
+        let is_new = self.code != again.code;
+        // What is known from the beginning says more.
+        if is_new || !self.lasts {
+            self.reason = again.reason;
+        }
+        self.code = again.code;
+        is_new
+    }
+
+    /// Whether an answer to one of these names ends it.
+    fn is_over(&self, names: [&[u8]; 2]) -> bool {
+        let quiet = self.at.elapsed();
+        quiet >= FORGOTTEN && !self.lasts || quiet >= QUIET && self.is_of(names)
+    }
+}
+
+/// The script, however it is named, or the command; and the command's name in either case.
+fn names<'a>(command: &'a Cmd, script: Option<&'a str>) -> [&'a [u8]; 2] {
     let word = |at| match command.args_iter().nth(at) {
         Some(Arg::Simple(word)) => word,
         _ => &[],
     };
     match script {
-        Some(text) => text.as_bytes(),
-        None if word(0) == b"EVAL" => word(1),
-        None => word(0),
+        Some(text) => [text.as_bytes(), word(0)],
+        None if word(0) == b"EVAL" => [word(1), word(0)],
+        None => [word(0); 2],
     }
 }

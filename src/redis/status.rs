@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use super::away::AwayCause;
 use super::error::RedisError;
 use super::failure::Failure;
-use crate::telemetry::names::{RedisConnects, RedisOutages, RedisUp};
-use crate::telemetry::record::{add, count, set};
+use crate::telemetry::names::{RedisConnects, RedisOutages};
+use crate::telemetry::record::{add, count};
+use crate::telemetry::redis_up::UpMark;
 
 /// Whether Redis can be reached, as far as this process knows.
 ///
@@ -77,23 +78,32 @@ pub(crate) struct Breaker {
     state: AtomicU8,
     /// Of a further connection, for people: another one speaks for Redis.
     name: Option<&'static str>,
+    /// Where it speaks for a whole Redis.
+    mark: Option<UpMark>,
     status: watch::Sender<RedisStatus>,
 }
 
 impl Breaker {
     pub(crate) fn new() -> Self {
-        Self::starting(None)
+        Self::starting(None, Some(UpMark::default()))
+    }
+
+    /// Of a node of a Cluster, which is up where all are.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn of_node() -> Self {
+        Self::starting(None, None)
     }
 
     /// Of a further connection: its changes are logged, and no metric has them.
     pub(crate) fn beside(name: &'static str) -> Self {
-        Self::starting(Some(name))
+        Self::starting(Some(name), None)
     }
 
-    fn starting(name: Option<&'static str>) -> Self {
+    fn starting(name: Option<&'static str>, mark: Option<UpMark>) -> Self {
         Self {
             state: AtomicU8::new(STARTING),
             name,
+            mark,
             status: watch::Sender::new(RedisStatus::unreachable("not connected yet")),
         }
     }
@@ -171,8 +181,8 @@ impl Breaker {
 
     fn change(&self, state: u8, status: RedisStatus) -> (u8, RedisStatus) {
         let before = self.state.swap(state, Ordering::Relaxed);
-        if self.name.is_none() {
-            set(RedisUp::Now, f64::from(u8::from(state == UP)));
+        if let Some(mark) = &self.mark {
+            mark.tell((state != CLOSED).then_some(state == UP));
         }
         (before, self.status.send_replace(status))
     }

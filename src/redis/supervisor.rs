@@ -255,6 +255,10 @@ impl Supervisor {
         self.shared.clock.set(redis_ms, sent, received);
         self.shared.origin.connected(probed.run.clone());
         self.shared.refusals.forget();
+        // The other connection runs no script.
+        if let (None, Some(why)) = (self.shared.breaker.name(), &probed.no_scripts) {
+            self.shared.refusals.lacks("EVALSHA", why);
+        }
         self.shared.breaker.up();
         // After the breaker: who is woken by the new epoch sends at once.
         self.shared.epochs.send_modify(|epoch| *epoch += 1);

@@ -24,7 +24,8 @@ use crate::telemetry::record::add;
 /// Every method fails with [`SessionErrorKind::InvalidUser`](crate::session::SessionErrorKind)
 /// where the name has not 1 to 256 bytes; `Unavailable` where the store is away, or a session of
 /// the user's was written by a newer version; `OutcomeUnknown` where the store does not answer;
-/// and `Corrupt` where what is stored is no session. What can be ended is ended also then.
+/// and `Corrupt` where what is stored is no session. What can be ended is ended also then. On a Cluster an
+/// entry of the list that is no id is `Corrupt` once, and removed: whose session it was is not known.
 ///
 /// # Cost
 /// One round trip up to 500 sessions of the user's, one more for each 500 further. In Redis, one

@@ -25,8 +25,8 @@
 //! session, never counted and never turned away. A recorder that comes late misses what was
 //! recorded before it, and no more.
 //!
-//! One [`Lifecycle`](crate::Lifecycle) and one Redis a process are what the figures are for: two
-//! would write to the same gauges. They are the figures of one instance; which one, the collector
+//! One [`Lifecycle`](crate::Lifecycle) a process is what the figures are for: two would write to the same
+//! gauges. Several Redis add up, and `redis_up` says whether all are. They are the figures of one instance; which one, the collector
 //! says, Prometheus in its own label `instance`.
 //!
 //! # Labels
@@ -70,7 +70,7 @@
 //! | `locks_lost_total` | counter | `lock` | the lease ended, the longest hold was over, or the shutdown took it, while the holder was at work |
 //! | `lock_unguarded_total` | counter | `lock`; `reason`: `unavailable`, `key_missing` | requests that a policy let pass without a lock |
 //! | `once_runs_total` | counter | `outcome`: `ran`, `fresh`, `skipped`, `failed`, `lost`, `unavailable`, `draining`, `unusable` | calls, not those that panicked or were dropped; `unusable` are results that cannot be kept or read |
-//! | `redis_up` | gauge | | 1 while connected |
+//! | `redis_up` | gauge | | 1 while connected; with several handles, all that are open and have tried. 0 where none is |
 //! | `redis_connects_total` | counter | | connections made |
 //! | `redis_outages_total` | counter | `cause`: `unreachable`, `tls`, `login`, `not_ready`, `read_only`, `unknown_master`, `unsupported` | times that Redis went away, or was away at the start, by its first cause |
 //! | `redis_commands_total` | counter | `outcome`: `answered`, `refused`, `away`, `unknown` | commands, but for subscriptions and signs of life; `away` were not carried out, `unknown` perhaps |
@@ -136,6 +136,8 @@ mod lock_keys;
 pub(crate) mod lock_meter;
 pub(crate) mod names;
 pub(crate) mod record;
+#[cfg(feature = "redis")]
+pub(crate) mod redis_up;
 mod shape;
 pub(crate) mod stopwatch;
 

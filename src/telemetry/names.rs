@@ -105,7 +105,7 @@ metrics! {
 
     // Redis.
     RedisUp = Gauge "tower_handoff_redis_up" in Count,
-        "1 while connected to Redis, else 0":
+        "1 while every open handle is connected to Redis, else 0":
         [Now];
     RedisConnects = Counter "tower_handoff_redis_connects_total" in Count,
         "Connections made":

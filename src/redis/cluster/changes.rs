@@ -127,7 +127,7 @@ impl Nodes {
         // Nearer to the new one's than this machine's clock.
         let known = state.links.values().find(|link| is_up(link));
         let shared = Shared {
-            breaker: Breaker::new(),
+            breaker: Breaker::of_node(),
             refusals: Refusals::new(settings.address()),
             clock: known.map_or(&self.clock, |link| &link.shared.clock).copy(),
             mailbox: Arc::new(self.mailbox.beside()),

@@ -31,8 +31,7 @@ use crate::redis::shared::Settings;
 use crate::redis::status::{away, closed};
 use crate::redis::supervisor::until;
 use crate::redis::way::Way;
-use crate::telemetry::names::RedisUp;
-use crate::telemetry::record::set;
+use crate::telemetry::redis_up::UpMark;
 
 /// The slots are not looked up more often because of redirects, which correct the map themselves:
 /// every lock is asked for again when it has changed.
@@ -52,6 +51,7 @@ const SOON: Duration = Duration::from_millis(20);
 /// Ends with the handle: it holds no link itself, and the links' ends of the channel go with them.
 pub(crate) struct Router {
     nodes: Weak<Nodes>,
+    mark: UpMark,
     news: mpsc::UnboundedReceiver<News>,
     later: JoinSet<Queued>,
     /// With when each began.
@@ -82,6 +82,7 @@ impl Router {
         let nodes = Arc::new(nodes);
         let router = Self {
             nodes: Arc::downgrade(&nodes),
+            mark: UpMark::default(),
             news,
             later: JoinSet::new(),
             looking: JoinSet::new(),
@@ -173,7 +174,8 @@ impl Router {
         let Some(nodes) = self.nodes.upgrade() else {
             return;
         };
-        set(RedisUp::Now, f64::from(u8::from(nodes.status().is_up())));
+        let is_up = || nodes.status().is_up();
+        self.mark.tell((!nodes.is_closed()).then(is_up));
         if !nodes.wants_a_look() {
             self.backoff = Backoff::default();
         } else if !self.is_pressing {

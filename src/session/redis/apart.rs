@@ -6,6 +6,8 @@
 //! harmless at any time: whoever reads the list finds it dead. Nobody but who ended the session takes
 //! it off, because it may be about to be saved; it goes with the next entry after its deadline.
 
+use std::collections::HashSet;
+
 use ::redis::{Cmd, Value};
 use bytes::Bytes;
 
@@ -17,7 +19,7 @@ use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
 use crate::session::redis::reply::{ABSENT, refused, store_error, surprise};
 use crate::session::redis::scripts::Scripts;
-use crate::session::redis::walk::{Walked, index};
+use crate::session::redis::walk::{CORRUPT, Pages, Walked, index};
 use crate::session::save::{Plan, Save};
 use crate::session::user_session::{Revoke, UserSession};
 
@@ -127,15 +129,15 @@ pub(super) async fn told(redis: &RedisHandle, id: &SessionId, reply: &Value) {
         }
         left => {
             if let Some(user) = text(left) {
-                let _ = leave(redis, &index(redis, &user), &[id.to_string()]).await;
+                let _ = leave(redis, &index(redis, &user), &[id.to_string().into_bytes()]).await;
             }
         }
     }
 }
 
-async fn leave(redis: &RedisHandle, list: &[u8], ids: &[String]) -> Result<(), StoreError> {
+async fn leave(redis: &RedisHandle, list: &[u8], entries: &[Vec<u8>]) -> Result<(), StoreError> {
     let mut remove = ::redis::cmd("ZREM");
-    remove.arg(list).arg(ids);
+    remove.arg(list).arg(entries);
     redis.send(remove).await.map(drop).map_err(store_error)
 }
 
@@ -148,20 +150,36 @@ pub(super) async fn walk(
     let list = index(redis, user);
     let mut walked = Walked::default();
     let (mut failed, mut unreadable) = (None, None);
-    let mut from = 0;
     // As many as can be queued at once.
-    let size = PAGE.min(redis.settings().queue_bound);
+    let most = PAGE.min(redis.settings().queue_bound);
+    let mut pages = Pages::of(most);
+    let mut seen = HashSet::new();
     loop {
-        let page = match which {
-            Some(Revoke::One(id)) => vec![id.to_string()],
-            _ => page(redis, &list, from, size).await?,
+        let (entries, next) = match which {
+            Some(Revoke::One(id)) => (vec![id.to_string().into_bytes()], None),
+            _ => page(redis, &list, &pages).await?,
         };
-        let mut gone = Vec::new();
-        for (id, reply) in theirs(redis, user, &page, which).await? {
+        let (mut ids, mut gone) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match std::str::from_utf8(&entry).map(str::parse) {
+                Ok(Ok(id)) if seen.insert(id) => ids.push(id),
+                Ok(Ok(_)) => {}
+                // Whose it was is not known: they are told so, and once. No session is saved under it.
+                _ => {
+                    unreadable = Some(CORRUPT);
+                    gone.push(entry);
+                }
+            }
+        }
+        let mut replies = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(most) {
+            replies.extend(theirs(redis, user, ids, which).await?);
+        }
+        for (id, reply) in replies {
             match reply {
                 Ok(Value::Int(1)) => {
                     walked.ended += 1;
-                    gone.push(id.to_string());
+                    gone.push(id.to_string().into_bytes());
                 }
                 // Dead, or not saved yet.
                 Ok(Value::Int(ABSENT)) => {}
@@ -179,10 +197,10 @@ pub(super) async fn walk(
         if !gone.is_empty() {
             leave(redis, &list, &gone).await?;
         }
-        if page.len() < size || matches!(which, Some(Revoke::One(_))) {
-            break;
+        match next {
+            Some(next) => pages.go_on(next),
+            None => break,
         }
-        from += page.len() - gone.len();
     }
     // Whoever asks must not believe that this was all.
     match (failed, unreadable) {
@@ -192,29 +210,31 @@ pub(super) async fn walk(
     }
 }
 
+/// The entries of a page, and the deadline to go on at.
 async fn page(
     redis: &RedisHandle,
     list: &[u8],
-    from: usize,
-    size: usize,
-) -> Result<Vec<String>, StoreError> {
+    pages: &Pages,
+) -> Result<(Vec<Vec<u8>>, Option<i64>), StoreError> {
     let mut range = ::redis::cmd("ZRANGE");
-    range.arg(list).arg(from).arg(from + size - 1);
-    let ids = redis.send(range).await.map_err(store_error)?;
-    ::redis::from_redis_value(ids).map_err(|_| surprise())
+    range.arg(list).arg(pages.at).arg("+inf").arg("BYSCORE");
+    range.arg("LIMIT").arg(0).arg(pages.size).arg("WITHSCORES");
+    let entries = redis.send(range).await.map_err(store_error)?;
+    let entries: Vec<(Vec<u8>, f64)> =
+        ::redis::from_redis_value(entries).map_err(|_| surprise())?;
+    let last = entries.last().filter(|_| entries.len() == pages.size);
+    // Beyond all numbers it is the last one: cut off, not wrapped.
+    let next = last.map(|(_, deadline)| *deadline as i64);
+    Ok((entries.into_iter().map(|(entry, _)| entry).collect(), next))
 }
 
 /// Looks at each, and ends those that `which` picks.
 async fn theirs(
     redis: &RedisHandle,
     user: &str,
-    ids: &[String],
+    ids: &[SessionId],
     which: Option<Revoke>,
 ) -> Result<Vec<(SessionId, Result<Value, RedisError>)>, StoreError> {
-    let ids: Vec<SessionId> = ids
-        .iter()
-        .map(|id| id.parse().map_err(|_| surprise()))
-        .collect::<Result<_, _>>()?;
     let commands = ids.iter().map(|id| {
         let ends = which.is_some_and(|which| which.ends(id));
         let task = if ends { "E" } else { "L" };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::redis::{Cmd, Value};
 
 use crate::config::ConfigError;
+use crate::redis::error::RedisError;
 use crate::redis::handle::RedisHandle;
 use crate::redis::replicas::Replicas;
 use crate::redis::script::{Script, push_pieces, script};
@@ -43,6 +44,12 @@ const FIRST_TIME: i64 = 8;
 /// percent-encoded. The scripts that log a user in and out write it along. It expires with the last
 /// session that was in it. Should Redis have evicted it, the renewals of the sessions enter them again;
 /// better is a `maxmemory-policy` that evicts nothing.
+///
+/// A walk through a user's sessions goes by their deadlines, and passes over none that is there from its
+/// beginning to its end, whoever logs in or out meanwhile. A login that comes later may be missed.
+///
+/// While Redis has no memory left (`OOM`) writes are refused, and sessions that are used are renewed all the
+/// same, by one command more where it was a write.
 ///
 /// In a [Cluster](crate::redis#redis-cluster) the list may be on another node than the session, and is
 /// written by a command of its own, before the session.
@@ -260,8 +267,12 @@ impl SessionStore for RedisSessions {
         let begin = |args, bytes| self.on_session(script, id, args, bytes);
         let now_ms = || self.handle.now_ms_at(|| id.to_string());
         let command = save_command(begin, save, now_ms());
-        let reply = writing.run(script, command).await?;
-        let (outcome, now) = save_reply(reply, save, now_ms())?;
+        let reply = writing.handle.run_built(script, command).await;
+        if reply.as_ref().is_err_and(RedisError::is_out_of_memory) {
+            // The save would have renewed it, and whoever writes is at work.
+            let _ = self.renew(id, &save.verifier).await;
+        }
+        let (outcome, now) = save_reply(reply.map_err(store_error)?, save, now_ms())?;
         if matches!(outcome, SaveOutcome::Saved(_)) {
             writing.lasts().await?;
         }

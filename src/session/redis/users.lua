@@ -1,15 +1,20 @@
 -- KEYS[1] the list of a user's sessions; ARGV: 1 user, 2 what to do (L list, A end all but that in 3,
--- O end only that in 3), 3 an id or '', 4 where in the list to begin, 5 how many to look at.
--- Replies {where to go on or -1, ended, 6 or 7 where a session is unreadable, {id, head, …}}.
+-- O end only that in 3), 3 an id or '', 4 the deadline to begin at, 5 how many to look at.
+-- Replies {the deadline to go on at or -1, ended, 6 or 7 where a session is unreadable, {id, head, …}}.
 -- A session is the user's if its record says so; entries of others and of the dead are removed.
 local base = string.match(KEYS[1], '^(.*):u1:{')
 local user, task, name = ARGV[1], ARGV[2], ARGV[3]
-local from, size = tonumber(ARGV[4]), tonumber(ARGV[5])
-local ids = {name}
-if task ~= 'O' then ids = redis.call('ZRANGE', KEYS[1], from, from + size - 1) end
+local size = tonumber(ARGV[5])
+local entries, next_at = {name}, -1
+if task ~= 'O' then
+  entries = redis.call('ZRANGE', KEYS[1], ARGV[4], '+inf', 'BYSCORE', 'LIMIT', 0, size, 'WITHSCORES')
+  if #entries == 2 * size then next_at = math.max(0, math.min(tonumber(entries[#entries]), 2^53)) end
+end
 
-local ended, unreadable, found, kept = 0, 0, {}, 0
-for _, id in ipairs(ids) do
+local ended, unreadable, found = 0, 0, {}
+-- Each is followed by its deadline.
+for at = 1, #entries, 2 do
+  local id = entries[at]
   local key = base .. ':s1:{' .. id .. '}'
   local head = redis.pcall('GETRANGE', key, 0, 627)
   if type(head) ~= 'string' then head = '\0' end
@@ -30,6 +35,6 @@ for _, id in ipairs(ids) do
       ended = ended + 1
     end
   end
-  if stays then kept = kept + 1 else redis.call('ZREM', KEYS[1], id) end
+  if not stays then redis.call('ZREM', KEYS[1], id) end
 end
-return {#ids == size and from + kept or -1, ended, unreadable, found}
+return {next_at, ended, unreadable, found}

@@ -5,6 +5,8 @@
 //! and a walk are one round trip each: one Redis holds all keys. Nothing in the formats needs that;
 //! `apart.rs` does without.
 
+use std::collections::HashSet;
+
 use ::redis::Value;
 
 use crate::redis::handle::RedisHandle;
@@ -40,31 +42,59 @@ pub(super) async fn walk(
         Some(Revoke::Others(id)) => ("A", id.to_string()),
         Some(Revoke::All) => ("A", String::new()),
     };
-    let size = PAGE.to_string();
     let mut walked = Walked::default();
     let mut unreadable = None;
-    let mut from = 0;
-    // Every page leaves entries behind it: the end comes, also where others log in meanwhile.
+    let mut pages = Pages::of(PAGE);
+    let mut seen = HashSet::new();
     loop {
-        let at = from.to_string();
+        let (at, size) = (pages.at.to_string(), pages.size.to_string());
         let arguments = [user, task, &id, &at, &size].map(str::as_bytes);
         let reply = redis.run(&USERS, &[&index], &arguments).await;
         let page = Page::read(reply.map_err(store_error)?)?;
         walked.ended += page.ended;
         for (id, head) in page.found {
-            let record = SessionRecord::decode_head(head)?;
-            walked.found.push(UserSession::new(id, &record));
+            if seen.insert(id) {
+                let record = SessionRecord::decode_head(head)?;
+                walked.found.push(UserSession::new(id, &record));
+            }
         }
         unreadable = unreadable.or(page.unreadable);
         if page.next < 0 {
             break;
         }
-        from = page.next;
+        pages.go_on(page.next);
     }
     // Whoever asks must not believe that this was all.
     match unreadable {
         Some(code) => Err(refused(code)),
         None => Ok(walked),
+    }
+}
+
+/// Where in a list a walk is: at a deadline, and not so many entries from the front, which go meanwhile.
+///
+/// Entries move to the back alone, so none is passed over that is there from beginning to end. Those with
+/// the last deadline of a page are looked at again, as are those that have moved.
+pub(super) struct Pages {
+    /// In ms of Redis's clock.
+    pub(super) at: i64,
+    pub(super) size: usize,
+    step: usize,
+}
+
+impl Pages {
+    pub(super) fn of(step: usize) -> Self {
+        let (at, size) = (i64::MIN, step);
+        Self { at, size, step }
+    }
+
+    /// After a full page whose last deadline is `next`. The end comes: a page goes further, or more fit into
+    /// the next one.
+    pub(super) fn go_on(&mut self, next: i64) {
+        match next > self.at {
+            true => (self.at, self.size) = (next, self.step),
+            false => self.size += self.step,
+        }
     }
 }
 
@@ -107,7 +137,7 @@ impl Page {
 }
 
 /// The scripts' word for what makes no sense.
-const CORRUPT: i64 = 7;
+pub(super) const CORRUPT: i64 = 7;
 
 /// The key of a user's list.
 pub(super) fn index(redis: &RedisHandle, user: &str) -> Vec<u8> {

@@ -226,6 +226,7 @@ async fn coming_too_late_twice_is_no_refusal_for_good() {
         .ping()
         .await
         .expect("from now on it knows Redis's time");
+    server.command(&["CONFIG", "RESETSTAT"]);
     let locks = redis.locks();
     let open = layer(&locks).with_on_unavailable(OnUnavailable::Pass);
     let service = open.layer(service_fn(async |_: Request<()>| {

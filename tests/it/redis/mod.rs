@@ -39,7 +39,7 @@
 //! | --- | --- |
 //! | one command under each fault, bounds, epochs | `outage`, `faults`, `hang_ups`, `login`, `tls`, `scripts` |
 //! | many at random on one connection | `chaos` |
-//! | what an operator is told where Redis is up, and not well | `warnings` |
+//! | what an operator is told where Redis is up, and not well | `warnings`, `refused_twice`, `rights` |
 //! | this process is the one that has no time | `overload` |
 //! | Redis is far, and more is asked than fits through the window | `far` |
 //! | Redis stands still, and more is asked than it may owe | `window` |
@@ -62,6 +62,8 @@ mod logging;
 mod login;
 mod outage;
 mod overload;
+mod refused_twice;
+mod rights;
 mod said;
 mod scripts;
 #[cfg(feature = "sentinel")]
@@ -75,6 +77,7 @@ mod setup;
 mod tls;
 #[cfg(feature = "tls-rustls")]
 mod tls_settings;
+mod unix;
 mod versions;
 mod warnings;
 mod window;

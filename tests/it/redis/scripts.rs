@@ -15,6 +15,9 @@ async fn a_script_is_sent_whole_once_and_again_only_after_a_flush() {
     let server = RedisServer::start();
     let handle = RedisHandle::connect(&server.url()).expect("a good url");
     let wire = handle.wire();
+    handle.ping().await.expect("it is up");
+    // A connection asks for the right to run scripts.
+    server.command(&["CONFIG", "RESETSTAT"]);
     let echoed = Value::Array(vec![
         Value::BulkString(b"key".to_vec()),
         Value::BulkString(b"\0\r\n".to_vec()),
@@ -103,8 +106,11 @@ async fn where_the_text_is_refused_nobody_behind_it_asks_more_than_three_times()
 /// Redis repeats what it was asked, and of what the scripts are given much is no text.
 #[tokio::test]
 async fn where_scripts_cannot_be_run_each_is_refused_by_name_and_the_connection_stays() {
-    for lacks in ["EVALSHA", "EVAL"] {
+    for (lacks, asks) in [("EVALSHA", true), ("EVALSHA", false), ("EVAL", true)] {
         let server = RedisServer::start_on(free_port(), &["--rename-command", lacks, ""]);
+        if !asks {
+            server.command(&["ACL", "SETUSER", "default", "-command"]);
+        }
         let handle = RedisHandle::connect(&server.url()).expect("a good url");
         for _ in 0..20 {
             let ran = handle.wire().run_echo(b"key", b"\xff\xfe").await;

@@ -24,6 +24,7 @@ mod faces;
 #[cfg(feature = "sentinel")]
 mod fail_over;
 mod faults;
+mod full;
 mod gone;
 mod hostile;
 mod interleavings;
@@ -42,4 +43,5 @@ mod transport;
 mod typed;
 mod upgrades;
 mod users;
+mod walks;
 mod wrong_types;
