@@ -40,6 +40,7 @@ mod settled;
 mod store_contract;
 mod transport;
 mod typed;
+mod unacknowledged;
 mod upgrades;
 mod users;
 mod wrong_types;
