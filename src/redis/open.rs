@@ -27,6 +27,10 @@ impl RedisBuilder {
     /// Commands sent before the first attempt to connect has ended wait for it, no longer than
     /// the command time-out.
     ///
+    /// Commands may come from other runtimes, and are answered by this one: it has to be driven as long as
+    /// they wait, or their time-outs do not end either. So not a current-thread runtime between two calls
+    /// of its `block_on`. Where it ends, they fail.
+    ///
     /// # Errors
     /// A setting outside of what its method states, or a call outside of a tokio runtime.
     pub fn connect(self) -> Result<RedisHandle, ConfigError> {
