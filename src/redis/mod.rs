@@ -215,6 +215,7 @@ pub(crate) mod inbox;
 mod intake;
 pub(crate) mod keyspace;
 mod link;
+mod lookup;
 mod mailbox;
 mod managed;
 mod open;
@@ -232,6 +233,7 @@ mod slots;
 mod start;
 pub(crate) mod status;
 mod supervisor;
+mod tcp;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod trace;

@@ -12,6 +12,7 @@ use super::cluster::{router::Router, url as cluster_url};
 use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
+use super::lookup::Lookups;
 use super::shared::Settings;
 use super::start::start;
 #[cfg(not(feature = "cluster"))]
@@ -84,6 +85,7 @@ impl RedisBuilder {
         let tls = self.tls.build(place.tls, &place.addresses())?;
         let target = Target {
             info: place.info,
+            lookups: Lookups::default(),
             #[cfg(feature = "tls-rustls")]
             tls,
         };
