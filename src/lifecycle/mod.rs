@@ -124,6 +124,9 @@ mod connections;
 mod drain;
 mod face;
 mod fresh;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "metrics")]
 mod gauges;
 pub(crate) mod guarded;
