@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use http::Request;
 use tokio::time::Instant;
 
-use crate::lock::key as keys;
+use crate::lock::key::query::query as of_template;
 use crate::lock::key::source::KeyFrom;
 use crate::lock::lease::LeaseTime;
 use crate::lock::lock_key::LockKey;
@@ -123,7 +123,7 @@ pub fn query(data: &[u8]) {
 /// What `{shop}/{cart}` makes of it.
 fn of_query(query: &str) -> Option<LockKey> {
     let request = Request::get(format!("/?{query}")).body(()).ok()?;
-    let key = keys::query("{shop}/{cart}").key(&mut request.into_parts().0);
+    let key = of_template("{shop}/{cart}").key(&mut request.into_parts().0);
     match pin!(key).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(keys)) => keys?.as_slice().first().cloned(),
         other => panic!("{other:?}"),
