@@ -139,6 +139,9 @@ mod drain;
 mod face;
 mod finish;
 mod fresh;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "metrics")]
 mod gauges;
 pub(crate) mod guarded;

@@ -3,8 +3,9 @@
 //! Floor 3.
 
 use redis::{Cmd, Value};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use super::beside::useless;
 use super::error::RedisError;
 use super::handle::RedisHandle;
 use super::queue::{Answer, Queued};
@@ -55,9 +56,13 @@ impl RedisHandle {
     ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
         let since = Instant::now();
         self.started().await?;
-        let asked: Vec<_> = commands
-            .map(|command| self.enqueue(command, Some(script.text()), since))
-            .collect();
+        let mut asked = Vec::new();
+        for command in commands {
+            asked.push(match self.could_last(&command).await {
+                Ok(()) => self.enqueue(command, Some(script.text()), since),
+                Err(error) => Err(error),
+            });
+        }
         let mut replies = Vec::with_capacity(asked.len());
         for answer in asked {
             replies.push(match answer {
@@ -91,7 +96,18 @@ impl RedisHandle {
         let since = Instant::now();
         #[cfg(feature = "cluster")]
         self.started().await?;
+        self.could_last(&command).await?;
         self.enqueue(command, script, since)?.reply().await
+    }
+
+    /// Of what is to be waited for afterwards: whether anybody could. No longer than a command may take.
+    async fn could_last(&self, command: &Cmd) -> Result<(), RedisError> {
+        if self.trace().is_none() {
+            return Ok(());
+        }
+        let could = timeout(self.command_timeout(), self.way().could_last(command)).await;
+        let could = could.unwrap_or_else(|_| Err(useless("the second connection is silent")));
+        could.inspect_err(|_| count(RedisCommands::Away))
     }
 
     fn enqueue(

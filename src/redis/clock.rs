@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::probe::LATEST_MS;
+
 /// Tells Redis's time without asking Redis.
 ///
 /// Every instance of a fleet then means the same by "now", whatever the wall clocks of their
@@ -59,9 +61,10 @@ impl Clock {
     /// A reply carried Redis's time.
     ///
     /// Redis's clock now shows at least that, and at most a time-out more: an estimate outside
-    /// is moved to the nearer end, one inside is better than the reply could make it.
+    /// is moved to the nearer end, one inside is better than the reply could make it. What no clock shows
+    /// is taken for the latest that one does.
     pub(crate) fn observe(&self, redis_ms: u64) {
-        let earliest = redis_ms as i64 - millis(self.anchor.elapsed());
+        let earliest = redis_ms.min(LATEST_MS) as i64 - millis(self.anchor.elapsed());
         let latest = earliest + self.slack;
         let offset = self.offset.load(Ordering::Relaxed);
         if !(earliest..=latest).contains(&offset) {
@@ -100,5 +103,16 @@ mod tests {
         assert_eq!(clock.now_ms(), 1_000_200, "Redis is at least that far");
         clock.observe(400_000);
         assert_eq!(clock.now_ms(), 400_500, "Redis's clock was set back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_with_a_time_that_no_clock_shows_is_kept_within_bounds() {
+        let clock = Clock::new(Duration::from_secs(60));
+        for redis_ms in [i64::MAX as u64, u64::MAX] {
+            clock.observe(redis_ms);
+            assert_eq!(clock.now_ms(), LATEST_MS);
+        }
+        clock.observe(1_000_000);
+        assert_eq!(clock.now_ms(), 1_060_000, "it finds back");
     }
 }

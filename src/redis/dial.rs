@@ -3,10 +3,13 @@
 //! Floor 3.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionInfo};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use super::failure::Failure;
+use super::lookup::Lookups;
+use super::tcp;
 #[cfg(feature = "tls-rustls")]
 use super::tls::Tls;
 
@@ -14,6 +17,8 @@ use super::tls::Tls;
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) info: ConnectionInfo,
+    /// Of all who are spoken to through one handle.
+    pub(crate) lookups: Lookups,
     /// For `rediss://` and `rediss-sentinel://`.
     #[cfg(feature = "tls-rustls")]
     pub(crate) tls: Option<Tls>,
@@ -45,18 +50,29 @@ pub(crate) async fn dial(
 ) -> Result<(MultiplexedConnection, Driver), Failure> {
     #[cfg(feature = "tls-rustls")]
     if let Some(tls) = &target.tls {
-        let stream = tls.connect(target.info.addr()).await?;
-        let settings = target.info.redis_settings();
-        let (connection, work) =
-            MultiplexedConnection::new_with_config(settings, stream, config.clone())
-                .await
-                .map_err(|error| Failure::from(&error))?;
-        let mut driver = Driver::new();
-        driver.spawn(work);
-        return Ok((connection, driver));
+        let stream = tls.connect(&target.lookups, target.info.addr()).await?;
+        return over(stream, &target, config).await;
+    }
+    // By redis-rs there would be a lookup for each attempt, and the addresses of a name tried one by one.
+    if let ConnectionAddr::Tcp(host, port) = target.info.addr() {
+        let stream = tcp::connect(&target.lookups, host, *port).await?;
+        return over(stream, &target, config).await;
     }
     let client = redis::Client::open(target.info).map_err(|error| Failure::from(&error))?;
     let connection = client.get_multiplexed_async_connection_with_config(config);
     let connection = connection.await.map_err(|error| Failure::from(&error))?;
     Ok((connection, Driver::new()))
+}
+
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
+    target: &Target,
+    config: &AsyncConnectionConfig,
+) -> Result<(MultiplexedConnection, Driver), Failure> {
+    let settings = target.info.redis_settings();
+    let opened = MultiplexedConnection::new_with_config(settings, stream, config.clone());
+    let (connection, work) = opened.await.map_err(|error| Failure::from(&error))?;
+    let mut driver = Driver::new();
+    driver.spawn(work);
+    Ok((connection, driver))
 }

@@ -22,7 +22,9 @@
 //!   [`Unknown`](RedisErrorKind::Unknown), because it may have been carried out; nothing is ever
 //!   sent twice, not even a read: a second time-out would be over the budget of whoever waits, and
 //!   whether to ask again is the application's to know. (Locks do, for those who are in line: an acquire
-//!   is told from its repetition.) A reply that came while this process itself stood still counts.
+//!   is told from its repetition.) A reply that came while this process itself stood still counts. One
+//!   task watches the time for all, on the runtime that `connect` was called on: while nobody drives that
+//!   one, the commands of other runtimes wait too (a timer for each command would cost all of them).
 //! - **Replacement.** A connection that ends is replaced at once. One that left a command
 //!   unanswered, and then stays silent for half a time-out more, is replaced too: a router that
 //!   forgot the connection sends no error. A process that is itself too late to read, by a tenth of
@@ -215,6 +217,7 @@ pub(crate) mod inbox;
 mod intake;
 pub(crate) mod keyspace;
 mod link;
+mod lookup;
 mod mailbox;
 mod managed;
 mod open;
@@ -232,6 +235,7 @@ mod slots;
 mod start;
 pub(crate) mod status;
 mod supervisor;
+mod tcp;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod trace;

@@ -12,6 +12,7 @@ use super::cluster::{router::Router, url as cluster_url};
 use super::dial::Target;
 use super::handle::RedisHandle;
 use super::keyspace::Keyspace;
+use super::lookup::Lookups;
 use super::shared::Settings;
 use super::start::start;
 #[cfg(not(feature = "cluster"))]
@@ -26,6 +27,10 @@ impl RedisBuilder {
     ///
     /// Commands sent before the first attempt to connect has ended wait for it, no longer than
     /// the command time-out.
+    ///
+    /// Commands may come from other runtimes, and are answered by this one: it has to be driven as long as
+    /// they wait, or their time-outs do not end either. So not a current-thread runtime between two calls
+    /// of its `block_on`. Where it ends, they fail.
     ///
     /// # Errors
     /// A setting outside of what its method states, or a call outside of a tokio runtime.
@@ -80,6 +85,7 @@ impl RedisBuilder {
         let tls = self.tls.build(place.tls, &place.addresses())?;
         let target = Target {
             info: place.info,
+            lookups: Lookups::default(),
             #[cfg(feature = "tls-rustls")]
             tls,
         };

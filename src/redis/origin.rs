@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::cluster::node::Node;
 use super::slots::Slots;
 
+/// Whoever needs `INFO` for nothing else has the right to it only to be told who writes.
+pub(crate) const MUTE: &str = "Redis does not say which server it is: this user needs INFO";
+
 /// One for each link, for as long as the link lasts.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use super::beside::Beside;
 use super::error::{RedisError, RedisErrorKind};
 use super::handle::RedisHandle;
+use super::origin::MUTE;
 use super::trace::{Answered, Trace};
 #[cfg(feature = "cluster")]
 use super::way::Way;
@@ -180,7 +181,7 @@ impl Replicas {
             let message = self.message(written).ok_or_else(nowhere)?;
             let trace = Arc::new(Trace::default());
             // Queued in this order, they leave in it.
-            let said = beside.ask(message, &trace)?;
+            let said = beside.ask(message.clone(), &trace)?;
             let waited = beside.ask(self.wait(), &trace)?;
             let (said, waited) = (said.reply().await, waited.reply().await);
             if let Err(error) = said {
@@ -189,6 +190,9 @@ impl Replicas {
                 if matches!(refused.code(), Some("MOVED" | "ASK" | "TRYAGAIN")) {
                     continue;
                 }
+                if refused.kind() == RedisErrorKind::Refused {
+                    beside.refused(message);
+                }
                 break;
             }
             if waited.as_ref().is_err_and(|it| it.code() == Some("ERR")) {
@@ -196,6 +200,14 @@ impl Replicas {
                 beside
                     .shared()
                     .inspect(|it| beside.replace(it.origin.number()));
+            }
+            if waited
+                .as_ref()
+                .is_err_and(|it| it.kind() == RedisErrorKind::Refused)
+            {
+                let mut of_none = cmd("WAIT");
+                of_none.arg(0).arg(0);
+                beside.refused(of_none);
             }
             let replicas = from_redis_value(waited?).map_err(|_| surprise())?;
             // On two connections the second command would have waited for nothing.
@@ -266,9 +278,8 @@ impl Replicas {
     }
 }
 
-/// Whoever needs `INFO` for nothing else has the right to it only for this.
 fn mute() -> RedisError {
-    unknown("Redis does not say which server it is: this user needs INFO")
+    unknown(MUTE)
 }
 
 fn nowhere() -> RedisError {

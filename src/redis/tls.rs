@@ -6,12 +6,10 @@
 //! Floor 3.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use redis::ConnectionAddr;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -23,6 +21,8 @@ use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore};
 
 use super::away::AwayCause;
 use super::failure::Failure;
+use super::lookup::Lookups;
+use super::tcp;
 use crate::config::ConfigError;
 
 const ROOTS: &str = "PEM with at least one CA certificate";
@@ -146,6 +146,7 @@ impl Tls {
     /// Dropping the future closes whatever was opened.
     pub(crate) async fn connect(
         &self,
+        lookups: &Lookups,
         address: &ConnectionAddr,
     ) -> Result<TlsStream<TcpStream>, Failure> {
         let ConnectionAddr::Tcp(host, port) = address else {
@@ -153,9 +154,7 @@ impl Tls {
         };
         // Of the URL's hosts it was looked at before; sentinels, and nodes of a Cluster, name others.
         let name = name(host).map_err(|_| Failure::new(AwayCause::Tls, NAME))?;
-        let socket = first_of_all(host, *port)
-            .await
-            .map_err(|error| Failure::unreachable(error.to_string()))?;
+        let socket = tcp::connect(lookups, host, *port).await?;
         let handshake = self.connector.connect(name, socket).await;
         handshake.map_err(|error| {
             // Whatever else ends a handshake is the network's, or a balancer's with nobody behind it.
@@ -168,25 +167,6 @@ impl Tls {
             Failure::new(cause, format!("TLS: {error}"))
         })
     }
-}
-
-/// All of a name's addresses at once, or one that swallows everything would hide the others.
-async fn first_of_all(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut attempts = JoinSet::new();
-    for address in lookup_host((host, port)).await? {
-        attempts.spawn(TcpStream::connect(address));
-    }
-    let mut outcome = Err(io::Error::other("the host name has no address"));
-    while let Some(ended) = attempts.join_next().await {
-        outcome = ended.unwrap_or_else(|error| Err(io::Error::other(error)));
-        if outcome.is_ok() {
-            break;
-        }
-    }
-    let socket = outcome?;
-    // As without TLS: a second pipeline must not wait for the first one's acknowledgement.
-    socket.set_nodelay(true)?;
-    Ok(socket)
 }
 
 impl fmt::Debug for Tls {

@@ -2,7 +2,6 @@
 //!
 //! Floor 3.
 
-use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use crate::config::ConfigError;
@@ -117,10 +116,7 @@ fn one(url: &str) -> Option<Place> {
         .redis_settings()
         .clone()
         .set_protocol(ProtocolVersion::RESP3);
-    // Without TCP_NODELAY a second pipeline would wait for the first one's acknowledgement.
-    let info = info
-        .set_redis_settings(settings)
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    let info = info.set_redis_settings(settings);
     Some(Place {
         info,
         #[cfg(feature = "tls-rustls")]

@@ -5,9 +5,10 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use redis::Cmd;
 use tokio::sync::watch;
 
-use super::beside::Beside;
+use super::beside::{Beside, useless};
 #[cfg(feature = "cluster")]
 use super::cluster::hold::Hold;
 #[cfg(feature = "cluster")]
@@ -15,7 +16,7 @@ use super::cluster::slot;
 use super::error::RedisError;
 use super::link::Link;
 use super::mailbox::Mailbox;
-use super::origin::Origin;
+use super::origin::{MUTE, Origin};
 use super::queue::{Item, Queued};
 use super::status::RedisStatus;
 
@@ -57,6 +58,24 @@ impl Way {
                 .of_slot(slot::of_tag(tag().as_ref().as_bytes()))
                 .map(At::Node),
         }
+    }
+
+    /// Whether replicas could be waited for where this command is carried out, as far as is known.
+    ///
+    /// # Errors
+    /// Always of the kind `Away`: better not written at all.
+    pub(crate) async fn could_last(&self, command: &Cmd) -> Result<(), RedisError> {
+        let origin = match self {
+            Self::One(link) => Arc::clone(&link.shared.origin),
+            #[cfg(feature = "cluster")]
+            Self::Many(nodes) => Arc::clone(&nodes.of_command(command)?.shared.origin),
+        };
+        #[cfg(not(feature = "cluster"))]
+        let _ = command;
+        if origin.now().is_some_and(|now| now.run.is_none()) {
+            return Err(useless(MUTE));
+        }
+        Beside::of(&origin).serves().await
     }
 
     /// Queues a command for whoever has its first key.

@@ -39,7 +39,7 @@ mod fixed;
 mod header;
 #[cfg(feature = "axum")]
 mod path;
-mod query;
+pub(crate) mod query;
 mod session;
 pub(crate) mod source;
 

@@ -5,14 +5,21 @@
 
 #![allow(missing_docs, reason = "each says whose bytes they are")]
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use http::Request;
 use tokio::time::Instant;
 
+use crate::lock::key::query::query as of_template;
+use crate::lock::key::source::KeyFrom;
 use crate::lock::lease::LeaseTime;
 use crate::lock::lock_key::LockKey;
 use crate::lock::redis::grant::Grant;
 use crate::lock::redis::inspect;
 use crate::lock::redis::names::Names;
 use crate::lock::redis::reply::{self, Ran};
+use crate::lock::template::Template;
 use crate::redis::keyspace::Keyspace;
 
 /// A message in the inbox.
@@ -79,6 +86,48 @@ pub fn key(data: &[u8]) {
         key.as_str().as_bytes(),
         "no two keys meet"
     );
+}
+
+/// A template, a query string, and two values, each on a line of its own.
+pub fn query(data: &[u8]) {
+    let mut lines = data.splitn(4, |byte| *byte == b'\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let [template, query, a, b] = [line(), line(), line(), line()];
+    if let Ok(text) = std::str::from_utf8(template)
+        && let Ok(template) = Template::parse(text)
+        && let Ok(key) = template.render(|_| Some(query))
+    {
+        assert!(!query.is_empty() && !key.as_str().contains(['{', '}']));
+    }
+    // Whatever the bytes of a query are; and where they are two values, no other two make their key.
+    if let Ok(query) = std::str::from_utf8(query) {
+        let _ = of_query(query);
+    }
+    let escaped =
+        |value: &[u8]| -> String { value.iter().map(|it| format!("%{it:02x}")).collect() };
+    let key = of_query(&format!("cart={}&x&shop={}", escaped(b), escaped(a)));
+    let Some(key) = key else {
+        return assert!(a.is_empty() || b.is_empty());
+    };
+    if let Some((of_a, of_b)) = key.as_str().split_once('/') {
+        assert_eq!(
+            [unescaped(of_a), unescaped(of_b)],
+            [a, b],
+            "no two keys meet"
+        );
+    } else {
+        assert!(key.as_str().starts_with("%sha256:"), "{key}");
+    }
+}
+
+/// What `{shop}/{cart}` makes of it.
+fn of_query(query: &str) -> Option<LockKey> {
+    let request = Request::get(format!("/?{query}")).body(()).ok()?;
+    let key = of_template("{shop}/{cart}").key(&mut request.into_parts().0);
+    match pin!(key).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(keys)) => keys?.as_slice().first().cloned(),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn unescaped(text: &str) -> Vec<u8> {

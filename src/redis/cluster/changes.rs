@@ -169,6 +169,7 @@ mod tests {
     use super::*;
     use crate::redis::dial::Target;
     use crate::redis::keyspace::Keyspace;
+    use crate::redis::lookup::Lookups;
     use crate::redis::mailbox::Mailbox;
     use crate::redis::shared::Settings;
     use crate::redis::url;
@@ -186,6 +187,7 @@ mod tests {
         let settings = Settings {
             whereabouts: Whereabouts::Fixed(Target {
                 info: place.info,
+                lookups: Lookups::default(),
                 #[cfg(feature = "tls-rustls")]
                 tls: None,
             }),

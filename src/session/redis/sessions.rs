@@ -81,7 +81,9 @@ impl RedisSessions {
     ///
     /// Where fewer acknowledge in time, the write is done on the master all the same, and the operation
     /// fails with [`OutcomeUnknown`](crate::session::StoreErrorKind::OutcomeUnknown): the answer is 503.
-    /// So do not ask for replicas that are not there. The 503 after a rotation or a login carries the
+    /// So do not ask for replicas that are not there. Where it is known beforehand that nobody can wait
+    /// (the second connection is away, or Redis has refused this user what is needed for it), nothing is
+    /// written, and it fails with [`Unavailable`](crate::session::StoreErrorKind::Unavailable). The 503 after a rotation or a login carries the
     /// new cookie: the old one opens nothing any more.
     ///
     /// It costs a write one round trip and what the replicas take: where they do not answer, twice

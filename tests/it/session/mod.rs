@@ -41,6 +41,7 @@ mod settled;
 mod store_contract;
 mod transport;
 mod typed;
+mod unacknowledged;
 mod upgrades;
 mod users;
 mod walks;

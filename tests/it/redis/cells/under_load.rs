@@ -21,7 +21,7 @@ pub(in crate::redis) async fn nothing_acknowledged_is_lost<T: Send + 'static>(
     fault: impl FnOnce() -> T + Send + 'static,
 ) -> Refused {
     // A slot that is half-way is waited for: as long as a move takes on a busy machine.
-    let site = Site::new(RedisHandle::builder(url).command_timeout(PATIENCE / 8));
+    let site = Site::with_timeout(RedisHandle::builder(url), PATIENCE / 8);
     let neighbour = Neighbour::new(url);
     let mut ledger = Ledger::under_load();
     is_well(&site, &neighbour, &mut ledger).await;
