@@ -6,6 +6,7 @@ mod common;
 mod arrivals;
 mod budget;
 mod cancellations;
+mod checks_that_block;
 mod close_at_drain;
 mod deadline;
 #[cfg(unix)]
