@@ -24,6 +24,7 @@ mod in_flight;
 mod in_flight_race;
 mod instance;
 mod last_moments;
+mod late_tasks;
 mod latecomers;
 #[cfg(target_os = "linux")]
 mod manager_away;
