@@ -122,8 +122,8 @@
 //! [`Lifecycle::finish_within`](crate::lifecycle::Lifecycle::finish_within).
 //!
 //! Handlers get the watch from where they get the rest: axum's `State` or
-//! `Extension(lifecycle.watch())`, a closure, or
-//! [`DrainGateLayer::with_watch`](crate::drain_gate::DrainGateLayer::with_watch).
+//! `Extension(lifecycle.watch())`, a closure; or, on whatever service, from the request's extensions,
+//! where [`LifecycleBuilder::show_watch`] has [`Lifecycle::layer`] put it.
 
 mod asks;
 #[cfg(feature = "axum")]
