@@ -36,7 +36,7 @@ fn probes(c: &mut Criterion) {
             builder = builder.check(Check::new(format!("check-{check}"), pending));
         }
         let lifecycle = builder.build().expect("a lifecycle");
-        let mut service = lifecycle.probes();
+        let mut service = lifecycle.probes().with_details(true);
         let stop = lifecycle.handle().stop_accepting();
         let run = runtime.spawn(async move { drop(lifecycle.run(stop).await) });
         for path in ProbeService::PATHS {

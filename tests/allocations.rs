@@ -179,6 +179,8 @@ fn routes_that_are_told_of_the_drain_allocate_within_their_budgets() {
     let counted = InFlightLayer::new(lifecycle.in_flight());
     let named = counted.clone().with_request_id(COOKIE);
     let other = counted.clone().with_request_id(SET_COOKIE);
+    let watching = Lifecycle::builder().signals(false).show_watch(true).build();
+    let watching = watching.expect("it fits").layer();
     let limit = std::time::Duration::from_secs(1);
     let finish = lifecycle.finish_within(limit);
     runtime.block_on(async {
@@ -204,6 +206,11 @@ fn routes_that_are_told_of_the_drain_allocate_within_their_budgets() {
                 "with its id",
                 allocations_of(named.layer(handler()), &cookie).await,
                 2.0,
+            ),
+            (
+                "with the watch",
+                allocations_of(watching.layer(handler()), &cookie).await,
+                3.0,
             ),
         ] {
             let added = allocations - bare;

@@ -121,7 +121,7 @@ async fn run() -> Result<ExitCode, Stop> {
         held,
     };
     let app = app
-        .merge(lifecycle.probes())
+        .merge(lifecycle.probes().with_details(true))
         .merge(status::routes(status))
         // Anybody may stop a testbed.
         .route("/pre-stop", any_service(lifecycle.pre_stop()));

@@ -84,20 +84,25 @@ fn a_zero_that_was_is_no_zero_now() {
     });
 }
 
+/// From either shard to the other: one of them is read first.
 #[test]
 fn work_that_is_handed_on_is_never_zero() {
-    explore(|| {
-        let tracker = Tracker::<()>::with_shards(1);
-        let first = tracker.enter();
-        let handing_on = thread::spawn(move || {
-            let second = tracker.enter();
-            drop(first);
-            second
+    for (parent, child) in [(0, 1), (1, 0), (0, 0)] {
+        explore(move || {
+            let tracker = Tracker::<()>::with_shards(2);
+            use_number(parent);
+            let first = tracker.enter();
+            let handing_on = thread::spawn(move || {
+                use_number(child);
+                let second = tracker.enter();
+                drop(first);
+                second
+            });
+            assert!(!tracker.is_idle());
+            drop(handing_on.join().unwrap());
+            assert!(tracker.is_idle());
         });
-        assert!(!tracker.is_idle());
-        drop(handing_on.join().unwrap());
-        assert!(tracker.is_idle());
-    });
+    }
 }
 
 /// The list of wakers of `src/lifecycle/connections.rs`, by which connections hear that they are cut

@@ -7,10 +7,10 @@
 //! | `GET /startup` | 503 until the start-up gates were open, then 200 for good |
 //!
 //! HEAD answers as GET without the body; other methods get 405, other paths 404. The body is
-//! `application/health+json` with `status` (`pass`, `warn`, `fail`), `phase`, `instance`,
-//! `checks`, and `output` where there is a reason; with
-//! [`with_details(false)`](ProbeService::with_details) just `status`. Why a check fails is in the log; a
-//! probe's reader learns no addresses.
+//! `application/health+json` with `status` (`pass`, `warn`, `fail`); with
+//! [details](ProbeService::with_details), which are shown where they are allowed and by `serve_probes`,
+//! also `phase`, `instance`, `checks`, and `output` where there is a reason. Why a check fails is in the
+//! log; a probe's reader learns no addresses.
 //!
 //! Checks run in the background, each in a task of its own, with a time-out, and several
 //! results in a row are needed to change a verdict ([`CheckPolicy`]). A probe reads the last

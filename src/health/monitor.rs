@@ -4,13 +4,18 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::BoxError;
 use crate::health::verdict::{Run, Status, Verdict};
 use crate::lifecycle::check::HealthCheck;
-use crate::lifecycle::guarded::{Ended, run_guarded};
+use crate::lifecycle::guarded::{AbortOnDrop, Ended};
+
+/// One run of a check.
+type Task = AbortOnDrop<Result<(), BoxError>>;
 
 /// All checks of an instance, with their verdicts. Cheap to clone.
 #[derive(Clone)]
@@ -70,27 +75,45 @@ impl fmt::Debug for Monitor {
 impl Watched {
     async fn keep_checking(&self) {
         let policy = self.check.policy();
+        // A run that was told to end and has not: it blocks its thread.
+        let mut left_behind: Option<Task> = None;
         loop {
-            let check = self.check.clone();
-            let work = async move { check.check().await };
             let deadline = Instant::now() + policy.timeout;
-            let (run, error) = match run_guarded(work, deadline).await {
+            if let Some(task) = &mut left_behind {
+                // None begins beside it, for each would block one more thread of the runtime. But
+                // it is out of time as often as they would have been.
+                if !task.is_gone_by(deadline).await {
+                    tokio::time::sleep(self.record(Run::TimedOut, None)).await;
+                    continue;
+                }
+                left_behind = None;
+            }
+            let check = self.check.clone();
+            let mut task = AbortOnDrop(tokio::spawn(async move { check.check().await }));
+            let deadline = Instant::now() + policy.timeout;
+            let (run, error) = match task.until(deadline).await {
                 Ended::Returned(Ok(())) => (Run::Passed, None),
                 Ended::Returned(Err(error)) => (Run::Failed, Some(error)),
                 Ended::Panicked => (Run::Panicked, None),
-                Ended::TimedOut => (Run::TimedOut, None),
-            };
-            let pause = {
-                let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-                let first_failure = run != Run::Passed && !verdict.has_results();
-                if verdict.record(run, &policy) || first_failure {
-                    let error = error.map(tracing::field::display);
-                    tracing::info!(check = self.check.name(), result = ?run, error, "health changed");
+                Ended::TimedOut => {
+                    left_behind = Some(task);
+                    (Run::TimedOut, None)
                 }
-                verdict.pause(&policy)
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(self.record(run, error)).await;
         }
+    }
+
+    /// How long to wait until the next one.
+    fn record(&self, run: Run, error: Option<BoxError>) -> Duration {
+        let policy = self.check.policy();
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        let first_failure = run != Run::Passed && !verdict.has_results();
+        if verdict.record(run, &policy) || first_failure {
+            let error = error.map(tracing::field::display);
+            tracing::info!(check = self.check.name(), result = ?run, error, "health changed");
+        }
+        verdict.pause(&policy)
     }
 
     fn view(&self) -> CheckView<'_> {

@@ -32,7 +32,7 @@ use crate::lifecycle::handle::LifecycleHandle;
 /// use tower_handoff::lifecycle::{Lifecycle, Phase};
 ///
 /// let lifecycle = Lifecycle::builder().build()?;
-/// let inside = Router::from(lifecycle.probes())
+/// let inside = Router::from(lifecycle.probes().with_details(true))
 ///     .route("/pre-stop", any_service(lifecycle.pre_stop()));
 /// let stopped = lifecycle.watch().reached(Phase::Stopped);
 /// let tcp = tokio::net::TcpListener::bind("0.0.0.0:9090").await?;

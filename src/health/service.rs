@@ -38,14 +38,13 @@ impl ProbeService {
             lifecycle,
             monitor,
             instance,
-            details: true,
+            details: false,
         }
     }
 
     /// Whether answers say more than `status`: the phase, the instance, which checks there are, and
-    /// why the answer is no. Default: yes.
-    ///
-    /// For probes that anybody can ask; those on a port of their own can go on saying all.
+    /// why the answer is no. Default: no, because anybody can ask probes that are merged into the
+    /// application. Those of `serve_probes`, on a socket of their own, say all.
     #[must_use]
     pub fn with_details(mut self, shown: bool) -> Self {
         self.details = shown;

@@ -21,8 +21,10 @@ use crate::in_flight::slab::Slab;
 /// the phase was set, and the request, which reads the phase later still, sees `Draining` and
 /// is turned away. Whoever is let in is seen.
 ///
-/// Each shard counts who entered and who left, both only ever growing. `left` is read first: if
-/// `entered`, read later, is the same, everybody who had entered by then had left before.
+/// Each shard counts who entered and who left, both only ever growing. `left` is read first, of all
+/// shards: if `entered`, read later, comes to the same, everybody who had entered by the time between
+/// had left. Shard by shard it would not do: work that is handed on may enter a shard that was read
+/// and leave one that was not.
 pub(crate) struct Tracker<T: 'static> {
     /// A power of two of them.
     shards: &'static [Shard<T>],
@@ -73,11 +75,6 @@ impl<T> Shard<T> {
         // Dropped after the lock is free: it may hold the last piece of a large request.
         drop(entry);
     }
-
-    fn count(&self) -> u64 {
-        let left = self.left.load(SeqCst);
-        self.entered.load(SeqCst).saturating_sub(left)
-    }
 }
 
 impl<T: Send + 'static> Tracker<T> {
@@ -126,7 +123,10 @@ impl<T: Send + 'static> Tracker<T> {
 
     /// How many have entered and not left. Exact when nobody enters or leaves meanwhile.
     pub(crate) fn count(self) -> u64 {
-        self.shards.iter().map(Shard::count).sum()
+        let left = self.left();
+        let entered = |shard: &Shard<T>| shard.entered.load(SeqCst);
+        let entered: u64 = self.shards.iter().map(entered).sum();
+        entered.saturating_sub(left)
     }
 
     /// How many have left, ever.
@@ -136,7 +136,7 @@ impl<T: Send + 'static> Tracker<T> {
     }
 
     pub(crate) fn is_idle(self) -> bool {
-        self.shards.iter().all(|shard| shard.count() == 0)
+        self.count() == 0
     }
 
     /// Waits until the count is zero: at once if it is zero now, whatever it was before.

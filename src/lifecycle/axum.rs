@@ -28,12 +28,14 @@ impl Lifecycle {
     }
 
     /// Serves the probes, and nothing else, on a socket of their own that stays open until the
-    /// phase is `Stopped`, when [`run`](Lifecycle::run) returns.
+    /// phase is `Stopped`, when [`run`](Lifecycle::run) returns. They answer
+    /// [with details](crate::health::ProbeService::with_details): bind it where only the platform and
+    /// operators reach it.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn serve_probes(&self, tcp: TcpListener) -> JoinHandle<io::Result<()>> {
-        let router = Router::from(self.probes());
+        let router = Router::from(self.probes().with_details(true));
         let stopped = self.watch().reached(Phase::Stopped);
         tokio::spawn(
             axum::serve(tcp, router)

@@ -37,6 +37,7 @@ pub struct LifecycleBuilder {
     hooks: Vec<Hook>,
     report_paths: bool,
     request_id_header: Option<String>,
+    show_watch: bool,
     signals: bool,
 }
 
@@ -55,6 +56,7 @@ impl Lifecycle {
             hooks: Vec::new(),
             report_paths: false,
             request_id_header: None,
+            show_watch: false,
             signals: true,
         }
     }
@@ -172,6 +174,14 @@ impl LifecycleBuilder {
         self
     }
 
+    /// Whether requests carry the [`PhaseWatch`](crate::lifecycle::PhaseWatch) in their extensions,
+    /// by which a handler hears that draining begins, wherever [`Lifecycle::layer`] is. Default: no,
+    /// because it costs each of them an allocation, three where its extensions are empty.
+    pub fn show_watch(mut self, shown: bool) -> Self {
+        self.show_watch = shown;
+        self
+    }
+
     /// Whether [`Lifecycle::run`] watches SIGTERM and SIGINT (elsewhere Ctrl-C). Default: yes.
     ///
     /// Turn it off where somebody else does, and call [`LifecycleHandle::shutdown`]: in tests, or
@@ -200,6 +210,7 @@ impl LifecycleBuilder {
             hooks,
             report_paths,
             request_id_header,
+            show_watch,
             signals,
         } = self;
         let platform = platform.unwrap_or_else(Platform::detect);
@@ -233,6 +244,7 @@ impl LifecycleBuilder {
             monitor: Monitor::new(checks),
             report_paths,
             request_id_header,
+            show_watch,
             parts: Parts {
                 platform,
                 budget,

@@ -18,11 +18,14 @@ impl Lifecycle {
     /// In-flight tracking, and inside it the drain gate: a request is counted before the gate
     /// reads the phase. Goes outside all other layers.
     ///
+    /// With [`show_watch`](crate::lifecycle::LifecycleBuilder::show_watch) the gate puts the watch on the
+    /// phase into the extensions of each request that it lets in.
+    ///
     /// For other options, stack an [`InFlightLayer`] on [`in_flight`](crate::lifecycle::LifecycleHandle::in_flight)
     /// and, inside it, a [`DrainGateLayer`] on [`watch`](crate::lifecycle::LifecycleHandle::watch).
     #[must_use]
     pub fn layer(&self) -> Stack<DrainGateLayer, InFlightLayer> {
-        let gate = DrainGateLayer::new(self.watch());
+        let gate = DrainGateLayer::new(self.watch()).with_watch(self.show_watch);
         let counted = InFlightLayer::new(self.in_flight())
             .with_paths(self.report_paths)
             .with_leaked_request_id(self.request_id_header);
@@ -43,7 +46,8 @@ impl Lifecycle {
         DetachLayer::new(self)
     }
 
-    /// The probes, as a service and (feature `axum`) as a router to merge.
+    /// The probes, as a service and (feature `axum`) as a router to merge. They say no more than
+    /// their verdict, unless told to with [`with_details`](ProbeService::with_details).
     ///
     /// Merge it after the layers, so that probes are in no session, never counted and never
     /// turned away. With it axum's plain 404 for unknown paths goes outside the layers too; a

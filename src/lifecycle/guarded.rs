@@ -24,12 +24,7 @@ where
     W: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    let mut task = AbortOnDrop(tokio::spawn(work));
-    match timeout_at(deadline, &mut task.0).await {
-        Ok(Ok(value)) => Ended::Returned(value),
-        Ok(Err(_)) => Ended::Panicked,
-        Err(_) => Ended::TimedOut,
-    }
+    AbortOnDrop(tokio::spawn(work)).until(deadline).await
 }
 
 /// Runs `works` as tasks of their own that begin in order: each when the one before has ended, or
@@ -70,6 +65,25 @@ fn share(ends: Instant, left: usize) -> Instant {
 /// A task that lives no longer than who waits for it.
 #[derive(Debug)]
 pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
+
+impl<T> AbortOnDrop<T> {
+    /// How it ends, once; at `deadline` it is told to, which it does at its next await.
+    pub(crate) async fn until(&mut self, deadline: Instant) -> Ended<T> {
+        match timeout_at(deadline, &mut self.0).await {
+            Ok(Ok(value)) => Ended::Returned(value),
+            Ok(Err(_)) => Ended::Panicked,
+            Err(_) => {
+                self.0.abort();
+                Ended::TimedOut
+            }
+        }
+    }
+
+    /// Whether one that was told to end has, until `deadline`.
+    pub(crate) async fn is_gone_by(&mut self, deadline: Instant) -> bool {
+        timeout_at(deadline, &mut self.0).await.is_ok()
+    }
+}
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {

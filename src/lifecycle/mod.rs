@@ -60,6 +60,19 @@
 //! away; `deploy/` in the repository has configurations of nginx and HAProxy under which rolling
 //! restarts lose no request.
 //!
+//! # Which does what in each phase
+//! | | `Starting` | `Ready` | `Settling` | `Draining` | `Forcing`, where time runs out | `Stopping` |
+//! | --- | --- | --- | --- | --- | --- | --- |
+//! | probes: `/health` is 200 throughout | `/ready` and `/startup` 503 | `/ready` as the checks say; `/startup` 200 from here on | `/ready` 503 | 503 | 503 | 503 |
+//! | listener | open | open | open, and closed in the end | closed | closed | closed |
+//! | gate on HTTP/1 | lets in | lets in | lets in, `Connection: close` | 503, `Connection: close` | 503 | 503 |
+//! | gate on HTTP/2 | lets in | lets in | lets in | 503; GOAWAY is the server's | 503 | 503 |
+//! | in flight | counted | counted | counted | waited for; `finish_within` counts from here | named, and cut off | over |
+//! | streams, sockets, `spawn` | go on | go on | go on | are told, and waited for | named, and cut off | dropped at once |
+//! | sessions | read, written | read, written | read, written | read, written | written where the request still ends | commits under way are waited for |
+//! | locks | granted, renewed | granted, renewed | granted, renewed | granted, renewed | renewed | let go; none granted |
+//! | hooks | `on_start` | | | | | flushes, `on_shutdown`, then connections close |
+//!
 //! # HTTP/2
 //! `axum::serve` can tell its clients only when accepting stops: until then new streams get 503,
 //! then comes GOAWAY. A server on hyper-util sends GOAWAY when draining begins.
@@ -122,8 +135,8 @@
 //! [`Lifecycle::finish_within`](crate::lifecycle::Lifecycle::finish_within).
 //!
 //! Handlers get the watch from where they get the rest: axum's `State` or
-//! `Extension(lifecycle.watch())`, a closure, or
-//! [`DrainGateLayer::with_watch`](crate::drain_gate::DrainGateLayer::with_watch).
+//! `Extension(lifecycle.watch())`, a closure; or, on whatever service, from the request's extensions,
+//! where [`LifecycleBuilder::show_watch`] has [`Lifecycle::layer`] put it.
 
 mod asks;
 #[cfg(feature = "axum")]

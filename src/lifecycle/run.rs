@@ -34,6 +34,7 @@ pub struct Lifecycle {
     pub(crate) monitor: Monitor,
     pub(crate) report_paths: bool,
     pub(crate) request_id_header: Option<&'static HeaderName>,
+    pub(crate) show_watch: bool,
     pub(crate) parts: Parts,
 }
 
@@ -99,6 +100,7 @@ impl Lifecycle {
             monitor,
             report_paths: _,
             request_id_header: _,
+            show_watch: _,
             parts:
                 Parts {
                     platform,

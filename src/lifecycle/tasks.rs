@@ -43,8 +43,10 @@ impl Tasks {
         });
         tokio::spawn(async move {
             let dropped = tokio::select! {
-                () = work => false,
+                // The phase first: what begins when the time is over does nothing at all.
+                biased;
                 () = watch.reached(Phase::Forcing) => true,
+                () = work => false,
             };
             if dropped {
                 // Listed until the drain has named it: it may have begun when the time was over.

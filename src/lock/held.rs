@@ -13,6 +13,7 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
+use crate::telemetry::pending::{Operation, Pending};
 
 /// How many renewals, and in a shutdown releases, are under way at a time: so that those who hold
 /// thousands take no memory for all of them, nor ask more at once than the backend answers in time.
@@ -45,6 +46,8 @@ struct Shared {
     closing: Notify,
     /// The renewal task has to look again.
     renewals: Notify,
+    /// Releases.
+    releases: Pending,
 }
 
 #[derive(Default)]
@@ -108,6 +111,8 @@ impl HeldLocks {
     /// Dropping the future stops the waiting, not the releases.
     pub async fn release_all(&self) {
         self.close();
+        // Dropped last: by then what is left is under way.
+        let _flush = self.0.releases.flush();
         let (patience, held) = {
             let mut state = self.lock();
             let since = *state.ending.get_or_insert_with(Instant::now);
@@ -160,14 +165,14 @@ impl HeldLocks {
             return None;
         }
         state.under_way += 1;
-        Some(UnderWay(self.clone()))
+        Some(UnderWay::new(self, None))
     }
 
     /// Something that a shutdown waits for, also one that has begun.
     #[cfg(feature = "redis")]
     pub(crate) fn under_way(&self) -> UnderWay {
         self.lock().under_way += 1;
-        UnderWay(self.clone())
+        UnderWay::new(self, None)
     }
 
     /// Lists a lock. `Err` when the list is closed; else whether a renewal task must be started.
@@ -199,7 +204,7 @@ impl HeldLocks {
         let lock = state.held.remove(owner);
         drop(state);
         drop(lock);
-        UnderWay(self.clone())
+        UnderWay::new(self, Some(self.0.releases.begin()))
     }
 
     /// Strikes off the locks whose lease is over, and says what the renewal task does next.
@@ -298,22 +303,40 @@ impl Drop for ToTakeAway {
 }
 
 /// Something that the shutdown waits for, until this is dropped.
-pub(crate) struct UnderWay(HeldLocks);
+pub(crate) struct UnderWay {
+    list: HeldLocks,
+    /// Where it is a release.
+    operation: Option<Operation>,
+}
 
 impl UnderWay {
+    fn new(list: &HeldLocks, operation: Option<Operation>) -> Self {
+        let list = list.clone();
+        Self { list, operation }
+    }
+
     /// Whether a shutdown has waited for it for as long as a connection takes to be replaced.
     pub(crate) fn has_kept_waiting(&self) -> bool {
-        let ending = self.0.lock().ending;
+        let ending = self.list.lock().ending;
         ending.is_some_and(|ending| ending.elapsed() > BLIP)
+    }
+
+    /// The backend has answered.
+    pub(crate) fn is_answered(&mut self) {
+        if let Some(operation) = &mut self.operation {
+            operation.is_answered();
+        }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        // Before the shutdown sees that it has ended.
+        self.operation = None;
+        let mut state = self.list.lock();
         state.under_way -= 1;
         if state.closed {
-            self.0.0.closing.notify_waiters();
+            self.list.0.closing.notify_waiters();
         }
     }
 }

@@ -60,4 +60,7 @@ pub(crate) async fn until_done<F>(
         sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
+    if let Some(under_way) = &mut under_way {
+        under_way.is_answered();
+    }
 }

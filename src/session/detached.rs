@@ -5,12 +5,11 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use tokio::sync::RwLock;
-
 use crate::BoxError;
 use crate::lifecycle::check::BoxFuture;
 use crate::lifecycle::managed::Managed;
 use crate::session::carry::CarriedOut;
+use crate::session::commits::Commits;
 use crate::session::error::SessionError;
 use crate::session::handle::Session;
 use crate::session::options::Options;
@@ -106,10 +105,10 @@ impl DetachedSession {
     /// [`Session`](Session#errors).
     pub async fn commit(&self) -> Result<(), SessionError> {
         let core = Arc::clone(self.0.core());
-        let under_way = Arc::clone(&core.options.commits).read_owned().await;
+        let under_way = core.options.commits.begin().await;
         CarriedOut::new(async move {
             let written = core.write_now().await;
-            drop(under_way);
+            under_way.ends(&written);
             written
         })
         .await
@@ -142,14 +141,14 @@ impl fmt::Debug for DetachedSession {
 /// [`SessionLayer::commits`](crate::session::SessionLayer::commits).
 pub struct SessionCommits {
     name: String,
-    under_way: Arc<RwLock<()>>,
+    commits: Commits,
 }
 
 impl SessionCommits {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             name: format!("sessions in {}", options.transport.name()),
-            under_way: Arc::clone(&options.commits),
+            commits: options.commits.clone(),
         }
     }
 }
@@ -161,7 +160,7 @@ impl Managed for SessionCommits {
 
     fn flush(&self) -> BoxFuture<'_, Result<(), BoxError>> {
         Box::pin(async {
-            drop(self.under_way.write().await);
+            self.commits.flush().await;
             Ok(())
         })
     }
@@ -169,7 +168,7 @@ impl Managed for SessionCommits {
 
 impl fmt::Debug for SessionCommits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, under_way: _ } = self;
+        let Self { name, commits: _ } = self;
         f.debug_struct("SessionCommits")
             .field("name", name)
             .finish_non_exhaustive()

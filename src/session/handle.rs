@@ -180,8 +180,10 @@ impl Session {
         let core = Arc::clone(&self.core);
         CarriedOut::new(async move {
             // A shutdown waits for it, also where nobody else does any more.
-            let _under_way = Arc::clone(&core.options.commits).read_owned().await;
-            core.destroy().await
+            let under_way = core.options.commits.begin().await;
+            let destroyed = core.destroy().await;
+            under_way.ends(&destroyed);
+            destroyed
         })
         .await
     }

@@ -62,7 +62,7 @@ impl SessionLayer {
             undecodable: Undecodable::default(),
             responder: Responder::default(),
             commit_when: |status| !status.is_server_error(),
-            commits: Arc::default(),
+            commits: Default::default(),
             renewals: Arc::default(),
             on_gone: None,
         }))

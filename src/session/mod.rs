@@ -50,6 +50,7 @@ mod candidates;
 mod carry;
 mod change;
 mod commit;
+mod commits;
 #[cfg(feature = "testing")]
 pub mod contract;
 mod cookie;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, response};
-use tokio::sync::RwLock;
 
 use crate::answer::Responder;
+use crate::session::commits::Commits;
 use crate::session::expiry::SessionExpiry;
 use crate::session::limits::SessionLimits;
 use crate::session::policy::Undecodable;
@@ -26,8 +26,7 @@ pub(crate) struct Options {
     pub(crate) undecodable: Undecodable,
     pub(crate) responder: Responder,
     pub(crate) commit_when: fn(StatusCode) -> bool,
-    /// Read by every commit of a detached handle, written by the drain that waits for them.
-    pub(crate) commits: Arc<RwLock<()>>,
+    pub(crate) commits: Commits,
     pub(crate) renewals: Arc<Renewals>,
     pub(crate) on_gone: Option<Arc<OnGone>>,
 }

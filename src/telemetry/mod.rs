@@ -51,6 +51,7 @@
 //! | `grace_seconds` | gauge | | what a shutdown may take |
 //! | `drain_seconds` ¹ | gauge | | of the shutdown, spent waiting for what was in flight |
 //! | `hooks_total` | counter | `outcome`: `done`, `failed`, `timed_out` | flushes and hooks of the shutdown; the report names them |
+//! | `shutdown_operations_total` | counter | `outcome`: `flushed`, `lost` | releases of locks, commits of detached sessions and log-outs that a flush waited for: answered by the store; or not in time, so that leases end the locks and what was committed may be lost |
 //! | `requests_total` ¹ | counter | `outcome`: `served`, `rejected`, `overran`, `aborted` | ended by themselves, whatever their status; turned away by the drain gate; ended by `finish_within`; cut off at the drain's end |
 //! | `requests_in_flight` ¹ | gauge | | not ended, to the last byte of the body |
 //! | `request_oldest_seconds` ¹ | gauge | | age of the oldest of them, where they are listed |
@@ -96,6 +97,9 @@
 //! increase(tower_handoff_requests_total{outcome="aborted"}[10m]) > 0
 //! tower_handoff_shutdown_seconds > 0.8 * tower_handoff_grace_seconds
 //!
+//! # A flush gave up on Redis: others wait for leases, and what sockets had to say last may be lost.
+//! increase(tower_handoff_shutdown_operations_total{outcome="lost"}[10m]) > 0
+//!
 //! # Requests still reach instances that turn them away: the settle is shorter than the load balancer needs.
 //! increase(tower_handoff_requests_total{outcome="rejected"}[10m]) > 0
 //!
@@ -135,6 +139,7 @@ pub(crate) mod drain_marks;
 mod lock_keys;
 pub(crate) mod lock_meter;
 pub(crate) mod names;
+pub(crate) mod pending;
 pub(crate) mod record;
 #[cfg(feature = "redis")]
 pub(crate) mod redis_up;

@@ -32,6 +32,9 @@ metrics! {
     Hooks = Counter "tower_handoff_hooks_total" in Count,
         "Flushes and hooks of the shutdown, by how they ended":
         "outcome" in [Done "done", Failed "failed", TimedOut "timed_out"];
+    ShutdownOperations = Counter "tower_handoff_shutdown_operations_total" in Count,
+        "Releases of locks and writes of sessions that a shutdown's flush waited for":
+        "outcome" in [Flushed "flushed", Lost "lost"];
 
     // Requests and tasks.
     Requests = Counter "tower_handoff_requests_total" in Count,

@@ -6,6 +6,7 @@ mod common;
 mod arrivals;
 mod budget;
 mod cancellations;
+mod checks_that_block;
 mod close_at_drain;
 mod deadline;
 #[cfg(unix)]
@@ -23,6 +24,7 @@ mod in_flight;
 mod in_flight_race;
 mod instance;
 mod last_moments;
+mod late_tasks;
 mod latecomers;
 #[cfg(target_os = "linux")]
 mod manager_away;

@@ -40,7 +40,7 @@ fn start(
     builder: LifecycleBuilder,
 ) -> (LifecycleHandle, ProbeService, tokio::task::JoinHandle<()>) {
     let lifecycle = builder.instance_id("i-1").build().unwrap();
-    let (handle, probes) = (lifecycle.handle(), lifecycle.probes());
+    let (handle, probes) = (lifecycle.handle(), lifecycle.probes().with_details(true));
     let stop = handle.stop_accepting();
     let run = tokio::spawn(async move { drop(lifecycle.run(stop).await) });
     (handle, probes, run)
@@ -114,7 +114,7 @@ async fn each_phase_has_its_answers() {
 #[tokio::test(start_paused = true)]
 async fn a_forced_end_has_its_answers_too() {
     let lifecycle = quiet_builder().build().unwrap();
-    let (handle, probes) = (lifecycle.handle(), lifecycle.probes());
+    let (handle, probes) = (lifecycle.handle(), lifecycle.probes().with_details(true));
     let run = tokio::spawn(lifecycle.run(pending::<()>()));
     handle.watch().reached(Phase::Ready).await;
     handle.shutdown();
@@ -324,15 +324,17 @@ async fn a_managed_part_brings_its_check() {
     );
 }
 
-/// For a port that anybody reaches.
+/// As they are unless told otherwise: anybody can ask them.
 #[tokio::test(start_paused = true)]
 async fn without_details_a_probe_says_its_verdict_alone() {
     let works = Arc::new(AtomicBool::new(false));
     let check = switched("search", CheckClass::Required, &works);
-    let (handle, probes, run) = start(quiet_builder().check(check));
+    let lifecycle = quiet_builder().check(check).build().unwrap();
+    let (handle, terse) = (lifecycle.handle(), lifecycle.probes());
+    let probes = terse.clone().with_details(true);
+    let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
     handle.watch().reached(Phase::Ready).await;
     ready_is(&probes, 503, "fail").await;
-    let terse = probes.clone().with_details(false);
     for (path, status) in [
         ("/health", "pass"),
         ("/ready", "fail"),

@@ -158,3 +158,31 @@ async fn a_request_carries_the_watch_where_it_was_asked_for() {
         assert_eq!(body, expected);
     }
 }
+
+/// By the layer that a service has anyway.
+#[tokio::test]
+async fn requests_of_a_lifecycle_carry_the_watch_where_it_was_asked_for() {
+    use http::{Request, Response};
+    use http_body_util::Empty;
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_handoff::lifecycle::PhaseWatch;
+
+    for shown in [false, true] {
+        let lifecycle = super::common::quiet_builder().show_watch(shown).build();
+        let lifecycle = lifecycle.unwrap();
+        let handler = service_fn(async |request: Request<()>| {
+            let watch = request.extensions().get::<PhaseWatch>().copied();
+            let mut answer = Response::new(Empty::<bytes::Bytes>::new());
+            answer.extensions_mut().insert(watch);
+            Ok::<_, std::convert::Infallible>(answer)
+        });
+        let service = lifecycle.layer().layer(handler);
+        let answer = service.oneshot(Request::new(())).await.unwrap();
+        let watch = answer.extensions().get::<Option<PhaseWatch>>().unwrap();
+        assert_eq!(watch.is_some(), shown);
+        if let Some(watch) = watch {
+            lifecycle.shutdown();
+            assert_eq!(watch.current(), Phase::Settling);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A check that blocks its thread: probes go on, and no second run begins beside the first.
+#![allow(clippy::disallowed_methods, reason = "to block is what they are about")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+use tower_handoff::health::{Check, CheckPolicy, ProbeService};
+use tower_handoff::lifecycle::Phase;
+
+use super::common::{eventually, quiet_builder, within};
+
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// Runs under way, the most there were at a time, and those that began.
+#[derive(Default)]
+struct Runs {
+    now: AtomicU64,
+    most: AtomicU64,
+    begun: AtomicU64,
+}
+
+impl Runs {
+    /// Blocks the thread for a second, many time-outs long; from the third run on not at all.
+    fn run(&self) {
+        self.most
+            .fetch_max(self.now.fetch_add(1, SeqCst) + 1, SeqCst);
+        if self.begun.fetch_add(1, SeqCst) < 2 {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        self.now.fetch_sub(1, SeqCst);
+    }
+}
+
+async fn ready(probes: ProbeService) -> (u16, String) {
+    let Ok(answer) = probes
+        .oneshot(Request::get("/ready").body(()).unwrap())
+        .await;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_blocks_takes_one_thread_and_no_more() {
+    let runs = Arc::new(Runs::default());
+    let blocking = {
+        let runs = runs.clone();
+        Check::new("blocks", move || {
+            let runs = runs.clone();
+            async move {
+                runs.run();
+                Ok(())
+            }
+        })
+    };
+    let policy = CheckPolicy::default().interval(MOMENT).retry(MOMENT);
+    let lifecycle = quiet_builder()
+        .check(blocking.policy(policy.timeout(MOMENT)))
+        .build()
+        .unwrap();
+    let (handle, probes) = (lifecycle.handle(), lifecycle.probes().with_details(true));
+    let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
+    handle.watch().reached(Phase::Ready).await;
+
+    // On a thread of the runtime, as a server's are.
+    eventually("it is out of time", async || {
+        let (code, body) = tokio::spawn(ready(probes.clone())).await.unwrap();
+        code == 503 && body.contains("does not answer in time")
+    })
+    .await;
+    // While the first run blocks: it, and no other, is what was out of time.
+    assert_eq!((runs.now.load(SeqCst), runs.begun.load(SeqCst)), (1, 1));
+
+    eventually("it passes again", async || {
+        ready(probes.clone()).await.0 == 200
+    })
+    .await;
+    assert_eq!(runs.most.load(SeqCst), 1);
+    assert!(runs.begun.load(SeqCst) > 2);
+    handle.shutdown();
+    within("the run", run).await.unwrap();
+}
+
+/// Else it would be believed for as long as it blocks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_passed_and_then_blocks_fails_though_no_other_run_begins() {
+    let runs = Arc::new(AtomicU64::new(0));
+    let blocking = {
+        let runs = runs.clone();
+        Check::new("blocks", move || {
+            let runs = runs.clone();
+            async move {
+                if runs.fetch_add(1, SeqCst) > 0 {
+                    std::thread::sleep(Duration::from_secs(2));
+                }
+                Ok(())
+            }
+        })
+    };
+    let policy = CheckPolicy::default().interval(MOMENT).retry(MOMENT);
+    let policy = policy.timeout(MOMENT).fail_after(4);
+    let builder = quiet_builder().check(blocking.policy(policy));
+    let lifecycle = builder.build().unwrap();
+    let (handle, probes) = (lifecycle.handle(), lifecycle.probes());
+    let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
+    let says = async |code| tokio::spawn(ready(probes.clone())).await.unwrap().0 == code;
+    eventually("it passes", async || says(200).await).await;
+    eventually("it fails", async || says(503).await).await;
+    assert_eq!(runs.load(SeqCst), 2);
+    handle.shutdown();
+    within("the run", run).await.unwrap();
+}
