@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
@@ -34,6 +35,8 @@ pub(crate) struct Conduct {
     late: bool,
     /// Set by the connection's first bytes, read by `goodbye`.
     http2: Arc<AtomicBool>,
+    /// HTTP/2 that somebody tells to end: it is new until it has ended.
+    told: bool,
     asks: Asks,
     /// An upload was answered while the instance ends: its rest may still be on the way.
     last_word: bool,
@@ -52,6 +55,7 @@ impl Conduct {
             stage: None,
             late: false,
             http2: Arc::default(),
+            told: false,
             asks: Asks::Answer,
             last_word: false,
             wakers: None,
@@ -61,7 +65,7 @@ impl Conduct {
     }
 
     fn leave_intake(&mut self) {
-        if self.fresh == Fresh::Over {
+        if self.fresh == Fresh::Over && !self.told {
             self.intake = None;
         }
     }
@@ -84,7 +88,10 @@ impl Conduct {
         }
         self.fresh.read(before, self.talk);
         if before != Talk::Http2 && self.talk == Talk::Http2 {
+            // Who took a goodbye holds the other one.
+            self.told = Arc::strong_count(&self.http2) > 1;
             self.http2.store(true, SeqCst);
+            self.connections.http2_found.notify_waiters();
             // In place of a preface that was not whole, or of a greeting that was not sent.
             self.enter(Stage::Http2);
         }
@@ -200,7 +207,20 @@ impl Conduct {
     pub(crate) fn goodbye(&self) -> impl Future<Output = ()> + Send + use<> {
         let (connections, http2) = (self.connections.clone(), self.http2.clone());
         async move {
-            connections.watch.reached(Phase::Draining).await;
+            connections.shut.reached().await;
+            let mut draining = pin!(connections.watch.reached(Phase::Draining));
+            loop {
+                // Listens first and looks then: what the queue held may begin only now.
+                let mut found = pin!(connections.http2_found.notified());
+                found.as_mut().enable();
+                if http2.load(SeqCst) {
+                    return;
+                }
+                tokio::select! {
+                    () = found => {}
+                    () = draining.as_mut() => break,
+                }
+            }
             if !http2.load(SeqCst) {
                 connections.stop.reached().await;
             }

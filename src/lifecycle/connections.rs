@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::Waker;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::in_flight::oldest::oldest;
@@ -24,7 +25,10 @@ pub(crate) struct Connections {
     pub(crate) shut: Stop,
     /// The server lets go of its connections.
     pub(crate) stop: Stop,
-    /// Listeners that still take in, and connections whose first request has not been counted yet.
+    /// Somebody has begun to speak HTTP/2, for those who wait for their own first bytes.
+    pub(crate) http2_found: Notify,
+    /// Listeners that still take in, connections whose first request has not been counted yet, and
+    /// those of HTTP/2 that are told to end: what was sent before GOAWAY came is on the way.
     pub(crate) intake: Tracker<()>,
     /// When nobody lingers any more: set when the instance begins to end.
     pub(crate) linger_until: OnceLock<Instant>,
@@ -85,6 +89,7 @@ impl Connections {
             watch,
             shut: Stop::new(),
             stop: Stop::new(),
+            http2_found: Notify::new(),
             intake: Tracker::new(),
             linger_until: OnceLock::new(),
             busy: Tracker::new(),

@@ -125,6 +125,19 @@ where
     let in_half = in_time;
     if !in_half {
         name_who_is_late(handle, deadline);
+        in_time = timely(&mut server, linger_until, quiet.as_mut())
+            .await
+            .is_ok();
+    }
+    if !in_time {
+        for part in managed {
+            if catch_unwind(AssertUnwindSafe(|| part.drain_ends_soon())).is_err() {
+                tracing::error!(
+                    name = part.name(),
+                    "panicked when the drain was about to end"
+                );
+            }
+        }
         in_time = timely(&mut server, deadline, quiet).await.is_ok();
     }
     let farewell = deadline + FAREWELL.min(budget.margin() / 8);

@@ -73,7 +73,8 @@ pub struct Status {
 }
 
 /// How long the gate stays open for connections on which nothing has been answered yet: for a
-/// first request that is on the way. A client that opened a connection in reserve sends none.
+/// first request that is on the way, and for HTTP/2 that has been told and not ended. A client that
+/// opened a connection in reserve sends none, and a stream may be long.
 const INTAKE_WAIT: Duration = Duration::from_millis(500);
 
 /// How long the drain waits, when all else is over, for heads that began too late.

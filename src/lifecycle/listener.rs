@@ -21,7 +21,10 @@ use crate::lifecycle::stream::TrackedStream;
 /// socket, hands those connections out and ends; draining begins when they have been served once. A listener that is
 /// merely dropped resets them all: their clients had been told that they are connected.
 ///
-/// This happens inside [`accept`](Self::accept), so somebody must be in it: any accept loop is.
+/// This happens inside [`accept`](Self::accept), so somebody must be in it. A loop that bounds its
+/// connections by a semaphore takes the permit after `accept`, not before: one that waits for it
+/// outside, with every permit given away, leaves the socket open, and the kernel goes on taking clients
+/// in whom nobody serves.
 #[derive(Debug)]
 pub struct TrackedListener {
     socket: Socket,

@@ -13,7 +13,9 @@ use crate::lifecycle::check::{BoxFuture, HealthCheck};
 /// # Contract
 /// The lifecycle calls, each at most once and in this order, for every part in the order of
 /// registration: [`drain_begins`](Self::drain_begins) when phase `Draining` begins (requests
-/// are still in flight and may go on using the part); [`flush`](Self::flush) when nothing is in
+/// are still in flight and may go on using the part);
+/// [`drain_ends_soon`](Self::drain_ends_soon) when a quarter of the drain is left, unless it has ended
+/// by then; [`flush`](Self::flush) when nothing is in
 /// flight or the drain's time is over; then all hooks run, which may use the part; at last
 /// [`close`](Self::close).
 ///
@@ -74,6 +76,10 @@ pub trait Managed: Send + Sync + 'static {
     /// Draining has begun: wait for nothing new. Must return at once. Default: nothing.
     fn drain_begins(&self) {}
 
+    /// A quarter of the drain's time is left, and requests are in flight: let go of those that wait, so
+    /// that they have an answer before they are cut off. Must return at once. Default: nothing.
+    fn drain_ends_soon(&self) {}
+
     /// Gives up what the next instance needs and writes what is pending. Default: nothing.
     ///
     /// # Errors
@@ -99,6 +105,10 @@ impl<T: Managed + ?Sized> Managed for Arc<T> {
 
     fn drain_begins(&self) {
         (**self).drain_begins();
+    }
+
+    fn drain_ends_soon(&self) {
+        (**self).drain_ends_soon();
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), BoxError>> {

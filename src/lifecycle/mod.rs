@@ -75,7 +75,10 @@
 //!
 //! # HTTP/2
 //! `axum::serve` can tell its clients only when accepting stops: until then new streams get 503,
-//! then comes GOAWAY. A server on hyper-util sends GOAWAY when draining begins.
+//! then comes GOAWAY. A server on hyper-util sends GOAWAY when the settle is over, by
+//! [`goodbye`](TrackedStream::goodbye), and the gate shuts when those connections have ended, or half a
+//! second later: what was sent before GOAWAY came is served. So serve gRPC, and HTTP/2 without a proxy
+//! that tries again, from such a loop.
 //!
 //! # Connections
 //! On connections from these listeners (or [wrapped](LifecycleHandle::wrap_io)) the drain also

@@ -68,7 +68,10 @@ impl Lifecycle {
     /// front): then it runs on until it is killed. So what takes its time, a migration, a cache to
     /// fill, goes into [`on_start`](crate::lifecycle::LifecycleBuilder::on_start) and not before
     /// `run`. The first one begins the shutdown; **the second ends the process at once with code 130**,
-    /// without hooks and report. Only signals count for that, so one that follows a
+    /// without hooks and report. What follows the first within a second is the same request: platforms
+    /// and wrappers send theirs twice. So a `preStop` of Kubernetes that signals by itself (`kill -TERM 1;
+    /// sleep 15`) makes the kubelet's own the second: let it just `sleep`, or ask by
+    /// [`pre_stop`](Self::pre_stop). Only signals count for that, so one that follows a
     /// [`shutdown`](LifecycleHandle::shutdown) by code is still a first one. Once set up, the
     /// handlers stay until the process ends, as is tokio's way: after `run` signals do nothing.
     ///

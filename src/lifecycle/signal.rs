@@ -3,11 +3,18 @@
 //! Floor 3.
 
 use std::io;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::lifecycle::guarded::AbortOnDrop;
 
 /// The exit code of a process that was told twice.
 const TOLD_TWICE: i32 = 130;
+
+/// Signals so soon after the first are the same request: a platform signals its whole process group
+/// and a wrapper passes on what it got, or a unit's `ExecStop` and systemd each send their own.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// Calls `first` at the first signal and ends the process at the second, until dropped.
 ///
@@ -28,10 +35,16 @@ pub(crate) fn watch_signals(first: impl FnOnce() + Send + 'static) -> AbortOnDro
         };
         let name = signals.next().await;
         tracing::info!(signal = name, "shutdown asked for");
+        let same_until = Instant::now() + SAME_REQUEST;
         first();
-        let name = signals.next().await;
-        tracing::warn!(signal = name, "second signal: exit at once");
-        std::process::exit(TOLD_TWICE);
+        loop {
+            let name = signals.next().await;
+            if Instant::now() >= same_until {
+                tracing::warn!(signal = name, "second signal: exit at once");
+                std::process::exit(TOLD_TWICE);
+            }
+            tracing::info!(signal = name, "the same request again");
+        }
     }))
 }
 

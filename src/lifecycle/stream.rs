@@ -56,7 +56,8 @@ impl<Io> TrackedStream<Io> {
     }
 
     /// Resolves when the connection should be told to end, which hyper calls
-    /// `graceful_shutdown`: on HTTP/2 when draining begins, so that the client gets GOAWAY;
+    /// `graceful_shutdown`: on HTTP/2 when the settle is over, so that the client gets GOAWAY;
+    /// the gate stays open for what it sent before, until the connection ends, for half a second at most;
     /// on HTTP/1, where idle connections are just closed, only when accepting stops.
     ///
     /// Take it before the stream goes into the server. Below TLS every connection counts as

@@ -35,6 +35,12 @@ impl Managed for RedisHandle {
         }))
     }
 
+    /// Who stands in line for a lock is refused while there is time for an answer (503); who holds one
+    /// keeps it.
+    fn drain_ends_soon(&self) {
+        self.locks().held().close();
+    }
+
     /// # Cancel safety
     /// Dropped, it stops waiting; the releases go on while the process lives, and the leases end
     /// what is left.

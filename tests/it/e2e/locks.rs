@@ -1,6 +1,7 @@
 //! Locks across instances that share one Redis.
 
 use super::SERVERS;
+use super::sessions::in_flight;
 use crate::support::eventually::eventually;
 use crate::support::redis_server::RedisServer;
 use crate::support::testbed::Testbed;
@@ -68,6 +69,36 @@ async fn a_lock_held_by_one_instance_is_waited_for_on_another_and_the_fence_grow
             again["fence"].as_u64() > waited["fence"].as_u64(),
             "{waited} {again}"
         );
+    }
+}
+
+/// It has its answer while there is time to send one, and is not what forces the end.
+#[tokio::test]
+async fn who_waits_on_an_instance_that_ends_is_told_503_before_its_time_is_over() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    for server in SERVERS {
+        let a = Testbed::start(&[("SERVER", server), ("REDIS_URL", &url)]).await;
+        let b = [
+            ("SERVER", server),
+            ("REDIS_URL", &url),
+            ("GRACE_MS", "6000"),
+        ];
+        let b = Testbed::start(&b).await;
+        a.until("/ready", 200).await;
+        b.until("/ready", 200).await;
+        let mut on_a = a.client();
+        tokio::spawn(async move { on_a.try_send("POST", "/lock/x?hold_ms=60000", None).await });
+        held(&a).await;
+        let mut on_b = b.client();
+        let waiter = tokio::spawn(async move { on_b.post("/lock/x?wait_ms=60000").await });
+        in_flight(&b, "/lock/{name}").await;
+        b.signal("TERM");
+        let refused = waiter.await.expect("an answer");
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.header("retry-after").is_some(), "{refused:?}");
+        let exit = b.exit().await;
+        assert_eq!((exit.code, exit.stdout.len()), (0, 1), "{exit:?}");
     }
 }
 

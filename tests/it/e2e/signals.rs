@@ -1,5 +1,9 @@
 //! Which signals count, and from when on.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::SERVERS;
 use super::lifecycle::not_ready;
 use super::sessions::in_flight;
@@ -20,9 +24,32 @@ async fn a_second_signal_ends_the_process_at_once() {
             assert_eq!(probes.get("/ready").await.status, 200);
             testbed.signal(first);
             not_ready(&mut probes).await;
+            // What comes sooner is the same request.
+            sleep(Duration::from_millis(1100)).await;
             testbed.signal(second);
             let exit = testbed.exit().await;
             assert_eq!((exit.code, exit.stdout.len()), (130, 0), "{exit:?}");
+        }
+    }
+}
+
+/// From a platform that signals the process group and a wrapper that passes its own on, or from
+/// systemd and a unit's `ExecStop`.
+#[tokio::test]
+async fn a_request_that_comes_as_two_signals_is_one() {
+    for server in SERVERS {
+        for (first, again) in [("TERM", "TERM"), ("TERM", "INT"), ("INT", "TERM")] {
+            let testbed = Testbed::start(&[("SERVER", server), ("GRACE_MS", "25000")]).await;
+            let mut client = testbed.client();
+            let slow = tokio::spawn(async move { client.get("/sleep/1500").await.status });
+            in_flight(&testbed, "/sleep/{ms}").await;
+            testbed.signal(first);
+            // Two of a kind that are pending at once would be one already for the kernel.
+            sleep(Duration::from_millis(20)).await;
+            testbed.signal(again);
+            let exit = testbed.exit().await;
+            assert_eq!((exit.code, exit.stdout.len()), (0, 1), "{exit:?}");
+            assert_eq!(slow.await.unwrap(), 200);
         }
     }
 }

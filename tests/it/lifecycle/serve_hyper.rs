@@ -3,9 +3,12 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
@@ -14,7 +17,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tower::{ServiceBuilder, service_fn};
 use tower_handoff::lifecycle::{LifecycleBuilder, LifecycleHandle, Outcome, Phase, Report};
 
@@ -97,7 +100,7 @@ async fn http1_is_served_to_the_end_and_idle_connections_stay_for_their_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http2_gets_goaway_when_draining_begins_and_its_streams_end() {
+async fn http2_gets_goaway_at_the_settles_end_and_its_streams_end() {
     let (address, handle, run) = start(quiet_builder()).await;
     let tcp = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), tcp)
@@ -123,11 +126,65 @@ async fn http2_gets_goaway_when_draining_begins_and_its_streams_end() {
     assert!(answer.headers().get("connection").is_none());
     answer.into_body().collect().await.unwrap();
     within("GOAWAY", connection).await.unwrap().unwrap();
+    within("the drain", handle.watch().reached(Phase::Draining)).await;
     assert_eq!(handle.phase(), Phase::Draining);
     assert!(client.send_request(get("/")).await.is_err());
     drop(held);
     let report = within("the run", run).await.unwrap();
     assert_eq!((report.outcome, report.completed), (Outcome::Clean, 2));
+}
+
+/// What a client sends before it has heard of GOAWAY is served, on as many connections as there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_under_load_has_only_answers_until_goaway_and_never_a_503() {
+    let (address, handle, run) = start(quiet_builder().grace(Duration::from_secs(60))).await;
+    let (mut clients, answers) = (JoinSet::new(), Arc::new(AtomicU32::new(0)));
+    for _ in 0..8 {
+        clients.spawn(ask_over_http2_until_refused(address, answers.clone()));
+    }
+    eventually("all are at it", async || answers.load(SeqCst) > 300).await;
+    handle.shutdown();
+    let mut connections = 0;
+    while let Some(client) = within("a client", clients.join_next()).await {
+        connections += client.unwrap();
+    }
+    assert!(connections >= 8);
+    let report = within("the run", run).await.unwrap();
+    assert_eq!((report.outcome, report.rejected), (Outcome::Clean, 0));
+    assert!(report.completed > 0);
+}
+
+/// Four requests at a time on one connection until GOAWAY, then on the next, while it gets one; how
+/// many it had.
+async fn ask_over_http2_until_refused(address: SocketAddr, answers: Arc<AtomicU32>) -> u32 {
+    let mut connections = 0;
+    while let Ok(tcp) = TcpStream::connect(address).await {
+        let shaken =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await;
+        let Ok((client, connection)) = shaken else {
+            continue;
+        };
+        connections += 1;
+        let connection = tokio::spawn(connection);
+        let asking = (0..4).map(|_| {
+            let (mut client, answers) = (client.clone(), answers.clone());
+            async move {
+                let get = || {
+                    let uri = format!("http://{address}/");
+                    Request::get(uri).body(Empty::<Bytes>::new()).unwrap()
+                };
+                while let Ok(answer) = client.send_request(get()).await {
+                    assert_eq!(answer.status(), 200);
+                    answer.into_body().collect().await.unwrap();
+                    answers.fetch_add(1, SeqCst);
+                }
+            }
+        });
+        join_all(asking).await;
+        drop(client);
+        let _ = connection.await;
+    }
+    connections
 }
 
 #[tokio::test]

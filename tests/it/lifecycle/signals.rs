@@ -12,6 +12,8 @@ use tower_handoff::lifecycle::{Lifecycle, LifecycleBuilder, Phase, PhaseWatch, P
 use super::common::{own_test, within};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// What comes sooner after the first is no second one.
+const SAME_REQUEST: Duration = Duration::from_millis(1100);
 /// Longer than a test is waited for; what is run by hand ends all the same.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -70,6 +72,7 @@ async fn the_second_one_ends_it_at_once_though_it_never_was_ready() {
     process.until(Phase::Starting).await;
     process.terminate();
     process.until(Phase::Settling).await;
+    sleep(SAME_REQUEST).await;
     process.terminate();
     assert_eq!(process.code().await, Some(130));
 }
@@ -80,6 +83,7 @@ async fn the_second_one_ends_it_at_once_though_the_drain_is_forced() {
     process.until(Phase::Ready).await;
     process.terminate();
     process.until(Phase::Forcing).await;
+    sleep(SAME_REQUEST).await;
     process.terminate();
     assert_eq!(process.code().await, Some(130));
 }
