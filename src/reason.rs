@@ -26,6 +26,8 @@ pub enum Reason {
     SessionTooLarge,
     /// The instance is draining. 503 + `Retry-After` + `Connection: close` (HTTP/1).
     Draining,
+    /// The drain cut the handler off where it was, so the outcome is unknown. 503, no `Retry-After`.
+    CutOff,
 }
 
 impl Reason {
@@ -42,6 +44,7 @@ impl Reason {
             Self::SessionUnavailable => "session-unavailable",
             Self::SessionTooLarge => "session-too-large",
             Self::Draining => "draining",
+            Self::CutOff => "cut-off",
         }
     }
 
@@ -56,7 +59,8 @@ impl Reason {
             Self::LockQueueFull
             | Self::LockUnavailable
             | Self::SessionUnavailable
-            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::Draining
+            | Self::CutOff => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -71,6 +75,9 @@ impl Reason {
             Self::SessionUnavailable => "The session store is away",
             Self::SessionTooLarge => "The session is full; nothing was written",
             Self::Draining => "This instance is shutting down",
+            Self::CutOff => {
+                "This instance is shutting down; the request was cut off, and its outcome is unknown"
+            }
         }
     }
 }

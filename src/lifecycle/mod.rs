@@ -70,7 +70,7 @@
 //! | in flight | counted | counted | counted | waited for; `finish_within` counts from here | named, and cut off | over |
 //! | streams, sockets, `spawn` | go on | go on | go on | are told, and waited for | named, and cut off | dropped at once |
 //! | sessions | read, written | read, written | read, written | read, written | written where the request still ends | commits under way are waited for |
-//! | locks | granted, renewed | granted, renewed | granted, renewed | granted, renewed | renewed | let go; none granted |
+//! | locks | granted, renewed | granted, renewed | granted, renewed | granted until a quarter of it is left; renewed | renewed | let go; none granted |
 //! | hooks | `on_start` | | | | | flushes, `on_shutdown`, then connections close |
 //!
 //! # HTTP/2

@@ -234,10 +234,9 @@ impl HeldLocks {
 
     /// A connection was replaced: what it led to is due now.
     pub(crate) fn reconnected(&self) {
-        self.lock()
-            .held
-            .values()
-            .for_each(|lock| lock.reconnected());
+        // Asked outside of the list's mutex: a backend of the user's own says which connection it is.
+        let held: Vec<_> = self.lock().held.values().cloned().collect();
+        held.iter().for_each(|lock| lock.reconnected());
     }
 
     /// Says that the renewal task ended without having been told to.

@@ -167,8 +167,8 @@ impl Once {
 
     /// How large a result may be, encoded. Default 64 KiB.
     ///
-    /// A read carries the whole of it. A process has one read of a job under way at a time, however
-    /// many ask; of different jobs as many as there are. With Redis all of them come over one
+    /// A read carries the whole of it. The clones of one `Once` have one read of a job under way at a
+    /// time, however many ask; of different jobs as many as there are. With Redis all of them come over one
     /// connection, which counts as one of `pubsub` where anybody waits for a lock: what is on its way
     /// has to stay below `client-output-buffer-limit pubsub`, 32 MiB at once and 8 MiB for a minute
     /// unless configured, or Redis cuts the connection, and sessions and locks wait for the next one.

@@ -17,7 +17,8 @@ use crate::once::erased::ErasedStore;
 use crate::once::store::Found;
 
 /// How long one who shares a look puts up with another's task that does not go on, as where a
-/// `select!` has turned to something else: longer than a look takes.
+/// `select!` has turned to something else: longer than a look takes where the
+/// command time-out is 2 s or less; with more, looks that take so long are no longer shared.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many ask for a key now, and what they share.

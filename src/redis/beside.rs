@@ -68,7 +68,12 @@ impl Beside {
             return Ok(());
         };
         let answer = self.ask(refused, &Arc::default())?.reply().await;
-        answer.map_err(|error| useless(&error.to_string()))?;
+        // Its key may be another node's by now: that says nothing of this one.
+        let of_the_key =
+            |error: &RedisError| matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN"));
+        if let Some(error) = answer.err().filter(|error| !of_the_key(error)) {
+            return Err(useless(&error.to_string()));
+        }
         *self.last_refused() = None;
         Ok(())
     }

@@ -77,7 +77,7 @@ impl RedisError {
     /// Whether it says something of the server or of this user, and not of what one caller asked: then
     /// the connection tells operators, once for all.
     pub(crate) fn concerns_all(&self) -> bool {
-        let of_the_key = ["WRONGTYPE", "ASK", "TRYAGAIN"];
+        let of_the_key = ["WRONGTYPE", "MOVED", "ASK", "TRYAGAIN"];
         self.kind != RedisErrorKind::Refused
             || !self.code().is_some_and(|code| of_the_key.contains(&code))
     }

@@ -35,8 +35,8 @@ impl Managed for RedisHandle {
         }))
     }
 
-    /// Who stands in line for a lock is refused while there is time for an answer (503); who holds one
-    /// keeps it.
+    /// From here on no lock is granted: who stands in line is refused while there is time for an answer
+    /// (503), and so is who comes now, though the key be free; who holds one keeps it.
     fn drain_ends_soon(&self) {
         self.locks().held().close();
     }

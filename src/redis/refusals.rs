@@ -95,9 +95,9 @@ impl Refusals {
     }
 
     fn note(&self, refusal: Refusal, names: [&[u8]; 2]) {
-        self.any.store(true, Ordering::Relaxed);
         let reason = Arc::clone(&refusal.reason);
         let mut all = self.lock();
+        self.any.store(true, Ordering::Relaxed);
         let has_room = all.len() < MOST;
         let known = all.iter_mut().find(|known| {
             known.of_the_server == refusal.of_the_server

@@ -253,13 +253,14 @@ impl Supervisor {
             received,
         } = probed.time;
         self.shared.clock.set(redis_ms, sent, received);
-        self.shared.origin.connected(probed.run.clone());
         self.shared.refusals.forget();
         // The other connection runs no script.
         if let (None, Some(why)) = (self.shared.breaker.name(), &probed.no_scripts) {
             self.shared.refusals.lacks("EVALSHA", why);
         }
         self.shared.breaker.up();
+        // After the breaker too: who takes the new number for known has not been told that Redis is away.
+        self.shared.origin.connected(probed.run.clone());
         // After the breaker: who is woken by the new epoch sends at once.
         self.shared.epochs.send_modify(|epoch| *epoch += 1);
         #[cfg(feature = "cluster")]

@@ -8,7 +8,6 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::thread;
-use std::time::Duration;
 
 use http::Response;
 use tokio::sync::oneshot;
@@ -42,7 +41,7 @@ impl<B, E> Future for DetachFuture<B, E> {
             Ok(Err(panic)) => resume_unwind(panic),
             // The task was dropped: the drain's time is over, or the runtime ends.
             Err(_) => {
-                let refusal = Refusal::new(Reason::Draining).retry_about(Duration::from_secs(1));
+                let refusal = Refusal::new(Reason::CutOff);
                 let mut answer = Responder::default().respond(refusal);
                 if !self.http1 {
                     head_alone(&mut answer);

@@ -20,13 +20,18 @@ use crate::lifecycle::watch::PhaseWatch;
 /// It is a task like those of [`spawn`](LifecycleHandle::spawn), by the name `POST /orders/{id}`:
 /// listed and counted from its call to its answer's head, beside the request for as long as that is
 /// there; the drain waits for it; when the drain's time is over it is dropped at its next await and
-/// named in the report, and its client, if it is still there, gets the gate's 503.
+/// named in the report, and its client, if it is still there, gets 503 without `Retry-After`
+/// ([`CutOff`](crate::Reason::CutOff)): what it did is unknown.
 ///
 /// It goes inside [`Lifecycle::layer`](crate::lifecycle::Lifecycle::layer), and **outside sessions
 /// and locks**: what lies outside of it ends with the client as ever. A lock there would be given
 /// back while the handler is at work, and a session not be saved. The rest of the request's body
 /// still comes from the client, so a handler that reads it hears an error when that has gone. It runs
 /// in the request's `tracing` span; task-locals of the layers outside it does not see.
+///
+/// **Bound it from the inside.** Who goes away frees its stream, its connection and every limit outside of
+/// this layer, and the handler goes on: a client that asks and leaves, again and again, has as many at work
+/// as it likes. So a limit on how many there may be (tower's `GlobalConcurrencyLimitLayer`) goes inside.
 ///
 /// # Cost
 /// A task, a channel and a name: four allocations a request.

@@ -5,7 +5,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -65,7 +64,7 @@ where
         ready!(this.time.as_mut().poll(cx));
         // Where it waits, and before its client is told.
         this.inner.set(None);
-        let refusal = Refusal::new(Reason::Draining).retry_about(Duration::from_secs(1));
+        let refusal = Refusal::new(Reason::CutOff);
         let mut answer = this.responder.respond(refusal);
         if !*this.http1 {
             head_alone(&mut answer);

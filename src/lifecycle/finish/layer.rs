@@ -20,7 +20,7 @@ use crate::lifecycle::watch::PhaseWatch;
 ///
 /// | at the end of the time | what happens |
 /// | --- | --- |
-/// | the handler has not answered | it is dropped where it waits, and its client gets the 503 of the [drain gate](crate::drain_gate): that work may or may not be done |
+/// | the handler has not answered | it is dropped where it waits, and its client gets 503, without `Retry-After`: that work may or may not be done ([`CutOff`](crate::Reason::CutOff)) |
 /// | the body has not ended | it is dropped and fails with [`Overrun`](crate::lifecycle::Overrun): the client sees an answer that was cut (HTTP/1 without its last chunk, HTTP/2 a reset stream), and never takes it for whole. An `EventSource` comes back either way |
 /// | the body has a client that does not read | nothing: its server does not ask the body for more, and the drain has the connection, as any answer that is not taken in |
 /// | the connection was upgraded | nothing: a WebSocket is none of the route's any more |
@@ -32,7 +32,8 @@ use crate::lifecycle::watch::PhaseWatch;
 /// The report counts them ([`overran`](crate::lifecycle::Report::overran)) and they make no drain
 /// forced: the route's author has decided it. The exit code stays 0.
 ///
-/// It goes on a route, anywhere inside [`Lifecycle::layer`](crate::lifecycle::Lifecycle::layer).
+/// It goes on a route, anywhere inside [`Lifecycle::layer`](crate::lifecycle::Lifecycle::layer), and inside
+/// [`detach`](crate::lifecycle::Lifecycle::detach): outside of that it would end the answer, and not the work.
 ///
 /// # Cost
 /// No allocation and no timer before draining begins; a request that waits, and a body that has

@@ -52,6 +52,7 @@ impl State {
     pub(super) fn renewed(&mut self, lease: Lease) {
         self.deadline = lease.deadline();
         self.due = third(lease);
+        self.refusal_told = false;
     }
 
     /// Due at once where the connection is another one: what was asked on the last one may be lost.

@@ -12,7 +12,7 @@
 //! what is wanted, and the reason to begin each template with what it names.
 //!
 //! So a client that makes up keys, in a header, a query or a path, makes locks. In Redis each is a key
-//! that stays for ten minutes after it was let go: 104 bytes by `MEMORY USAGE` under a name of a few
+//! that stays for ten minutes at most after it was let go: 104 bytes by `MEMORY USAGE` under a name of a few
 //! letters, 392 under the longest (Redis 7.0), and about 60 more in Redis's tables. A thousand a
 //! second come to some 100 MB, or 270 MB. In memory nothing stays. Where that is too much, look at
 //! what the key names, or limit the client, before the lock is asked for.

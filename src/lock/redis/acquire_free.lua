@@ -14,8 +14,8 @@
 -- A held value stays for a day after its lease, and the lease is what its time to live exceeds a day
 -- by. So one key is the lock and the fence's floor at once: a free key is taken with one GET and
 -- one SET, and the floor outlives a holder that died. Of a key that was let go the floor stays until ten
--- minutes after this clock has reached it, and for a day at most (earlier versions: for that day always);
--- it is free whatever its time to live. Why fences only grow: they are this clock's microseconds, and one
+-- minutes after this clock has reached it (earlier versions: for a day always), so perhaps not at all; it
+-- is free whatever its time to live. Why fences only grow: they are this clock's microseconds, and one
 -- more than the last where the clock was set back. Where the value is lost (evicted, flushed, its time
 -- over) the clock has passed all fences, unless it was set back since, by more than those ten minutes.
 --

@@ -37,13 +37,13 @@ use crate::redis::replicas::Replicas;
 /// wait no more than 16 times and 50 ms, after which it is their turn.
 ///
 /// The keys of a lock are
-/// `{prefix}:l1:{name}`, and with `:q` its line. The first stays for ten minutes after the lock was let
-/// go, and for a day after its lease ended where it never was, as the floor of the next fence; a value
-/// that begins with `0`, or whose time to live is a day or less, is no lock.
+/// `{prefix}:l1:{name}`, and with `:q` its line. As the floor of the next fence the first stays until ten
+/// minutes after that of a lock that was let go, and for a day after the lease of one that never was; a
+/// value that begins with `0`, or whose time to live is a day or less, is no lock.
 ///
 /// Fences and leases are by Redis's clock. Set back, fences go on from the floor, for as long as it
-/// takes the clock to get there and ten minutes more, a day at most; only of a key whose floor has gone
-/// by then does the next fence lag behind, where the clock is set back by more than those ten minutes.
+/// takes the clock to get there and ten minutes more; only of a key whose floor has gone by then does
+/// the next fence lag behind, where the clock is set back by more than those ten minutes.
 /// Set forward, it ends leases early by the step, in Redis: their holders learn of it at the next renewal,
 /// while others may hold the key. A hand-over is never taken for longer than the second that it is made for.
 ///

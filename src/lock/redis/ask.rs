@@ -22,11 +22,6 @@ static RENEW: Script = script!("renew.lua");
 /// know it too: it is part of the format.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long Redis keeps the fence of a key that was let go and that nobody took: clients choose keys,
-/// so what each of them leaves behind has to be little. Counted from when its clock has reached that
-/// fence, so that the clock is ahead of all fences when the last of them is gone.
-const FLOOR: Duration = Duration::from_secs(10 * 60);
-
 /// A question for a key, asked under a token.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
@@ -119,19 +114,13 @@ impl RedisLocks {
         let sent = Instant::now();
         let last = parting.last.map(Digits::of_fence);
         let again = parting.again.map(token);
-        // More than nothing where the clock was set back.
-        let ahead = parting.last.map_or(0, |last| {
-            (last / 1_000).saturating_sub(self.handle.now_ms_at(|| tag(key)))
-        });
-        let floor = FLOOR.saturating_add(Duration::from_millis(ahead)).min(DAY);
-        let args: [&[u8]; 7] = [
+        let args: [&[u8]; 6] = [
             &token(as_whom),
             self.handle.channel().as_bytes(),
             &keep(HAND_OVER),
             last.as_deref().unwrap_or_default(),
             again.as_ref().map_or(&[], |token| &token[..]),
             &keep(lease.get()),
-            &millis(floor),
         ];
         let reply = self
             .handle

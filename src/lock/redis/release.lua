@@ -19,7 +19,7 @@ if held then
     grant(again, channel, fence, ARGV[6])
     return { 1, math.floor(now_us / 1000), fence }
   end
-  redis.call('SET', KEYS[1], '0' .. last .. (passed_on == 'newer' and 'w' or ''), 'PX', ARGV[7])
+  redis.call('SET', KEYS[1], '0' .. last .. (passed_on == 'newer' and 'w' or ''), 'PXAT', stays)
   return 1
 end
 local waited = redis.call('LREM', KEYS[2], 1, ARGV[1] .. ARGV[2])

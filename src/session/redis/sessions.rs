@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::redis::{Cmd, Value};
 
 use crate::config::ConfigError;
-use crate::redis::error::RedisError;
+use crate::redis::error::{RedisError, RedisErrorKind};
 use crate::redis::handle::RedisHandle;
 use crate::redis::replicas::Replicas;
 use crate::redis::script::{Script, push_pieces, script};
@@ -270,7 +270,11 @@ impl SessionStore for RedisSessions {
         let now_ms = || self.handle.now_ms_at(|| id.to_string());
         let command = save_command(begin, save, now_ms());
         let reply = writing.handle.run_built(script, command).await;
-        if reply.as_ref().is_err_and(RedisError::is_out_of_memory) {
+        let is_not_written = |error: &RedisError| {
+            let has_nobody_to_wait_for = error.kind() == RedisErrorKind::Away;
+            error.is_out_of_memory() || self.replicas.is_some() && has_nobody_to_wait_for
+        };
+        if reply.as_ref().is_err_and(is_not_written) {
             // The save would have renewed it, and whoever writes is at work.
             let _ = self.renew(id, &save.verifier).await;
         }
