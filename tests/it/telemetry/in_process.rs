@@ -8,10 +8,8 @@ use axum::body::Body;
 use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_handoff::lifecycle::Managed;
-use tower_handoff::lock::{LockKey, LockLayer, Locks, MemoryLocks, OnUnavailable};
+use tower_handoff::lock::{LockKey, LockLayer, MemoryLocks, OnUnavailable};
 use tower_handoff::redis::RedisHandle;
-use tower_handoff::session::{Fault, FaultySessions, MemorySessions, Session, SessionLayer};
 use tower_handoff::{Lifecycle, telemetry};
 
 use super::scrape::Scrape;
@@ -19,7 +17,7 @@ use crate::support::lock_paths::each_way;
 use crate::support::redis_server::RedisServer;
 
 /// All that `work` records.
-fn recorded(work: impl Future<Output = ()>) -> Scrape {
+pub(super) fn recorded(work: impl Future<Output = ()>) -> Scrape {
     let recorder = PrometheusBuilder::new().build_recorder();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -144,103 +142,6 @@ fn locks_are_counted_by_how_they_came_in_memory_and_in_redis() {
                 3.0,
             ),
             ("lock_waits_total{lock=\"till\"}", 2.0),
-        ]);
-    }
-}
-
-/// What the flushes of a shutdown count that begins at once, and has so long for them.
-async fn flushed(part: impl Managed, time: Duration) {
-    let lifecycle = Lifecycle::builder()
-        .grace(Duration::from_secs(20))
-        .settle(Duration::ZERO)
-        .hook_time(time)
-        .signals(false)
-        .manage(part)
-        .build()
-        .expect("it fits");
-    lifecycle.shutdown();
-    let stop = lifecycle.stop_accepting();
-    lifecycle.run(stop).await;
-}
-
-#[test]
-fn a_flush_says_how_many_locks_redis_has_let_go_and_how_many_it_has_not() {
-    for (answers, time, flushed_ones, lost) in [
-        (true, Duration::from_secs(15), 3.0, 0.0),
-        (false, Duration::from_millis(300), 0.0, 3.0),
-        // Each has its last attempt, which fails.
-        (false, Duration::from_secs(15), 0.0, 3.0),
-    ] {
-        let server = RedisServer::start();
-        let scrape = recorded(async {
-            let redis = RedisHandle::connect(&server.url()).expect("well-formed");
-            let locks = Locks::new(redis.locks());
-            let mut held = Vec::new();
-            for till in ["till-7", "till-8", "till-9", "till-10"] {
-                let key = LockKey::new(till).expect("short");
-                held.push(locks.acquire(&key).await.expect("it is free"));
-            }
-            // Let go before the shutdown: none of its business.
-            held.pop().expect("four").release().await;
-            if !answers {
-                server.signal("STOP");
-            }
-            flushed(redis, time).await;
-            server.signal("CONT");
-        });
-        scrape.is(&[
-            (
-                "shutdown_operations_total{outcome=\"flushed\"}",
-                flushed_ones,
-            ),
-            ("shutdown_operations_total{outcome=\"lost\"}", lost),
-        ]);
-    }
-}
-
-#[test]
-fn a_flush_says_how_many_commits_were_answered_and_how_many_were_not() {
-    let second = Duration::from_secs(1);
-    for (fault, time, flushed_ones, lost) in [
-        (Fault::Slow(second), 15 * second, 1.0, 0.0),
-        (Fault::Slow(5 * second), second / 5, 0.0, 1.0),
-        (Fault::Hang(second), 15 * second, 0.0, 1.0),
-    ] {
-        let scrape = recorded(async {
-            let store = FaultySessions::new(MemorySessions::new());
-            let sessions = SessionLayer::new(store.clone());
-            let (tell, told) = tokio::sync::oneshot::channel();
-            let tell = std::sync::Mutex::new(Some(tell));
-            let service = sessions.layer(service_fn(async |request: Request<Body>| {
-                let session = Session::from_extensions(request.extensions()).expect("a layer");
-                session.set("a", "1").expect("short");
-                let detached = session.detach().await.expect("written").expect("there");
-                let tell = tell.lock().expect("whole").take().expect("one");
-                assert!(tell.send(detached).is_ok());
-                Ok::<_, Infallible>(Response::new(Body::empty()))
-            }));
-            service
-                .oneshot(Request::new(Body::empty()))
-                .await
-                .expect("served");
-            let detached = told.await.expect("told");
-            detached.commit().await.expect("nothing to write");
-
-            store.fail(fault);
-            detached.set("a", "2").expect("short");
-            let before = store.operations();
-            tokio::spawn(async move { drop(detached.commit().await) });
-            while store.operations() == before {
-                tokio::task::yield_now().await;
-            }
-            flushed(sessions.commits(), time).await;
-        });
-        scrape.is(&[
-            (
-                "shutdown_operations_total{outcome=\"flushed\"}",
-                flushed_ones,
-            ),
-            ("shutdown_operations_total{outcome=\"lost\"}", lost),
         ]);
     }
 }
