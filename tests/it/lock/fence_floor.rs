@@ -94,7 +94,7 @@ async fn the_floor_stays_until_redis_s_clock_has_passed_it() {
         // Of who was granted it and did not wait for that, Redis alone knows the fence.
         let withdrawn = claim();
         take(&locks, &withdrawn).await;
-        locks.withdraw(&withdrawn).await.unwrap();
+        instance(&server).withdraw(&withdrawn).await.unwrap();
         assert!(stays.contains(&left(&server)), "{}", left(&server));
     }
     // A clock that is far past a fence need not be held back by it.
@@ -103,6 +103,6 @@ async fn the_floor_stays_until_redis_s_clock_has_passed_it() {
     take(&locks, &held).await;
     let long_ago = format!("{:016}", (secs * 1_000 - 2 * TEN_MINUTES) * 1_000);
     server.command(&["SETRANGE", LOCK, "17", &long_ago]);
-    locks.withdraw(&held).await.unwrap();
+    instance(&server).withdraw(&held).await.unwrap();
     assert_eq!(left(&server), -2, "it is gone");
 }
