@@ -93,14 +93,14 @@ async fn the_floor_stays_until_redis_s_clock_has_passed_it() {
         }
         // Of who was granted it and did not wait for that, Redis alone knows the fence.
         let withdrawn = claim();
-        take(&locks, &withdrawn).await;
+        take(&instance(&server), &withdrawn).await;
         instance(&server).withdraw(&withdrawn).await.unwrap();
         assert!(stays.contains(&left(&server)), "{}", left(&server));
     }
     // A clock that is far past a fence need not be held back by it.
     let held = claim();
     server.command(&["DEL", LOCK]);
-    take(&locks, &held).await;
+    take(&instance(&server), &held).await;
     let long_ago = format!("{:016}", (secs * 1_000 - 2 * TEN_MINUTES) * 1_000);
     server.command(&["SETRANGE", LOCK, "17", &long_ago]);
     instance(&server).withdraw(&held).await.unwrap();
