@@ -109,7 +109,7 @@ impl HeldLocks {
 
     pub(crate) fn reconnected(&self) {}
 
-    pub(crate) fn renewals(&self, _: Instant) -> Renewals {
+    pub(crate) fn renewals(&self) -> Renewals {
         Renewals::Over
     }
 

@@ -11,6 +11,7 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Duration, Instant, timeout_at};
 
+use crate::lock::due::Due;
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
 use crate::telemetry::pending::{Operation, Pending};
@@ -66,7 +67,7 @@ struct State {
 pub(crate) trait Held: Send + Sync {
     fn key(&self) -> &LockKey;
     /// When the lease wants to be renewed; `None` when it is over.
-    fn due(&self) -> Option<Instant>;
+    fn due(&self) -> Option<Due>;
     /// A connection was replaced: due now, if it was the one to this lock.
     fn reconnected(&self);
     /// Starts a renewal, and puts off the next one until it is known what became of this.
@@ -184,7 +185,7 @@ impl HeldLocks {
         }
         state.held.insert(owner, lock);
         let next_look = state.next_look;
-        if due.zip(next_look).is_some_and(|(due, next)| due < next) {
+        if due.zip(next_look).is_some_and(|(due, next)| due.at < next) {
             self.0.renewals.notify_one();
         }
         Ok(next_look.is_none())
@@ -208,28 +209,28 @@ impl HeldLocks {
     }
 
     /// Strikes off the locks whose lease is over, and says what the renewal task does next.
-    pub(crate) fn renewals(&self, until: Instant) -> Renewals {
+    pub(crate) fn renewals(&self) -> Renewals {
         let mut state = self.lock();
+        let now = Instant::now();
+        let held = state.held.len();
         let mut due_now = Vec::new();
-        let mut next = until;
+        let mut next: Option<Instant> = None;
         state.held.retain(|_, lock| {
-            let due = lock.due();
-            match due {
-                Some(due) if due <= until => due_now.push(lock.clone()),
-                Some(due) => next = if next == until { due } else { next.min(due) },
-                None => {}
+            let Some(due) = lock.due() else {
+                return false;
+            };
+            if due.is_now(now, held) {
+                due_now.push(lock.clone());
+            } else {
+                next = Some(next.map_or(due.at, |next| next.min(due.at)));
             }
-            due.is_some()
+            true
         });
-        if state.held.is_empty() {
-            state.next_look = None;
-            Renewals::Over
-        } else if due_now.is_empty() {
-            state.next_look = Some(next);
-            Renewals::At(next)
-        } else {
-            Renewals::Due(due_now)
+        if !due_now.is_empty() {
+            return Renewals::Due(due_now);
         }
+        state.next_look = next;
+        next.map_or(Renewals::Over, Renewals::At)
     }
 
     /// A connection was replaced: what it led to is due now.

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::lock::backend::{Released, Renewed};
+use crate::lock::due::Due;
 use crate::lock::erased::ErasedBackend;
 use crate::lock::error::LockError;
 use crate::lock::held::{Held, HeldLocks};
@@ -229,7 +230,7 @@ impl Held for Holding {
         &self.claim.key
     }
 
-    fn due(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Due> {
         self.state().due(Instant::now())
     }
 

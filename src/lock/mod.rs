@@ -64,6 +64,7 @@ mod body;
 mod cohort;
 #[cfg(feature = "testing")]
 pub mod contract;
+mod due;
 pub(crate) mod erased;
 pub(crate) mod error;
 pub(crate) mod escape;

@@ -5,13 +5,10 @@
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::lock::held::{AT_ONCE, HeldLocks, Renewals};
 use crate::lock::sync::{AtomicBool, Ordering};
-
-/// Leases due within this time are renewed together, so that their commands leave together.
-const TOGETHER: Duration = Duration::from_millis(10);
 
 type Reconnects = Option<watch::Receiver<u64>>;
 
@@ -49,9 +46,8 @@ async fn renew(held: HeldLocks, mut reconnects: Reconnects, mut mark: Mark) {
     if let Some(epochs) = &mut reconnects {
         epochs.mark_unchanged();
     }
-    let mut until = Instant::now();
     loop {
-        match held.renewals(until) {
+        match held.renewals() {
             Renewals::Over => {
                 mark.over = true;
                 return;
@@ -62,15 +58,11 @@ async fn renew(held: HeldLocks, mut reconnects: Reconnects, mut mark: Mark) {
                     let place = places.clone().acquire_owned().await.ok();
                     lock.renew(place);
                 }
-                until = Instant::now();
             }
             Renewals::At(next) => tokio::select! {
-                () = sleep_until(next) => until = Instant::now() + TOGETHER,
-                () = held.due_earlier() => until = Instant::now(),
-                () = changed(&mut reconnects) => {
-                    held.reconnected();
-                    until = Instant::now();
-                }
+                () = sleep_until(next) => {}
+                () = held.due_earlier() => {}
+                () = changed(&mut reconnects) => held.reconnected(),
             },
         }
     }

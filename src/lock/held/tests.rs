@@ -23,7 +23,7 @@ impl Held for Slow {
         &self.key
     }
 
-    fn due(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Due> {
         None
     }
 
@@ -96,4 +96,72 @@ async fn a_shutdown_has_its_second_however_long_ago_the_list_was_closed() {
     assert!(under_way.has_kept_waiting());
     drop(under_way);
     end.await.expect("it ends");
+}
+
+/// A lock that is renewed as soon as that is asked for, and counts.
+struct Renewed {
+    key: LockKey,
+    due: Mutex<Instant>,
+    counts: Arc<[AtomicUsize; 2]>,
+}
+
+const LEASE: Duration = Duration::from_secs(30);
+
+impl Held for Renewed {
+    fn key(&self) -> &LockKey {
+        &self.key
+    }
+
+    fn due(&self) -> Option<Due> {
+        self.counts[0].fetch_add(1, Ordering::Relaxed);
+        Some(Due::early(*self.due.lock().expect("no panic"), LEASE / 30))
+    }
+
+    fn reconnected(&self) {}
+
+    fn renew(self: Arc<Self>, _: Option<OwnedSemaphorePermit>) {
+        self.counts[1].fetch_add(1, Ordering::Relaxed);
+        *self.due.lock().expect("no panic") = Instant::now() + LEASE / 3;
+    }
+
+    fn home(&self) -> Option<&Handle> {
+        None
+    }
+
+    fn take_away(self: Arc<Self>) {}
+}
+
+/// As the renewal task does, for a time of the test's clock: how often a lock was looked at, and how
+/// often it was renewed, on the average.
+async fn renewed_for(time: Duration, locks: u32) -> (usize, usize) {
+    let (held, counts) = (HeldLocks::default(), Arc::default());
+    let begun = Instant::now();
+    for number in 0..locks {
+        let lock = Renewed {
+            key: LockKey::new("a").expect("a key"),
+            due: Mutex::new(begun + LEASE / 3 * number / locks),
+            counts: Arc::clone(&counts),
+        };
+        let listed = held.add(Owner::random(), Arc::new(lock));
+        assert_eq!(listed, Ok(true));
+    }
+    while begun.elapsed() < time {
+        match held.renewals() {
+            Renewals::Over => panic!("they are held"),
+            Renewals::Due(due) => due.into_iter().for_each(|lock| lock.renew(None)),
+            Renewals::At(next) => tokio::time::sleep_until(next).await,
+        }
+    }
+    let each = |count: usize| counts[count].load(Ordering::Relaxed) / locks as usize;
+    (each(0), each(1))
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_are_held_they_are_looked_at_for_some_hundredths_of_the_time() {
+    // Two looks for each that is renewed, one of which finds it.
+    let few = renewed_for(LEASE, 10).await;
+    assert!(few.0 <= 70 && few.1 == 3, "{few:?}");
+    // With what is due in ten milliseconds, whatever their number, it would be 6 000.
+    let many = renewed_for(LEASE, 5_000).await;
+    assert!(many.0 <= 1_400 && (3..=4).contains(&many.1), "{many:?}");
 }

@@ -4,6 +4,7 @@
 
 use tokio::time::Instant;
 
+use crate::lock::due::Due;
 use crate::lock::lease::Lease;
 use crate::telemetry::lock_meter::LockMeter;
 use crate::telemetry::names::LocksLost;
@@ -73,11 +74,19 @@ impl State {
     }
 
     /// When it is to be looked after: renewed, or let go.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
         match (self.at(now), self.most) {
             // Held for too long: to be let go.
-            (Phase::Lost, Some(most)) if self.is_held_too_long(now) && !self.let_go => Some(most),
-            (Phase::Held, most) => Some(most.map_or(self.due, |most| most.min(self.due))),
+            (Phase::Lost, Some(most)) if self.is_held_too_long(now) && !self.let_go => {
+                Some(Due::at(most))
+            }
+            (Phase::Held, Some(most)) if most <= self.due => Some(Due::at(most)),
+            (Phase::Held, _) => {
+                // A thirtieth of the lease, of which two thirds are left then: a tenth more renewals at
+                // most. While one is under way it is less than the time until the next one.
+                let early = self.deadline.saturating_duration_since(self.due) / 20;
+                Some(Due::early(self.due, early))
+            }
             _ => None,
         }
     }

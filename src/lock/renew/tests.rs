@@ -3,7 +3,7 @@
 //! Floor 4.
 
 use tokio::runtime::{Builder, Handle};
-use tokio::time::sleep;
+use tokio::time::{Duration, sleep};
 
 use super::*;
 use crate::lock::backend::{Acquired, LockBackend};
