@@ -145,10 +145,11 @@ impl Cohort {
             None => GrantPath::Queued,
         };
         let mut tenure = Tenure::new(holder.unwrap_or(token), lease.with_path(path), now);
-        if std::mem::take(&mut self.wanted) || limited {
-            tenure.limit(now);
-        }
+        let limited = std::mem::take(&mut self.wanted) || limited;
         if holder.is_some() || self.line.give(&mut tenure) {
+            if limited {
+                tenure.limit(self.line.len(), now);
+            }
             self.phase = Phase::Held(tenure);
             return true;
         }
@@ -218,7 +219,7 @@ impl Cohort {
     pub(crate) fn orphaned(&mut self, now: Instant) {
         self.driven = false;
         if let Phase::Held(tenure) = &mut self.phase {
-            tenure.limit(now);
+            tenure.limit(self.line.len(), now);
         }
     }
 
@@ -250,7 +251,7 @@ impl Cohort {
     pub(crate) fn others_wait(&mut self, token: Owner, now: Instant) {
         match &mut self.phase {
             _ if self.token != token => {}
-            Phase::Held(tenure) => tenure.limit(now),
+            Phase::Held(tenure) => tenure.limit(self.line.len(), now),
             Phase::Asking { .. } => self.wanted = true,
             Phase::Vacant => {}
         }

@@ -9,9 +9,12 @@ use tokio::time::Instant;
 use crate::lock::grant_path::GrantPath;
 use crate::lock::lease::{Fence, Lease, Owner};
 
-/// How often, and for how long, a process passes the key on within itself while others wait.
+/// How often, at most, and for how long a process passes the key on within itself while others wait.
 pub(crate) const BATCH: u64 = 16;
 const SLICE: Duration = Duration::from_millis(50);
+
+/// For so long they do so among those who come back at once, as handing the key over takes longer.
+const BRIEF: Duration = Duration::from_millis(1);
 
 /// How many fences above a grant's own the backend leaves to the process that holds it.
 pub(crate) const RESERVED: u64 = 65_536;
@@ -34,8 +37,21 @@ pub(crate) struct Tenure {
 /// Others wait, or may do so without anybody here having been told.
 #[derive(Debug)]
 struct Limit {
-    fence: u64,
-    until: Instant,
+    /// That of the last of those who waited here then, and of the last of a batch.
+    waiting: u64,
+    batch: u64,
+    since: Instant,
+}
+
+impl Limit {
+    /// Whether the next one after the holder of `fence` may have the key.
+    fn allows(&self, fence: u64, now: Instant) -> bool {
+        let time = match fence < self.waiting {
+            true => SLICE,
+            false => BRIEF,
+        };
+        fence < self.batch && now < self.since + time
+    }
 }
 
 impl Tenure {
@@ -67,11 +83,14 @@ impl Tenure {
         Lease::until(Fence::new(self.fence), self.deadline).with_path(self.path)
     }
 
-    /// Others want the key: a little more for those here, then it goes to them.
-    pub(crate) fn limit(&mut self, now: Instant) {
+    /// Others want the key: of the `waiting` here those who came first have it yet, then it goes to
+    /// them. Two who take turns here are no more than two in line, however often they come back.
+    pub(crate) fn limit(&mut self, waiting: usize, now: Instant) {
+        let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
         self.limit.get_or_insert(Limit {
-            fence: self.fence + BATCH,
-            until: now + SLICE,
+            waiting: self.fence.saturating_add(waiting),
+            batch: self.fence + BATCH,
+            since: now,
         });
     }
 
@@ -87,7 +106,7 @@ impl Tenure {
         let passed = now.saturating_duration_since(self.granted).as_micros();
         // The next one gets at least half of a lease.
         let half = self.deadline.saturating_duration_since(self.confirmed) / 2;
-        let free = |limit: &Limit| self.fence < limit.fence && now < limit.until;
+        let free = |limit: &Limit| limit.allows(self.fence, now);
         let may = used < RESERVED
             && u128::from(used) <= passed
             && now + half <= self.deadline
@@ -112,7 +131,11 @@ impl Tenure {
         let ago = |then: Instant| now.saturating_duration_since(then);
         let left = self.deadline.saturating_duration_since(now);
         let limit = self.limit.as_ref();
-        let limit = limit.map(|limit| (limit.fence - self.fence, limit.until > now));
+        let limit = limit.map(|limit| {
+            let waiting = limit.waiting.saturating_sub(self.fence);
+            let left = limit.batch - self.fence;
+            (waiting.min(left), left, limit.allows(self.fence, now))
+        });
         let used = self.fence - self.first;
         (used, ago(self.granted), ago(self.confirmed), left, limit)
     }

@@ -26,10 +26,11 @@ enum Word {
     NobodyListens,
 }
 
-/// How many of forty are passed the key, each after `hold`, before it goes back to the backend.
-fn passed_on(word: Word, hold: Duration) -> u64 {
+/// How often the key is passed on among `tasks`, each of which holds it for `hold` and comes back in the
+/// end, before it goes back to the backend; 99 times at most.
+fn passed_on(word: Word, tasks: usize, hold: Duration) -> u64 {
     let mut now = Instant::now();
-    let all: Vec<_> = (0..40).map(|_| Owner::random()).collect();
+    let mut all: Vec<_> = (0..tasks).map(|_| Owner::random()).collect();
     let mut cohort = Cohort::new(all[0]);
     let arrival = cohort.arrive(&claim(all[0]), true, now, 64);
     assert!(matches!(arrival, Arrival::Ask), "{arrival:?}");
@@ -50,24 +51,29 @@ fn passed_on(word: Word, hold: Duration) -> u64 {
         Word::NobodyListens => cohort.orphaned(now),
         Word::Nothing | Word::Early | Word::WithTheGrant => {}
     }
-    let mut passed = 0;
-    for owner in &all {
+    for passed in 0..99 {
         now += hold;
-        match cohort.leave(*owner, now) {
-            Leave::Passed => passed += 1,
-            Leave::Release { .. } => break,
+        match cohort.leave(all[passed], now) {
+            Leave::Passed => {}
+            Leave::Release { .. } => return passed as u64,
             leave => panic!("{leave:?}"),
         }
+        let back = Owner::random();
+        match cohort.arrive(&claim(back), true, now, 64) {
+            Arrival::Wait(place) => places.push(place),
+            arrival => panic!("{arrival:?}"),
+        }
+        all.push(back);
     }
-    passed
+    99
 }
 
 #[test]
 fn those_here_go_on_for_a_batch_or_a_moment_where_others_wait_or_may_do_so_unheard() {
     let (quick, slow) = (Duration::from_millis(1), Duration::from_millis(12));
-    assert_eq!(passed_on(Word::Nothing, quick), 39, "the last is passed it");
     // As long as the next one has half of a lease.
-    assert_eq!(passed_on(Word::Nothing, slow), 39);
+    assert_eq!(passed_on(Word::Nothing, 40, quick), 99);
+    assert_eq!(passed_on(Word::Nothing, 40, slow), 41);
     let limited = [
         Word::Early,
         Word::WithTheGrant,
@@ -75,7 +81,12 @@ fn those_here_go_on_for_a_batch_or_a_moment_where_others_wait_or_may_do_so_unhea
         Word::NobodyListens,
     ];
     for word in limited {
-        assert_eq!(passed_on(word, quick), BATCH, "{word:?}");
-        assert_eq!(passed_on(word, slow), 4, "{word:?}: 48 ms");
+        assert_eq!(passed_on(word, 40, quick), BATCH, "{word:?}");
+        assert_eq!(passed_on(word, 40, slow), 4, "{word:?}: 48 ms");
+        // Those who stood here then, and of those who came back who is quicker than a hand-over.
+        assert_eq!(passed_on(word, 3, quick), 2, "{word:?}");
+        let quicker = Duration::from_micros(100);
+        assert_eq!(passed_on(word, 3, quicker), 9, "{word:?}");
+        assert_eq!(passed_on(word, 3, quicker / 10), BATCH, "{word:?}");
     }
 }
