@@ -34,6 +34,8 @@ pub(crate) struct Drained {
     pub(crate) forced: bool,
     /// What had not ended when its time was over.
     pub(crate) aborted: Vec<Unfinished>,
+    /// Heads that did not come whole in the time that they had.
+    pub(crate) heads: Vec<Unfinished>,
     /// How many requests had ended by then, and how many the gate had turned away. Who is cut
     /// off ends as well, when the server is dropped, but not by itself.
     pub(crate) ended: u64,
@@ -119,7 +121,7 @@ where
 
     // Draining: what is in flight goes on. The time is the budget's, also where the settle was cut
     // short or closing the sockets took a while.
-    let mut quiet = pin!(handle.quiet_with_latecomers());
+    let mut quiet = pin!(handle.quiet_with_heads());
     let half = draining_since + deadline.saturating_duration_since(draining_since) / 2;
     let mut in_time = timely(&mut server, half, quiet.as_mut()).await.is_ok();
     let in_half = in_time;
@@ -141,11 +143,15 @@ where
         in_time = timely(&mut server, deadline, quiet).await.is_ok();
     }
     let farewell = deadline + FAREWELL.min(budget.margin() / 8);
+    // A server may end them as soon as it is told.
+    let heads = handle.connections().heads(MOST_NAMED);
     if in_time {
         // Nothing is in flight, but the last bytes may be in the server's buffers: it ends when
         // they are out, for which it has a moment also where the time is over. What began
         // meanwhile, a task or a socket, has the time that there was.
         handle.stop();
+        server.until(handle.parted(farewell)).await;
+        handle.connections().give_up();
         if in_half {
             server.until(sleep_until(half)).await;
             if server.outcome() == ServerOutcome::Cut {
@@ -163,6 +169,7 @@ where
         server: server.outcome(),
         forced: !in_time,
         aborted: Vec::new(),
+        heads,
         ended: handle.in_flight().ended(),
         rejected: watch.rejected(),
         overran: watch.overran(),
@@ -205,7 +212,7 @@ fn name_who_is_late(handle: &LifecycleHandle, deadline: Instant) {
         tasks.count(),
         http2,
     ];
-    // Then it is the server that does not end, or heads that began late, for a second at most.
+    // Then it is the server that does not end, or heads, for a second at most.
     if counts == [0; 4] && !stops {
         return;
     }

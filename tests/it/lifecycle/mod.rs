@@ -48,6 +48,7 @@ mod settle;
 mod signals;
 mod sockets;
 mod told;
+mod unfinished_heads;
 mod uploads;
 mod wrapped;
 mod zero;
