@@ -31,6 +31,8 @@ pub(crate) struct Connections {
     /// Listeners that still take in, connections whose first request has not been counted yet, and
     /// those of HTTP/2 that are told to end: what was sent before GOAWAY came is on the way.
     pub(crate) intake: Tracker<()>,
+    /// Listeners that have not heard that they shut, by their addresses.
+    pub(crate) listening: Tracker<SocketAddr>,
     /// When nobody lingers any more: set when the instance begins to end.
     pub(crate) linger_until: OnceLock<Instant>,
     /// What the drain waits for: unsent answers, upgraded sockets.
@@ -89,6 +91,7 @@ impl Connections {
             stop: Stop::new(),
             http2_found: Notify::new(),
             intake: Tracker::new(),
+            listening: Tracker::new(),
             linger_until: OnceLock::new(),
             busy: Tracker::new(),
             http2: Tracker::new(),

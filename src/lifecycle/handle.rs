@@ -204,7 +204,8 @@ impl LifecycleHandle {
     ///
     /// At the end of the settle the instance waits, up to 500 ms and half the drain at most, until
     /// every listener made here has closed its socket, what it took in has been answered once, and
-    /// heads that have begun are whole; draining begins then.
+    /// heads that have begun are whole; draining begins then. A listener in whose `accept` nobody is by
+    /// then is warned of.
     #[must_use]
     pub fn tcp_listener(&self, tcp: TcpListener) -> TrackedListener {
         TrackedListener::new(tcp, self.shared.connections.clone())
@@ -255,7 +256,19 @@ impl LifecycleHandle {
             connections.intake.idle().await;
             connections.without_heads().await;
         };
-        let _ = timeout_at(whole.min(last), taken_in).await;
+        let in_time = timeout_at(whole.min(last), taken_in).await.is_ok();
+        if in_time || last < whole {
+            // So short a drain may have left a good listener no time to hear of it.
+            return;
+        }
+        for address in connections.listening.list(|address| *address) {
+            tracing::warn!(
+                %address,
+                "the settle is over, and nobody is in accept() of a listener: its socket stays open, \
+                 and whoever connects is not served but reset in the end. Call accept() until it \
+                 returns none"
+            );
+        }
     }
 
     pub(crate) fn stop(&self) {

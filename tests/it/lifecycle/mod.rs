@@ -49,6 +49,7 @@ mod signals;
 mod sockets;
 mod told;
 mod unfinished_heads;
+mod unheard_listeners;
 mod uploads;
 mod wrapped;
 mod zero;
