@@ -167,6 +167,7 @@ pub mod fuzz;
 #[cfg(feature = "metrics")]
 mod gauges;
 pub(crate) mod guarded;
+mod half_time;
 pub(crate) mod handle;
 mod hook;
 mod linger;
@@ -187,6 +188,7 @@ mod talk;
 mod tasks;
 pub(crate) mod unfinished;
 mod until_drain;
+mod waits;
 pub(crate) mod watch;
 
 pub use budget::Budget;
