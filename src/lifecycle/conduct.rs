@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use crate::in_flight::tracker::Token;
 use crate::lifecycle::asks::Asks;
 use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
+use crate::lifecycle::frames::Frames;
 use crate::lifecycle::fresh::Fresh;
 use crate::lifecycle::linger::Linger;
 use crate::lifecycle::phase::Phase;
@@ -31,12 +32,14 @@ pub(crate) struct Conduct {
     intake: Option<Token<()>>,
     /// There while the connection is in a stage that has a name.
     stage: Option<Token<Socket>>,
-    /// Its stage began when draining had: a server that stops does not wait for it.
+    /// That stage is a head that is not whole.
+    head: bool,
+    /// HTTP/2 that had asked for nothing when draining began: all it gets is refused.
     late: bool,
+    /// Of HTTP/2.
+    frames: Frames,
     /// Set by the connection's first bytes, read by `goodbye`.
     http2: Arc<AtomicBool>,
-    /// HTTP/2 that somebody tells to end: it is new until it has ended.
-    told: bool,
     asks: Asks,
     /// An upload was answered while the instance ends: its rest may still be on the way.
     last_word: bool,
@@ -53,9 +56,10 @@ impl Conduct {
             fresh: Fresh::Begins,
             intake: Some(connections.intake.enter()),
             stage: None,
+            head: false,
             late: false,
+            frames: Frames::after(0),
             http2: Arc::default(),
-            told: false,
             asks: Asks::Answer,
             last_word: false,
             wakers: None,
@@ -65,18 +69,19 @@ impl Conduct {
     }
 
     fn leave_intake(&mut self) {
-        if self.fresh == Fresh::Over && !self.told {
+        if self.fresh == Fresh::Over {
             self.intake = None;
         }
     }
 
     fn enter(&mut self, stage: Stage) {
-        let begins = matches!(stage, Stage::Head | Stage::Http2);
-        self.late = begins && self.connections.watch.current() >= Phase::Draining;
-        let entered = match self.late {
-            true => self.connections.enter_late(self.peer, stage),
+        self.head = stage == Stage::Head;
+        let aside = stage == Stage::Http2 && (self.late || !self.frames.has_asked());
+        let entered = match aside {
+            true => self.connections.enter_aside(self.peer),
             false => self.connections.enter(self.peer, stage),
         };
+        // The former one leaves when this one is there.
         self.stage = Some(entered);
     }
 
@@ -87,31 +92,65 @@ impl Conduct {
             None => self.asks.go_on(bytes),
         }
         self.fresh.read(before, self.talk);
-        if before != Talk::Http2 && self.talk == Talk::Http2 {
+        if self.talk == Talk::Http2 {
+            self.has_read_http2(before, bytes);
+        }
+    }
+
+    fn has_read_http2(&mut self, before: Talk, bytes: &[u8]) {
+        let (begins, asked) = (before != Talk::Http2, self.frames.has_asked());
+        if begins {
             // Who took a goodbye holds the other one.
-            self.told = Arc::strong_count(&self.http2) > 1;
+            if Arc::strong_count(&self.http2) > 1 {
+                self.fresh = Fresh::Told;
+            }
             self.http2.store(true, SeqCst);
             self.connections.http2_found.notify_waiters();
-            // In place of a preface that was not whole, or of a greeting that was not sent.
+            self.frames = Frames::after(before.preface());
+        }
+        self.frames.read(bytes);
+        let asks = self.frames.has_asked() != asked;
+        self.late |= asks && self.connections.watch.current() >= Phase::Draining;
+        let was_no_head = self.head && !self.frames.in_head();
+        // In place of a preface that was not whole, or of a greeting that was not sent; of a
+        // connection without a request; of a head.
+        if begins || asks || was_no_head {
             self.enter(Stage::Http2);
+        }
+    }
+
+    fn in_head(&self) -> bool {
+        match self.talk {
+            Talk::Http2 => self.frames.in_head(),
+            talk => talk.in_head(),
+        }
+    }
+
+    /// Nothing has been asked here, not wholly, or nothing that was let in.
+    fn may_be_given_up(&self) -> bool {
+        match self.talk {
+            Talk::Http2 => self.late || !self.frames.has_asked(),
+            talk => self.head && talk.in_head(),
         }
     }
 
     /// There is nothing to read.
     pub(crate) fn waits_for_bytes(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        if self.stage.is_none() && self.talk.in_head() {
+        // Elsewhere an answer that is not out is what is waited for.
+        let free = self.stage.is_none() || self.talk == Talk::Http2;
+        if free && !self.head && self.in_head() {
             self.enter(Stage::Head);
         }
         self.fresh.finds_nothing();
         self.leave_intake();
-        if self.late && self.stage.is_some() && self.connections.stop.is_said() {
-            return Err(cut_off());
-        }
         let waker = cx.waker();
         if !self.reader.as_ref().is_some_and(|own| own.will_wake(waker)) {
             self.reader = Some(waker.clone());
             let (place, waker) = (&mut self.wakers, waker.clone());
             self.connections.wake_at_cut(place, Half::Read, waker);
+        }
+        if self.may_be_given_up() && self.connections.are_given_up() {
+            return Err(cut_off());
         }
         self.is_not_cut()
     }
@@ -161,12 +200,10 @@ impl Conduct {
     /// The socket takes nothing, or has not sent what it took.
     pub(crate) fn waits_for_room(&mut self, cx: &Context<'_>) -> io::Result<()> {
         match (&self.stage, self.talk) {
-            (None, _) => self.enter(Stage::Unsent),
             (Some(_), Talk::Upgraded | Talk::Http2) => {}
-            // It began late, but was let in and answered: no latecomer any more.
-            (Some(_), _) if self.late => self.enter(Stage::Unsent),
-            // It was answered before its head was whole, or flushed.
-            (Some(token), _) => token.update(Socket::is_unsent),
+            (Some(_), _) if !self.head => {}
+            // Or it was answered before its head was whole, or flushed.
+            _ => self.enter(Stage::Unsent),
         }
         self.waits_to_write(cx)
     }
@@ -194,13 +231,13 @@ impl Conduct {
     /// What was written is out.
     pub(crate) fn flushed(&mut self) {
         if matches!(self.talk, Talk::Idle | Talk::Asked | Talk::Opaque) {
-            self.stage = None;
+            (self.stage, self.head) = (None, false);
         }
     }
 
     /// The answer is out, so the drain waits for nothing here; only the server does.
     pub(crate) fn only_lingers(&mut self) {
-        self.stage = None;
+        (self.stage, self.head) = (None, false);
     }
 
     /// As [`TrackedStream::goodbye`](crate::lifecycle::TrackedStream::goodbye) says.

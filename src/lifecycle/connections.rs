@@ -2,6 +2,7 @@
 //!
 //! Floor 4.
 
+use std::cmp::Reverse;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -30,18 +31,24 @@ pub(crate) struct Connections {
     /// Listeners that still take in, connections whose first request has not been counted yet, and
     /// those of HTTP/2 that are told to end: what was sent before GOAWAY came is on the way.
     pub(crate) intake: Tracker<()>,
+    /// Listeners that have not heard that they shut, by their addresses.
+    pub(crate) listening: Tracker<SocketAddr>,
     /// When nobody lingers any more: set when the instance begins to end.
     pub(crate) linger_until: OnceLock<Instant>,
-    /// What the drain waits for: half-sent heads, unsent answers, upgraded sockets.
+    /// What the drain waits for: unsent answers, upgraded sockets.
     busy: Tracker<Socket>,
+    /// Heads that are not whole. No handler has heard of them, so the drain waits a bounded time for
+    /// them, and what it gives up of them is not cut off.
+    heads: Tracker<Socket>,
     /// Connections of HTTP/2. Only the server knows which of them are at work, so the drain
     /// waits for the server, and names them when that was in vain.
     http2: Tracker<Socket>,
-    /// Heads, and connections of HTTP/2, that began when draining had. All they can get is a
-    /// refusal, so the drain waits a bounded time for them, and nobody names them.
-    late: Tracker<Socket>,
+    /// Those on which nothing has been asked, and those that began when draining had, which get
+    /// refusals at most: they are told to end, have a bounded time to do so, and nobody names them.
+    aside: Tracker<Socket>,
     /// Who is woken when the connections are cut off.
     wakers: Tracker<Wakers>,
+    given_up: AtomicBool,
     cut: AtomicBool,
 }
 
@@ -58,13 +65,6 @@ impl Socket {
             peer,
             since: Instant::now(),
             stage,
-        }
-    }
-
-    /// The socket takes no more of an answer.
-    pub(crate) fn is_unsent(&mut self) {
-        if self.stage != Stage::Unsent {
-            (self.stage, self.since) = (Stage::Unsent, Instant::now());
         }
     }
 }
@@ -91,11 +91,14 @@ impl Connections {
             stop: Stop::new(),
             http2_found: Notify::new(),
             intake: Tracker::new(),
+            listening: Tracker::new(),
             linger_until: OnceLock::new(),
             busy: Tracker::new(),
             http2: Tracker::new(),
-            late: Tracker::new(),
+            heads: Tracker::new(),
+            aside: Tracker::new(),
             wakers: Tracker::new(),
+            given_up: AtomicBool::new(false),
             cut: AtomicBool::new(false),
         }
     }
@@ -104,14 +107,26 @@ impl Connections {
     pub(crate) fn enter(&self, peer: Option<SocketAddr>, stage: Stage) -> Token<Socket> {
         let tracker = match stage {
             Stage::Http2 => self.http2,
+            Stage::Head => self.heads,
             _ => self.busy,
         };
         tracker.enter_as(Socket::new(peer, stage))
     }
 
-    /// The same for one that began too late to be waited for to the end.
-    pub(crate) fn enter_late(&self, peer: Option<SocketAddr>, stage: Stage) -> Token<Socket> {
-        self.late.enter_as(Socket::new(peer, stage))
+    /// The same for one of HTTP/2 that is not waited for to the end.
+    pub(crate) fn enter_aside(&self, peer: Option<SocketAddr>) -> Token<Socket> {
+        self.aside.enter_as(Socket::new(peer, Stage::Http2))
+    }
+
+    /// Whether connections on which nothing is under way come to their end now.
+    pub(crate) fn are_given_up(&self) -> bool {
+        self.given_up.load(SeqCst)
+    }
+
+    /// Ends them: who waits there for the rest of a head, or on HTTP/2 for a first one, fails.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, SeqCst);
+        self.wake();
     }
 
     /// Whether connections come to their end now.
@@ -121,16 +136,21 @@ impl Connections {
 
     /// Ends every connection: what reads or writes on it fails.
     pub(crate) fn cut(&self) {
-        // Said before the wakers are read. A stream leaves its waker before it asks. So either
-        // its waker is found here, or it sees this.
         self.cut.store(true, SeqCst);
+        self.wake();
+    }
+
+    /// After what they are woken for was said. A stream leaves its waker before it asks. So either
+    /// its waker is found here, or it sees what was said.
+    fn wake(&self) {
         let wakers = self
             .wakers
             .list(|Wakers { read, write }| [read.clone(), write.clone()]);
         wakers.into_iter().flatten().flatten().for_each(Waker::wake);
     }
 
-    /// Has `waker` woken by [`cut`](Self::cut); `place` is where the stream keeps its own.
+    /// Has `waker` woken by [`cut`](Self::cut) and [`give_up`](Self::give_up); `place` is where the
+    /// stream keeps its own.
     pub(crate) fn wake_at_cut(&self, place: &mut Option<Token<Wakers>>, half: Half, waker: Waker) {
         let token = place.get_or_insert_with(|| self.wakers.enter_as(Wakers::default()));
         // Dropped when the list is free again: it may be all that is left of a task.
@@ -154,14 +174,19 @@ impl Connections {
         self.busy.idle()
     }
 
-    /// Waits until no connection of HTTP/2 is open. May be dropped at any time.
-    pub(crate) fn without_http2(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.http2.idle()
+    /// Waits until no head is left that has begun and is not whole. May be dropped at any time.
+    pub(crate) fn without_heads(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.heads.idle()
     }
 
-    /// Waits until none of those that came too late is left. May be dropped at any time.
-    pub(crate) fn without_late(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.late.idle()
+    /// Waits until no connection of HTTP/2 is open. May be dropped at any time.
+    pub(crate) fn without_http2(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (http2, aside) = (self.http2, self.aside);
+        async move {
+            // A first request moves it there.
+            aside.idle().await;
+            http2.idle().await;
+        }
     }
 
     /// How many sockets have been upgraded and are open.
@@ -180,7 +205,21 @@ impl Connections {
         named(self.busy, most)
     }
 
-    /// How many connections of HTTP/2 are open.
+    /// The oldest `most` heads that are not whole, likewise.
+    pub(crate) fn heads(&self, most: usize) -> Vec<Unfinished> {
+        named(self.heads, most)
+    }
+
+    /// Both, likewise.
+    pub(crate) fn waited_for(&self, most: usize) -> Vec<Unfinished> {
+        let mut all = self.busy(most);
+        all.extend(self.heads(most));
+        all.sort_by_key(|one| Reverse(one.age));
+        all.truncate(most);
+        all
+    }
+
+    /// How many connections of HTTP/2 are open that have been asked for something.
     pub(crate) fn http2_count(&self) -> u64 {
         self.http2.count()
     }

@@ -12,6 +12,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::lifecycle::budget::Budget;
+use crate::lifecycle::half_time::name_who_is_late;
 use crate::lifecycle::handle::{AtSignal, LifecycleHandle};
 use crate::lifecycle::managed::Managed;
 use crate::lifecycle::manager::ServiceManager;
@@ -34,6 +35,8 @@ pub(crate) struct Drained {
     pub(crate) forced: bool,
     /// What had not ended when its time was over.
     pub(crate) aborted: Vec<Unfinished>,
+    /// Heads that did not come whole in the time that they had.
+    pub(crate) heads: Vec<Unfinished>,
     /// How many requests had ended by then, and how many the gate had turned away. Who is cut
     /// off ends as well, when the server is dropped, but not by itself.
     pub(crate) ended: u64,
@@ -119,7 +122,7 @@ where
 
     // Draining: what is in flight goes on. The time is the budget's, also where the settle was cut
     // short or closing the sockets took a while.
-    let mut quiet = pin!(handle.quiet_with_latecomers());
+    let mut quiet = pin!(handle.quiet_with_heads());
     let half = draining_since + deadline.saturating_duration_since(draining_since) / 2;
     let mut in_time = timely(&mut server, half, quiet.as_mut()).await.is_ok();
     let in_half = in_time;
@@ -141,11 +144,15 @@ where
         in_time = timely(&mut server, deadline, quiet).await.is_ok();
     }
     let farewell = deadline + FAREWELL.min(budget.margin() / 8);
+    // A server may end them as soon as it is told.
+    let heads = handle.connections().heads(MOST_NAMED);
     if in_time {
         // Nothing is in flight, but the last bytes may be in the server's buffers: it ends when
         // they are out, for which it has a moment also where the time is over. What began
         // meanwhile, a task or a socket, has the time that there was.
         handle.stop();
+        server.until(handle.parted(farewell)).await;
+        handle.connections().give_up();
         if in_half {
             server.until(sleep_until(half)).await;
             if server.outcome() == ServerOutcome::Cut {
@@ -163,6 +170,7 @@ where
         server: server.outcome(),
         forced: !in_time,
         aborted: Vec::new(),
+        heads,
         ended: handle.in_flight().ended(),
         rejected: watch.rejected(),
         overran: watch.overran(),
@@ -186,47 +194,6 @@ where
     F::Output: ServerOutput,
 {
     server.alongside(timeout_at(last, event)).await
-}
-
-/// While there is time to look into it: in the report it stands when all is over.
-fn name_who_is_late(handle: &LifecycleHandle, deadline: Instant) {
-    const MOST: usize = 10;
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return;
-    }
-    let (in_flight, tasks, sockets) = (handle.in_flight(), handle.tasks(), handle.connections());
-    // Before the server is told to stop, connections of HTTP/2 are there because they may be.
-    let stops = sockets.stop.is_said();
-    let http2 = if stops { sockets.http2_count() } else { 0 };
-    let counts = [
-        in_flight.count(),
-        sockets.busy_count(),
-        tasks.count(),
-        http2,
-    ];
-    // Then it is the server that does not end, or heads that began late, for a second at most.
-    if counts == [0; 4] && !stops {
-        return;
-    }
-    tracing::warn!(
-        ?left,
-        in_flight = counts[0],
-        connections = counts[1],
-        tasks = counts[2],
-        http2,
-        server_stops = stops,
-        "half of the drain's time is over"
-    );
-    let mut all = in_flight.oldest_requests(MOST);
-    all.extend(tasks.list(MOST));
-    all.extend(sockets.busy(MOST));
-    if stops {
-        all.extend(sockets.http2(MOST));
-    }
-    for unfinished in all.iter().take(MOST) {
-        tracing::warn!(?unfinished, "half of the drain's time is over");
-    }
 }
 
 async fn tell<F>(

@@ -17,6 +17,8 @@ pub(crate) enum Fresh {
     Read,
     /// And what there was to write is written.
     Flushed,
+    /// HTTP/2 that somebody tells to end: it is new until it has ended.
+    Told,
     /// It is new no longer.
     Over,
 }
@@ -25,7 +27,7 @@ impl Fresh {
     /// Bytes have come.
     pub(crate) fn read(&mut self, before: Talk, talk: Talk) {
         let unseen = before == talk && matches!(talk, Talk::Http2 | Talk::Opaque);
-        if unseen && *self != Self::Over {
+        if unseen && !matches!(self, Self::Told | Self::Over) {
             *self = Self::Read;
         }
     }

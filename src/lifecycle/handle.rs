@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use crate::in_flight::requests::InFlight;
 use crate::lifecycle::connections::Connections;
@@ -71,14 +71,6 @@ pub struct Status {
     /// The background tasks that run, oldest first. A thousand at most.
     pub tasks: Vec<Unfinished>,
 }
-
-/// How long the gate stays open for connections on which nothing has been answered yet: for a
-/// first request that is on the way, and for HTTP/2 that has been told and not ended. A client that
-/// opened a connection in reserve sends none, and a stream may be long.
-const INTAKE_WAIT: Duration = Duration::from_millis(500);
-
-/// How long the drain waits, when all else is over, for heads that began too late.
-const LATE_WAIT: Duration = Duration::from_secs(1);
 
 impl LifecycleHandle {
     pub(crate) fn new(instance: Box<str>, grace: Duration) -> Self {
@@ -184,7 +176,7 @@ impl LifecycleHandle {
             in_flight: self.in_flight().count(),
             requests: self.in_flight().oldest_requests(MOST_NAMED),
             upgraded: self.shared.connections.upgraded(),
-            connections: self.shared.connections.busy(MOST_NAMED),
+            connections: self.shared.connections.waited_for(MOST_NAMED),
             tasks: self.shared.tasks.list(MOST_NAMED),
         }
     }
@@ -202,17 +194,17 @@ impl LifecycleHandle {
     /// A listener that lets go without losing anybody, for a server with an accept loop.
     ///
     /// At the end of the settle the instance waits, up to 500 ms and half the drain at most, until
-    /// every listener made here has closed its socket and what it took in has been answered once;
-    /// draining begins then.
+    /// every listener made here has closed its socket, what it took in has been answered once, and
+    /// heads that have begun are whole; draining begins then. A listener in whose `accept` nobody is by
+    /// then is warned of.
     #[must_use]
     pub fn tcp_listener(&self, tcp: TcpListener) -> TrackedListener {
         TrackedListener::new(tcp, self.shared.connections.clone())
     }
 
     /// A connection that came in by another way than [`tcp_listener`](Self::tcp_listener), as the
-    /// drain wants it: half-sent heads, unsent answers and upgraded sockets are waited for, named
-    /// by `peer`, and ended when the drain's time is over. Those that begin when draining has begun
-    /// are [waited for less](TrackedStream).
+    /// drain wants it: unsent answers and upgraded sockets are waited for, named by `peer`, and ended
+    /// when the drain's time is over. Half-sent heads are [waited for less](TrackedStream).
     ///
     /// On a socket under TLS it sees unsent bytes and can end the connection; the rest it sees
     /// only where it goes around the TLS stream, and both may be wrapped.
@@ -245,14 +237,6 @@ impl LifecycleHandle {
         self.shared.connections.shut.now();
     }
 
-    /// Waits for what the listeners have taken in, not beyond `last`: a client whose connect was
-    /// not refused cannot know that it came last, and a load balancer must not repeat a `POST`
-    /// that was answered, 503 or not. May be dropped at any time.
-    pub(crate) async fn taken_in(&self, last: Instant) {
-        let last = last.min(Instant::now() + INTAKE_WAIT);
-        let _ = timeout_at(last, self.shared.connections.intake.idle()).await;
-    }
-
     pub(crate) fn stop(&self) {
         self.shared.connections.stop.now();
     }
@@ -272,37 +256,6 @@ impl LifecycleHandle {
     /// When the shutdown was asked for.
     pub(crate) fn asked_to_stop(&self) -> Option<Instant> {
         Some(self.shared.at_signal.get()?.at)
-    }
-
-    /// [`quiet`](Self::quiet), and some time for heads that began when draining had: a request
-    /// that can only be refused is not to hold a drain. May be dropped at any time.
-    pub(crate) async fn quiet_with_latecomers(&self) {
-        self.quiet().await;
-        let late = self.shared.connections.without_late();
-        let _ = timeout(LATE_WAIT, late).await;
-        self.quiet().await;
-    }
-
-    /// Waits until nothing is under way. May be dropped at any time.
-    pub(crate) async fn quiet(&self) {
-        let Shared {
-            in_flight,
-            tasks,
-            connections,
-            ..
-        } = &*self.shared;
-        // In this order, because a head turns into a request and a request into a task, never the
-        // other way round: nothing is missed between two looks. What a request leaves on its
-        // connection, unsent bytes or an upgraded socket, shows a moment after the request has
-        // ended, so the drain asks again when the server has ended.
-        loop {
-            connections.idle().await;
-            in_flight.idle().await;
-            tasks.idle().await;
-            if connections.are_idle() && in_flight.is_idle() && tasks.is_idle() {
-                return;
-            }
-        }
     }
 }
 

@@ -24,7 +24,10 @@ use crate::lifecycle::stream::TrackedStream;
 /// This happens inside [`accept`](Self::accept), so somebody must be in it. A loop that bounds its
 /// connections by a semaphore takes the permit after `accept`, not before: one that waits for it
 /// outside, with every permit given away, leaves the socket open, and the kernel goes on taking clients
-/// in whom nobody serves.
+/// in whom nobody serves. Half a second after the settle a warning names the listener's address then
+/// (where half of the drain is shorter, there is none); another one does when it is dropped with its
+/// socket open before draining begins, as by a server that ends by another sign than
+/// [`stop_accepting`](crate::lifecycle::LifecycleHandle::stop_accepting).
 #[derive(Debug)]
 pub struct TrackedListener {
     socket: Socket,
@@ -34,6 +37,8 @@ pub struct TrackedListener {
     connections: Arc<Connections>,
     /// The drain waits until every listener has closed its socket and emptied its queue.
     open: Option<Token<()>>,
+    /// There until it hears of the settle's end.
+    listening: Option<Token<SocketAddr>>,
 }
 
 #[derive(Debug)]
@@ -53,8 +58,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 impl TrackedListener {
     pub(crate) fn new(tcp: TcpListener, connections: Arc<Connections>) -> Self {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let address = tcp.local_addr().unwrap_or(unknown);
         Self {
-            address: tcp.local_addr().unwrap_or(unknown),
+            address,
+            listening: Some(connections.listening.enter_as(address)),
             socket: Socket::Open(tcp),
             queue: VecDeque::new(),
             open: Some(connections.intake.enter()),
@@ -130,6 +137,7 @@ impl TrackedListener {
 
     /// Waits at the socket no longer.
     fn close(&mut self) {
+        self.listening = None;
         let Socket::Open(tcp) = std::mem::replace(&mut self.socket, Socket::Closed) else {
             return;
         };
@@ -169,6 +177,22 @@ impl TrackedListener {
         }
         tracing::debug!(address = %self.address, queued = self.queue.len(), "listener closed");
         self.socket = Socket::Closed;
+    }
+}
+
+impl Drop for TrackedListener {
+    fn drop(&mut self) {
+        // Before that nobody is told to come, and afterwards the drain has said it.
+        let phase = self.connections.watch.current();
+        let serves = Phase::Ready <= phase && phase < Phase::Draining;
+        if serves && !matches!(self.socket, Socket::Closed) {
+            tracing::warn!(
+                address = %self.address,
+                ?phase,
+                "a listener was dropped before the settle's end: whoever waits in its queue is reset, \
+                 and who connects is refused. Let its server end by stop_accepting()"
+            );
+        }
     }
 }
 

@@ -82,13 +82,18 @@
 //!
 //! # Connections
 //! On connections from these listeners (or [wrapped](LifecycleHandle::wrap_io)) the drain also
-//! waits for heads that are not whole, for answers that their clients have not taken in, and for
-//! sockets that were upgraded. What is left at the deadline is named in the report, with its peer,
-//! and ended: its reads and writes fail. Keep-alive connections without
-//! a request are waited for by nobody. A head that begins while draining, whose request can only be
-//! refused, is waited for a second when all else is over, and not named; so is a connection of HTTP/2
-//! that begins then, whatever a route outside the layer does on it. HTTP/2 is the server's to end, and
-//! is cut off when it has not in time; a WebSocket over HTTP/2 is one of its streams.
+//! waits for answers that their clients have not taken in, and for sockets that were upgraded. What
+//! is left at the deadline is named in the report, with its peer, and ended: its reads and writes
+//! fail. Keep-alive connections without a request are waited for by nobody, nor is one of HTTP/2
+//! that has asked for nothing. HTTP/2 is the server's to end otherwise, and is cut off when it has not
+//! in time; a WebSocket over HTTP/2 is one of its streams.
+//!
+//! A head that is not whole when the settle ends may come whole: for half a second the gate stays open
+//! for it, and until a second after all else is over it is answered, with the gate's 503. Then its
+//! connection ends, and the report names it among [`unfinished_heads`](Report::unfinished_heads).
+//! Nothing was cut off by that, as no handler has heard of it; who counted it as cut off would let one
+//! byte of a stranger hold every rollout to its deadline. A body that is not whole is part of a request
+//! that is in flight.
 //!
 //! # The log
 //! Each phase is an event of `tracing` when it begins (level info): its name, that of the `previous`
@@ -154,6 +159,7 @@ mod detach;
 mod drain;
 mod face;
 mod finish;
+mod frames;
 mod fresh;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -161,6 +167,7 @@ pub mod fuzz;
 #[cfg(feature = "metrics")]
 mod gauges;
 pub(crate) mod guarded;
+mod half_time;
 pub(crate) mod handle;
 mod hook;
 mod linger;
@@ -181,6 +188,7 @@ mod talk;
 mod tasks;
 pub(crate) mod unfinished;
 mod until_drain;
+mod waits;
 pub(crate) mod watch;
 
 pub use budget::Budget;

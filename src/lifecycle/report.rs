@@ -64,7 +64,8 @@ pub enum ServerOutcome {
 ///
 /// ```json
 /// {"outcome":"clean","in_flight_at_signal":2,"completed":2,"rejected":0,"overran":0,"upgraded":1,
-///  "tasks":0,"aborted":[],"hooks":[{"name":"redis","outcome":"done","ms":3}],"ms":412,
+///  "tasks":0,"aborted":[],"unfinished_heads":[],
+///  "hooks":[{"name":"redis","outcome":"done","ms":3}],"ms":412,
 ///  "phases":{"settling":200,"draining":180,"stopping":32},"server":"done","error":null}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +92,10 @@ pub struct Report {
     /// What was cut off: tasks, requests, connections, in this order and the oldest first. A
     /// thousand at most; how many more there were is logged.
     pub aborted: Vec<Unfinished>,
+    /// Connections that were closed on a request whose head had begun and did not come whole in the
+    /// time that it had, oldest first. No handler has heard of it, so nothing was cut off: it makes
+    /// nothing forced. A thousand at most.
+    pub unfinished_heads: Vec<Unfinished>,
     /// The managed parts' flushes, then the hooks, in the order in which they ran.
     pub hooks: Vec<HookReport>,
     /// How the server's future ended.
@@ -135,7 +140,7 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Report", 13)?;
+        let mut out = serializer.serialize_struct("Report", 14)?;
         let outcome = match self.outcome {
             Outcome::Clean => "clean",
             Outcome::Forced => "forced",
@@ -153,6 +158,7 @@ impl Serialize for Report {
         out.serialize_field("upgraded", &self.upgraded)?;
         out.serialize_field("tasks", &self.tasks)?;
         out.serialize_field("aborted", &self.aborted)?;
+        out.serialize_field("unfinished_heads", &self.unfinished_heads)?;
         out.serialize_field("hooks", &self.hooks)?;
         out.serialize_field("ms", &millis(self.took))?;
         out.serialize_field("phases", &Phases(self))?;

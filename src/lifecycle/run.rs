@@ -164,6 +164,7 @@ impl Lifecycle {
             upgraded: drained.signal.upgraded,
             tasks: drained.signal.tasks,
             aborted: drained.aborted,
+            unfinished_heads: drained.heads,
             hooks,
             server: drained.server,
             start_error: drained.start_error,

@@ -20,14 +20,21 @@ use crate::lifecycle::linger::Linger;
 /// A connection that the drain knows: what a [`TrackedListener`](crate::lifecycle::TrackedListener)
 /// took in, or what was given to [`wrap_io`](crate::lifecycle::LifecycleHandle::wrap_io).
 ///
-/// It looks at the first bytes of what passes. While the head of a request is not whole, while
-/// the socket takes no more of an answer, and after an upgrade (WebSocket), the drain waits for
-/// the connection as it does for a request. When the drain's time is over, the connection ends,
-/// whoever holds it: reads and writes fail with `ConnectionAborted`, so that nobody takes the cut
-/// for the peer's own end. A keep-alive connection without a request is not waited for.
+/// It looks at the first bytes of what passes. While the socket takes no more of an answer, and after
+/// an upgrade (WebSocket), the drain waits for the connection as it does for a request. When the
+/// drain's time is over, the connection ends, whoever holds it: reads and writes fail with
+/// `ConnectionAborted`, so that nobody takes the cut for the peer's own end. A keep-alive connection
+/// without a request is not waited for.
 ///
-/// A head, or a connection of HTTP/2, that begins when draining has begun is waited for a second
-/// when all else is over, and ends then, also in the middle of a stream that the gate let pass.
+/// A request whose head is not whole is one that nobody has heard of: a client may keep it so for as
+/// long as it likes, with a single byte. So the gate stays open for its rest for half a second when the
+/// settle is over; then it gets the gate's answer, for which the drain waits a second when all else is
+/// over. The connection ends then, as `ConnectionAborted` too, is named among the report's
+/// [`unfinished_heads`](crate::lifecycle::Report::unfinished_heads), and makes nothing forced.
+///
+/// A connection of HTTP/2 on which nothing had been asked when draining began (a browser's reserve) is
+/// told to end when the server is, and ends a second later, also in the middle of a stream that the
+/// gate let pass. One that has been asked for something is waited for until it has ended.
 ///
 /// Until its first request has reached the service, the gate stays open for it a little when the
 /// settle is over: the request may be on the way, or read and not yet counted. Under TLS that is so

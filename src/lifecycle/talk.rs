@@ -47,6 +47,14 @@ impl Talk {
         matches!(self, Self::Head { .. } | Self::New { preface: 1.. })
     }
 
+    /// How much of HTTP/2's preface has been read, while it may be one.
+    pub(crate) fn preface(self) -> u8 {
+        match self {
+            Self::New { preface } => preface,
+            _ => 0,
+        }
+    }
+
     /// HTTP/1, and what was read has reached the service, as far as it is for the service.
     pub(crate) fn is_handed_over(self) -> bool {
         matches!(self, Self::Idle | Self::Asked | Self::Upgraded)

@@ -20,15 +20,15 @@ pub enum Stage {
     Body,
     /// A background task runs.
     Task,
-    /// The head of a request has begun to come in and is not whole.
+    /// The head of a request has begun to come in and is not whole: no handler has heard of it.
     Head,
     /// The socket takes no more of an answer: its client does not read, or reads slowly. Where the
     /// answer is a stream, its request is listed besides.
     Unsent,
     /// The connection was upgraded (WebSocket) and is open.
     Upgraded,
-    /// A connection of HTTP/2 whose peer did not let go of it, or has an answer that it does not
-    /// take in. Named only when cut off.
+    /// A connection of HTTP/2 on which something was asked, whose peer did not let go of it, or has an
+    /// answer that it does not take in. Named only when cut off.
     Http2,
 }
 

@@ -60,22 +60,33 @@ async fn a_thousand_are_named_and_all_are_ended() {
     let lifecycle = quiet_builder().build().unwrap();
     let handle = lifecycle.handle();
     let mut streams = Vec::new();
-    for begin in [&b"GET / HT"[..], b"PRI"] {
-        for _ in 0..700 {
-            let (mut theirs, ours) = duplex(16);
+    let whole = b"GET / HTTP/1.1\r\n\r\n";
+    let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86";
+    for (begin, count, unread) in [
+        (&whole[..], 700, true),
+        (http2, 700, false),
+        (&whole[..9], 1100, false),
+    ] {
+        for _ in 0..count {
+            let (mut theirs, ours) = duplex(64);
             theirs.write_all(begin).await.unwrap();
             let mut stream = handle.wrap_io(ours, None);
             stream.read_exact(&mut vec![0; begin.len()]).await.unwrap();
-            assert!(stream.read_u8().now_or_never().is_none());
+            if unread {
+                assert!(stream.write_all(&[b'x'; 65]).now_or_never().is_none());
+            } else {
+                assert!(stream.read_u8().now_or_never().is_none());
+            }
             streams.push((theirs, stream));
         }
     }
-    assert_eq!(handle.status().connections.len(), 700);
+    assert_eq!(handle.status().connections.len(), 1000);
     handle.shutdown();
     let report = lifecycle.run(handle.stop_accepting()).await;
     let named = |stage| report.aborted.iter().filter(move |one| one.stage == stage);
-    let (heads, http2) = (named(Stage::Head).count(), named(Stage::Http2).count());
-    assert_eq!((heads, http2), (700, 300));
+    let (unsent, http2) = (named(Stage::Unsent).count(), named(Stage::Http2).count());
+    assert_eq!((unsent, http2), (700, 300));
+    assert_eq!(report.unfinished_heads.len(), 1000);
     for (_, stream) in &mut streams {
         assert!(matches!(stream.read_u8().now_or_never(), Some(Err(_))));
     }

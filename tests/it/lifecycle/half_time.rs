@@ -106,8 +106,10 @@ async fn warnings_of_a_client_that_says(begin: &[u8], phase: Phase, grace: Durat
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_on_http2_is_named_at_half_time() {
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let text = warnings_of_a_client_that_says(preface, Phase::Ready, 20 * SECOND).await;
+    // `GET /` behind its settings.
+    let asks = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+        \0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86";
+    let text = warnings_of_a_client_that_says(asks, Phase::Ready, 20 * SECOND).await;
     let half: Vec<_> = text
         .lines()
         .filter(|line| line.contains("half of"))

@@ -14,6 +14,10 @@ use super::instance::{Instance, SERVERS, Server};
 
 const MILLI: Duration = Duration::from_millis(1);
 
+/// HTTP/2 on which `GET /` is asked.
+const HTTP2: [u8; 45] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86";
+
 /// All of the grace is for the others; a quarter of the margin is left for the server.
 fn without_a_drain() -> LifecycleBuilder {
     let builder = quiet_builder().grace(20_000 * MILLI).settle(100 * MILLI);
@@ -112,13 +116,13 @@ async fn a_request_that_ends_just_in_time_leaves_the_server_a_moment_to_end() {
 async fn what_ends_while_http2_says_goodbye_was_not_cut_off() {
     for (lets_go, outcome) in [(true, Outcome::Clean), (false, Outcome::Forced)] {
         let (mut theirs, ours) = duplex(64);
-        theirs.write_all(b"PRI * HTTP").await.unwrap();
+        theirs.write_all(&HTTP2).await.unwrap();
         let builds = |handle: &LifecycleHandle| {
             let mut http2 = handle.wrap_io(ours, None);
             let watch = handle.watch();
             request_for(handle, 1020 * MILLI);
             tokio::spawn(async move {
-                http2.read_exact(&mut [0; 10]).await.unwrap();
+                http2.read_exact(&mut [0; HTTP2.len()]).await.unwrap();
                 watch.reached(Phase::Forcing).await;
                 if lets_go {
                     sleep(30 * MILLI).await;
@@ -138,12 +142,12 @@ async fn what_ends_while_http2_says_goodbye_was_not_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn what_a_request_spawns_after_the_deadline_is_named() {
     let (mut theirs, ours) = duplex(64);
-    theirs.write_all(b"PRI * HTTP").await.unwrap();
+    theirs.write_all(&HTTP2).await.unwrap();
     let builds = |handle: &LifecycleHandle| {
         let mut http2 = handle.wrap_io(ours, None);
         let (handle, token) = (handle.clone(), handle.in_flight().token());
         tokio::spawn(async move {
-            http2.read_exact(&mut [0; 10]).await.unwrap();
+            http2.read_exact(&mut [0; HTTP2.len()]).await.unwrap();
             handle.watch().reached(Phase::Forcing).await;
             sleep(20 * MILLI).await;
             let mail = handle.spawn("mail", pending());

@@ -17,6 +17,10 @@ use super::instance::{Instance, SERVERS, Server};
 
 /// Longer than a test is waited for.
 const LONG: Duration = Duration::from_secs(3600);
+/// HTTP/2 on which nothing is asked; and on which `GET /` is.
+const HELLO: &[u8] = HTTP2.split_at(33).0;
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86";
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,6 +52,7 @@ async fn a_head_that_begins_while_draining_is_not_waited_for_to_the_end() {
             (Outcome::Clean, &ServerOutcome::Done, 0),
             "{server:?} {report:?}"
         );
+        assert_eq!(report.unfinished_heads.len(), 4, "{report:?}");
         for client in &mut clients {
             assert_eq!(within("the end", client.answer()).await.0, "");
         }
@@ -95,7 +100,7 @@ async fn is_answered_late(server: Server, held: bool) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn late_ones_have_a_second_together_and_are_cut_off_unnamed() {
+async fn late_ones_have_a_second_together_and_force_nothing() {
     // Time runs out while something else is in flight; or nothing else is.
     for busy in [true, false] {
         let lifecycle = quiet_builder().grace(20 * SECOND).build().unwrap();
@@ -103,7 +108,7 @@ async fn late_ones_have_a_second_together_and_are_cut_off_unnamed() {
         let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
         handle.watch().reached(Phase::Ready).await;
         let mut streams = Vec::new();
-        for begin in [&b"G"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        for begin in [&b"G"[..], HELLO, HTTP2] {
             let (theirs, ours) = duplex(64);
             streams.push((theirs, handle.wrap_io(ours, None), begin));
         }
@@ -116,11 +121,13 @@ async fn late_ones_have_a_second_together_and_are_cut_off_unnamed() {
             stream.read_exact(&mut vec![0; begin.len()]).await.unwrap();
             assert!(stream.read_u8().now_or_never().is_none());
         }
-        assert_eq!(handle.status().connections, []);
+        let stages = handle.status().connections;
+        let stages: Vec<_> = stages.iter().map(|one| one.stage).collect();
+        assert_eq!(stages, [Stage::Head]);
         let held = busy.then_some(held);
         let draining = Instant::now();
         let report = within("the run", run).await.unwrap();
-        assert_eq!(report.aborted, []);
+        assert_eq!((report.aborted, report.unfinished_heads.len()), (vec![], 1));
         if busy {
             assert_eq!(report.outcome, Outcome::Forced);
             assert!(shut.elapsed() >= drain);

@@ -48,6 +48,8 @@ mod settle;
 mod signals;
 mod sockets;
 mod told;
+mod unfinished_heads;
+mod unheard_listeners;
 mod uploads;
 mod wrapped;
 mod zero;

@@ -142,6 +142,7 @@ async fn a_clean_shutdown() {
         "outcome": "clean", "in_flight_at_signal": 1, "completed": 1, "rejected": 0, "overran": 0,
         "upgraded": 0, "tasks": 1,
         "aborted": [],
+        "unfinished_heads": [],
         "hooks": [
             {"name": "part", "outcome": "done", "ms": 0},
             {"name": "first", "outcome": "done", "ms": 0},
