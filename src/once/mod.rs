@@ -55,5 +55,8 @@ pub use job::Job;
 pub use memory::MemoryOnce;
 #[cfg(feature = "redis")]
 pub use redis::RedisOnce;
+#[cfg(all(feature = "redis", feature = "testing"))]
+#[doc(hidden)]
+pub use redis::fuzz;
 pub use run::{OnAway, Once, Outcome};
 pub use store::{Begun, Found, OnceStore};
