@@ -44,6 +44,7 @@ mod erased;
 mod error;
 mod job;
 mod memory;
+mod outcome;
 #[cfg(feature = "redis")]
 mod redis;
 mod run;
@@ -53,7 +54,11 @@ mod store;
 pub use error::OnceError;
 pub use job::Job;
 pub use memory::MemoryOnce;
+pub use outcome::{OnAway, Outcome};
 #[cfg(feature = "redis")]
 pub use redis::RedisOnce;
-pub use run::{OnAway, Once, Outcome};
+#[cfg(all(feature = "redis", feature = "testing"))]
+#[doc(hidden)]
+pub use redis::fuzz;
+pub use run::Once;
 pub use store::{Begun, Found, OnceStore};

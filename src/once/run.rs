@@ -22,6 +22,7 @@ use crate::once::entry::{Entry, Place, Refused};
 use crate::once::error::OnceError;
 use crate::once::job::Job;
 use crate::once::memory::MemoryOnce;
+use crate::once::outcome::{OnAway, Outcome};
 use crate::once::store::OnceStore;
 use crate::telemetry::names::OnceRuns;
 use crate::telemetry::record::count;
@@ -45,53 +46,11 @@ pub struct Once {
     max_bytes: usize,
 }
 
-/// What becomes of a job while its store is away, or refuses for a reason that passes (it is out of
-/// memory, or a replica), and the job has not begun. What the store refuses for good is an error
-/// whatever this says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum OnAway {
-    /// [`OnceError::Unavailable`]. The default: nobody can tell whether it runs elsewhere.
-    #[default]
-    Error,
-    /// [`Outcome::Skipped`], by nobody known.
-    Skip,
-    /// It runs, once in this process: what the others do nobody knows. How long it counts is kept
-    /// in memory meanwhile, and a drain does not stop it.
-    RunLocally,
-}
-
 #[derive(Debug, Clone)]
 enum Away {
     Error,
     Skip,
     Locally(Place),
-}
-
-/// What became of a job that did not fail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome<T> {
-    /// This call ran it.
-    Ran(T),
-    /// It is done, and this is what it came to.
-    Fresh(T),
-    /// Another one runs it.
-    Skipped {
-        /// The instance; unknown while the store is away, or where it has not said so yet.
-        by: Option<String>,
-    },
-}
-
-impl<T> Outcome<T> {
-    /// The result, whoever ran the job.
-    #[must_use]
-    pub fn into_value(self) -> Option<T> {
-        match self {
-            Self::Ran(value) | Self::Fresh(value) => Some(value),
-            Self::Skipped { .. } => None,
-        }
-    }
 }
 
 impl Once {

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,9 +19,10 @@ use crate::once::erased::ErasedStore;
 use crate::once::store::Found;
 
 /// How long one who shares a look puts up with another's task that does not go on, as where a
-/// `select!` has turned to something else: longer than a look takes where the
-/// command time-out is 2 s or less; with more, looks that take so long are no longer shared.
+/// `select!` has turned to something else; and how often one that does go on shows it. However long
+/// the look takes then, it is shared.
 const PATIENCE: Duration = Duration::from_secs(5);
+const BEAT: Duration = Duration::from_secs(1);
 
 /// How many ask for a key now, and what they share.
 type ByKey = HashMap<LockKey, (usize, Arc<Shared>)>;
@@ -37,6 +40,8 @@ struct Shared {
     /// thousand who read a large result take Redis's output buffer twice, not a thousand times.
     looking: tokio::sync::Mutex<()>,
     next: Mutex<Arc<Look>>,
+    /// Changes while the one whose look is under way goes on.
+    beats: AtomicU64,
     done: watch::Sender<Option<Bytes>>,
 }
 
@@ -99,15 +104,30 @@ impl Sharer {
                     *next = Arc::default();
                 }
             }
-            ask().await
+            let mut found = pin!(ask());
+            loop {
+                tokio::select! {
+                    biased;
+                    found = &mut found => return found,
+                    // Made when it is polled: a look that is over at once needs no timer.
+                    () = async { sleep(BEAT).await } => {
+                        self.shared.beats.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
         });
-        tokio::select! {
-            biased;
-            found = shared => return found.clone(),
-            // Made when it is polled: a look that is over at once needs no timer.
-            () = async { sleep(PATIENCE).await } => {}
+        let mut shared = pin!(shared);
+        loop {
+            let heard = self.shared.beats.load(Ordering::Relaxed);
+            tokio::select! {
+                biased;
+                found = &mut shared => return found.clone(),
+                () = async { sleep(PATIENCE).await } => {}
+            }
+            if self.shared.beats.load(Ordering::Relaxed) == heard {
+                return ask().await;
+            }
         }
-        ask().await
     }
 
     /// Resolves with the result when the job is done.

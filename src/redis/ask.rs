@@ -17,8 +17,13 @@ use crate::telemetry::record::count;
 impl RedisHandle {
     /// Sends one command and waits for its reply, no longer than the command time-out.
     ///
-    /// Once polled, the command goes out even if the future is dropped. Commands of one task
+    /// Once polled, the command goes out even if the future is dropped; not where a Cluster's slots are still
+    /// being looked up, or where a [traced](Self::traced) handle asks first. Commands of one task
     /// are carried out in the order in which they were first polled.
+    ///
+    /// A traced handle notes who carries it out. It sends nothing, and says `Away`, where it is known that
+    /// nobody could wait for replicas; what Redis refused on the second connection is asked there once
+    /// more before: one round trip, the command time-out at most.
     ///
     /// Not for commands that block or change the connection (`BLPOP`, `WAIT`, `MULTI`,
     /// `SUBSCRIBE`): all share one.

@@ -155,8 +155,8 @@
 //!   way: of several nodes, where a user's list is on another one than the session. Each node has a second
 //!   connection then, made when first needed. In a Cluster messages are not replicated to a master's own
 //!   replicas as its writes are (`PUBLISH` goes to all nodes, `SPUBLISH` to the shard, both beside the
-//!   stream), so the later write that is waited for is a key, `{prefix}:w1:{…}`, that lasts a millisecond
-//!   and is refused where memory is. A promoted replica without one of its own acknowledges nothing: have
+//!   stream), so the later write that is waited for is a key, `{prefix}:w1:{…}`, that a script writes and
+//!   deletes at once, also where no memory is left: what was deleted then is waited for too. A promoted replica without one of its own acknowledges nothing: have
 //!   two for each master where writes are to go on after a fail-over.
 //! - **What it costs.** Over the round trips of one server: one more for a login, for the logout and for
 //!   the renewal of a session that is somebody's, because the list of a user's sessions may be on another

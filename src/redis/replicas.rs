@@ -6,8 +6,7 @@
 //! there, and one of them serves all who wait for that server's replicas.
 //!
 //! Of one server that is a message that nobody listens to. In a Cluster no message is part of the
-//! stream, not one to a shard either: there it is a key that lasts a millisecond, in any of the node's
-//! slots.
+//! stream, not one to a shard either: there it is a key that is gone at once, in any of the node's slots.
 //!
 //! Who wrote is what [`Trace`] says, wherever a command was sent on to: several nodes, for what is in
 //! several slots.
@@ -32,6 +31,12 @@ use super::trace::{Answered, Trace};
 #[cfg(feature = "cluster")]
 use super::way::Way;
 use crate::config::ConfigError;
+
+/// Leaves nothing behind, and is part of the stream all the same. What takes no memory first: behind it
+/// Redis lets a script write though it has none left, as what was deleted is waited for too.
+#[cfg(feature = "cluster")]
+const WRITE: &str =
+    "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], '') redis.call('DEL', KEYS[1])";
 
 /// How many replicas are waited for, and how long.
 #[derive(Debug, Clone)]
@@ -265,10 +270,10 @@ impl Replicas {
         #[cfg(feature = "cluster")]
         if let Way::Many(nodes) = self.handle.way() {
             let tag = nodes.tag_at(&written.origin)?;
-            let mut set = cmd("SET");
-            set.arg(self.handle.keyspace().key("w1", &tag, ""));
-            set.arg("").arg("PX").arg(1);
-            return Some(set);
+            let mut write = cmd("EVAL");
+            write.arg(WRITE).arg(1);
+            write.arg(self.handle.keyspace().key("w1", &tag, ""));
+            return Some(write);
         }
         let _ = written;
         let mut publish = cmd("PUBLISH");

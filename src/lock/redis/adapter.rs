@@ -116,7 +116,7 @@ impl RedisLocks {
     /// together; others wait for one another, so ask for the same everywhere. Renewals and releases wait
     /// for nobody. A key that is passed on within the process is asked for and waited for again. The
     /// Redis user needs `INFO`, `PUBLISH` and `WAIT`; in a Cluster, where all this is so for each node,
-    /// `SET` on `{prefix}:w1:*` instead of `PUBLISH`.
+    /// `EVAL`, `SET` and `DEL` on `{prefix}:w1:*` instead of `PUBLISH`.
     ///
     /// ```
     /// use std::time::Duration;

@@ -113,3 +113,18 @@ async fn nobody_waits_for_ever_for_one_who_does_not_go_on() {
     assert_eq!(world.comes().await, of(2));
     drop(stuck);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_takes_long_is_shared_all_the_same() {
+    let world = World::new();
+    let all: Vec<_> = (0..100).map(|_| world.comes()).collect();
+    let answers = async {
+        for _ in 0..2 {
+            sleep(4 * PATIENCE).await;
+            world.counting.answers.add_permits(1);
+        }
+        assert_eq!(world.looks(), 2, "of all together");
+    };
+    let (found, ()) = tokio::join!(futures_util::future::join_all(all), answers);
+    assert_eq!((&found[0], &found[99]), (&of(1), &of(2)));
+}

@@ -2,7 +2,7 @@
 //! key.
 //!
 //! `slot` and `node` are values, `slots_reply` reads what Redis says of itself, `nodes` holds the
-//! links and is asked for every command; `router` is the task that follows the cluster: it sends on
+//! links and is asked for every command, `serving` says whether they serve; `router` is the task that follows the cluster: it sends on
 //! what was redirected and keeps the map of the slots, which `look` asks for.
 
 mod changes;
@@ -12,6 +12,7 @@ pub(crate) mod news;
 pub(crate) mod node;
 pub(crate) mod nodes;
 pub(crate) mod router;
+mod serving;
 pub(crate) mod slot;
 pub(crate) mod slots_reply;
 pub(crate) mod tag;

@@ -15,16 +15,14 @@ use super::news::News;
 use super::node::Node;
 use super::slot::{self, SLOTS};
 use crate::redis::away::AwayCause;
-use crate::redis::beside::Beside;
 use crate::redis::clock::Clock;
 use crate::redis::dial::Target;
 use crate::redis::error::RedisError;
 use crate::redis::failure::Failure;
 use crate::redis::link::Link;
 use crate::redis::mailbox::Mailbox;
-use crate::redis::queue::{Item, Queued};
 use crate::redis::shared::Settings;
-use crate::redis::status::{RedisStatus, away, closed};
+use crate::redis::status::{away, closed};
 
 /// The candidates for one look at the slots.
 const ASKED: usize = 2;
@@ -143,48 +141,8 @@ impl Nodes {
         self.all().iter().map(Arc::as_ref).for_each(does);
     }
 
-    fn all(&self) -> Vec<Arc<Link>> {
+    pub(super) fn all(&self) -> Vec<Arc<Link>> {
         self.read().links.values().cloned().collect()
-    }
-
-    /// Asks every node for a sign of life, all at once; says how many gave one.
-    async fn signs_of_life(&self) -> Result<(usize, Result<(), RedisError>), RedisError> {
-        let since = Instant::now();
-        self.started().await?;
-        if self.is_closed() {
-            return Err(closed());
-        }
-        let asked = self.all().into_iter().map(|link| {
-            let (ping, answer) = Queued::new(redis::cmd("PING"), None, since);
-            link.enqueue(Item::Command(ping)).map(|()| answer)
-        });
-        let asked: Vec<_> = asked.collect();
-        let (mut alive, mut outcome) = (0, Ok(()));
-        for answer in asked {
-            let reply = match answer {
-                Ok(answer) => answer.reply().await.map(drop),
-                Err(error) => Err(error),
-            };
-            alive += usize::from(reply.is_ok());
-            outcome = outcome.and(reply);
-        }
-        Ok((alive, outcome))
-    }
-
-    /// Whether who has which slots is known, and anybody is there who has some.
-    pub(crate) async fn serves_some(&self) -> bool {
-        let signs = self.signs_of_life().await;
-        signs.is_ok_and(|(alive, _)| alive > 0) && self.read().slots.iter().any(Option::is_some)
-    }
-
-    /// Asks every node for a sign of life, all at once.
-    pub(crate) async fn ping(&self) -> Result<(), RedisError> {
-        self.signs_of_life().await?.1?;
-        if self.status().is_up() {
-            Ok(())
-        } else {
-            Err(away())
-        }
     }
 
     /// The time at the first node that is up: the same one for a whole fleet, most of the time.
@@ -193,38 +151,6 @@ impl Nodes {
             Some(link) => link.shared.clock.now_ms(),
             None => self.clock.now_ms(),
         }
-    }
-
-    /// Up where every slot is served; else the first that is not, with its node.
-    pub(crate) fn status(&self) -> RedisStatus {
-        if self.is_closed() {
-            return RedisStatus::away(&Failure::unreachable("closed by this process"));
-        }
-        let state = self.read();
-        if let Some(trouble) = &state.trouble {
-            return RedisStatus::away(trouble);
-        }
-        let free = state.slots.iter().filter(|owner| owner.is_none()).count();
-        if free > 0 {
-            let reason = format!("{free} of the cluster's slots are served by nobody");
-            return RedisStatus::away(&Failure::new(AwayCause::NotReady, reason));
-        }
-        for (node, link) in &state.links {
-            if let RedisStatus::Away { cause, reason } = link.shared.breaker.status() {
-                return RedisStatus::away(&Failure::new(cause, format!("{node}: {reason}")));
-            }
-        }
-        RedisStatus::Up
-    }
-
-    /// What the first of those that refuse anything says, with its node.
-    pub(crate) fn warning(&self) -> Option<String> {
-        let state = self.read();
-        let mut links = state.links.iter();
-        links.find_map(|(node, link)| {
-            let beside = || Beside::of(&link.shared.origin).warning();
-            Some(format!("{node}: {}", link.warning().or_else(beside)?))
-        })
     }
 
     /// Whether looking at the slots again may help: a link that has not been tried yet is no

@@ -174,8 +174,11 @@ impl Router {
         let Some(nodes) = self.nodes.upgrade() else {
             return;
         };
-        let is_up = || nodes.status().is_up();
-        self.mark.tell((!nodes.is_closed()).then(is_up));
+        if nodes.is_closed() {
+            self.mark.tell(None);
+        } else if let Some(is_up) = nodes.is_known_up() {
+            self.mark.tell(Some(is_up));
+        }
         if !nodes.wants_a_look() {
             self.backoff = Backoff::default();
         } else if !self.is_pressing {

@@ -114,24 +114,31 @@ async fn head(redis: &RedisHandle, id: &SessionId) -> Result<Option<SessionRecor
 /// What a script of one session said of its user's list. What cannot be done does no harm: a dead
 /// entry goes after its deadline, a missing one is made by the next renewal.
 pub(super) async fn told(redis: &RedisHandle, id: &SessionId, reply: &Value) {
-    let text = |value: &Value| match value {
-        Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
-        _ => None,
-    };
+    match due(reply) {
+        Some((user, Some(at))) => {
+            let _ = enter(redis, user, id, Deadline::At(at)).await;
+        }
+        Some((user, None)) => {
+            let _ = leave(redis, &index(redis, user), &[id.to_string().into_bytes()]).await;
+        }
+        None => {}
+    }
+}
+
+/// Whose list it is, and until when the session is to be in it; none for one that leaves it.
+pub(super) fn due(reply: &Value) -> Option<(&str, Option<u64>)> {
+    fn text(value: &Value) -> Option<&str> {
+        match value {
+            Value::BulkString(text) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
     match reply {
-        Value::Array(entry) => {
-            if let [_, user, deadline] = &entry[..]
-                && let Some(user) = text(user)
-                && let Some(Ok(at)) = text(deadline).map(|text| text.parse())
-            {
-                let _ = enter(redis, &user, id, Deadline::At(at)).await;
-            }
-        }
-        left => {
-            if let Some(user) = text(left) {
-                let _ = leave(redis, &index(redis, &user), &[id.to_string().into_bytes()]).await;
-            }
-        }
+        Value::Array(entry) => match &entry[..] {
+            [_, user, deadline] => Some((text(user)?, Some(text(deadline)?.parse().ok()?))),
+            _ => None,
+        },
+        left => Some((text(left)?, None)),
     }
 }
 
@@ -220,9 +227,12 @@ async fn page(
     range.arg(list).arg(pages.at).arg("+inf").arg("BYSCORE");
     range.arg("LIMIT").arg(0).arg(pages.size).arg("WITHSCORES");
     let entries = redis.send(range).await.map_err(store_error)?;
-    let entries: Vec<(Vec<u8>, f64)> =
-        ::redis::from_redis_value(entries).map_err(|_| surprise())?;
-    let last = entries.last().filter(|_| entries.len() == pages.size);
+    listed(entries, pages.size)
+}
+
+pub(super) fn listed(reply: Value, size: usize) -> Result<(Vec<Vec<u8>>, Option<i64>), StoreError> {
+    let entries: Vec<(Vec<u8>, f64)> = ::redis::from_redis_value(reply).map_err(|_| surprise())?;
+    let last = entries.last().filter(|_| entries.len() == size);
     // Beyond all numbers it is the last one: cut off, not wrapped.
     let next = last.map(|(_, deadline)| *deadline as i64);
     Ok((entries.into_iter().map(|(entry, _)| entry).collect(), next))

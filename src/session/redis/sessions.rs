@@ -92,8 +92,8 @@ impl RedisSessions {
     /// replicas and as much time wait together; others wait for one another, so ask for the same
     /// everywhere. Reads and renewals wait for nobody. The Redis user needs `INFO`, `PUBLISH` and
     /// `WAIT`. In a Cluster all this is so for each node: a login waits for two, one after the other, first
-    /// for that of the list of the user's sessions; and instead of `PUBLISH` the user needs `SET` on
-    /// `{prefix}:w1:*`.
+    /// for that of the list of the user's sessions; and instead of `PUBLISH` the user needs `EVAL`, `SET`
+    /// and `DEL` on `{prefix}:w1:*`.
     ///
     /// ```
     /// use std::time::Duration;

@@ -65,6 +65,8 @@ async fn who_may_not_subscribe_has_what_is_free_and_is_refused_what_it_would_wai
         }
         assert_eq!(in_line(&server), Value::Int(0));
     }
+    // Not for a moment: a key that came free just then would be handed to who cannot hear of it.
+    assert_eq!(server.command_counts().get("rpush"), None);
     let warning = handle.warning().expect("operators are told");
     assert!(warning.contains("inbox"), "{warning}");
 

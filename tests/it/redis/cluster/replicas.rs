@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_handoff::lock::{LockErrorKind, LockKey, Locks};
 use tower_handoff::redis::RedisHandle;
-use tower_handoff::session::SessionLayer;
+use tower_handoff::session::{Revoke, SessionErrorKind, SessionLayer, SessionStore};
 
 use super::names_on;
 use super::sessions::{answer, request};
@@ -133,6 +133,54 @@ async fn a_write_that_was_sent_on_waits_for_the_replicas_of_who_carried_it_out()
     cluster.nodes[3].signal("CONT");
     cluster.nodes[4].signal("STOP");
     assert_eq!(write(&durable, &cookie, 9).await, AWAY);
+}
+
+/// Deletions take no memory; nor may what their replicas are waited for with.
+#[tokio::test]
+async fn who_logs_out_while_there_is_no_memory_is_logged_out_for_good() {
+    let cluster = RedisCluster::start().await;
+    let handle = patient(&cluster).await;
+    let (plain, durable) = layers(&handle);
+    // The list of the user's sessions is on another node than these.
+    let [_, user, _] = names_on(&cluster, |at| format!("user{at}"));
+    let mut cookies = Vec::new();
+    for _ in 0..3 {
+        let (cookie, _) = session_on(&cluster, &plain, 0).await;
+        let bound = request(&durable, &cookie, async |session| {
+            session.bind(&user).expect("a name");
+        });
+        cookies.push(bound.await);
+    }
+    let of_replica = || sessions_on(&cluster, 3);
+    assert_eq!(of_replica().len(), 3);
+    for master in &cluster.nodes[..3] {
+        master.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    }
+    assert_eq!(write(&durable, &cookies[0], 8).await, AWAY, "it is full");
+    let logout = async |cookie: &str| {
+        let mut ended = None;
+        let asked = answer(&durable, cookie, async |session| {
+            ended = Some(session.destroy().await);
+        });
+        asked.await;
+        ended.expect("it was asked for")
+    };
+    assert!(logout(&cookies[0]).await.expect("acknowledged"));
+    assert_eq!(of_replica().len(), 2, "the replica has it");
+
+    // It is acknowledged by who has it, and by nobody else.
+    cluster.nodes[3].signal("STOP");
+    let error = logout(&cookies[1]).await.expect_err("nobody has it");
+    assert_eq!(error.kind(), SessionErrorKind::OutcomeUnknown, "{error}");
+    cluster.nodes[3].signal("CONT");
+    let stored = handle.sessions().replicas(1, WITHIN).expect("in range");
+    eventually("all are ended for good", async || {
+        stored.revoke(&user, Revoke::All).await.is_ok()
+    })
+    .await;
+    assert!(of_replica().is_empty());
+    let left = |node: usize| cluster.nodes[node].command(&["KEYS", "app:w1:*"]);
+    assert!((0..6).all(|node| left(node) == redis::Value::Array(Vec::new())));
 }
 
 #[tokio::test]
