@@ -230,8 +230,9 @@ async fn force<F>(
     let gone = timeout_at(farewell, handle.connections().without_http2());
     let _ = server.alongside(gone).await;
 
-    // Who is cut off ends as well, but not by itself.
-    drained.ended = handle.in_flight().ended();
+    // Who is cut off ends as well, but not by itself: so do those whose handlers went with their tasks.
+    let cut_short = handle.watch().cut_short();
+    drained.ended = handle.in_flight().ended().saturating_sub(cut_short);
     drained.rejected = handle.watch().rejected();
     drained.overran = handle.watch().overran();
     // Read before the tasks: a request turns into a task, never the other way round.
@@ -240,7 +241,7 @@ async fn force<F>(
         served: drained
             .ended
             .saturating_sub(drained.rejected + drained.overran),
-        aborted: in_flight,
+        aborted: in_flight + cut_short,
     });
     let connections = handle.connections();
     let tasks = handle.tasks().count();

@@ -157,8 +157,9 @@ impl Lifecycle {
                 Outcome::Clean
             },
             in_flight_at_signal: drained.signal.in_flight,
-            completed: (drained.ended - drained.signal.ended)
-                .saturating_sub(drained.rejected + drained.overran),
+            completed: drained
+                .ended
+                .saturating_sub(drained.signal.ended + drained.rejected + drained.overran),
             rejected: drained.rejected,
             overran: drained.overran,
             upgraded: drained.signal.upgraded,

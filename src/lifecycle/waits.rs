@@ -8,9 +8,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::lifecycle::handle::LifecycleHandle;
 
-/// How long the gate stays open for connections on which nothing has been answered yet: for a
-/// first request that is on the way, and for HTTP/2 that has been told and not ended. A client that
-/// opened a connection in reserve sends none, and a stream may be long.
+/// How long the gate stays open for heads that are not whole, and for connections on which nothing
+/// has been answered yet: for a first request that is on the way, and for HTTP/2 that has been told
+/// and not ended. A client that opened a connection in reserve sends none, and a stream may be long.
 const INTAKE_WAIT: Duration = Duration::from_millis(500);
 
 /// How long the drain waits, when all else is over, for the rest of heads; and then, for connections
@@ -63,9 +63,9 @@ impl LifecycleHandle {
     pub(crate) async fn quiet(&self) {
         let (in_flight, tasks, connections) = (self.in_flight(), self.tasks(), self.connections());
         // In this order, because a request turns into a task, never the other way round: nothing is
-        // missed between two looks. What a request leaves on its
-        // connection, unsent bytes or an upgraded socket, shows a moment after the request has
-        // ended, so the drain asks again when the server has ended.
+        // missed between two looks. What a request leaves on its connection, unsent bytes or an upgraded
+        // socket, shows a moment after the request has ended, so the drain asks again when the server
+        // has ended.
         loop {
             connections.idle().await;
             in_flight.idle().await;

@@ -23,6 +23,7 @@ struct Cell {
     draining_since: OnceLock<Instant>,
     turned_away: AtomicU64,
     overran: AtomicU64,
+    cut_short: AtomicU64,
 }
 
 /// Sets the phase. A [`Lifecycle`](crate::lifecycle::Lifecycle) has one inside; one made by hand
@@ -50,6 +51,7 @@ impl PhaseControl {
             draining_since: OnceLock::new(),
             turned_away: AtomicU64::new(0),
             overran: AtomicU64::new(0),
+            cut_short: AtomicU64::new(0),
         };
         Self {
             cell: Box::leak(Box::new(cell)),
@@ -141,6 +143,16 @@ impl PhaseWatch {
     /// How many were.
     pub(crate) fn overran(&self) -> u64 {
         self.cell.overran.load(SeqCst)
+    }
+
+    /// A request is answered in place of its handler, which was dropped because the drain's time is over.
+    pub(crate) fn is_cut_short(&self) {
+        self.cell.cut_short.fetch_add(1, SeqCst);
+    }
+
+    /// How many were.
+    pub(crate) fn cut_short(&self) -> u64 {
+        self.cell.cut_short.load(SeqCst)
     }
 }
 

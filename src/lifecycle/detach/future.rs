@@ -13,6 +13,7 @@ use http::Response;
 use tokio::sync::oneshot;
 
 use crate::answer::{AnswerBody, Refusal, Responder, head_alone};
+use crate::lifecycle::watch::PhaseWatch;
 use crate::reason::Reason;
 
 /// The answer of a [`DetachService`](crate::lifecycle::DetachService).
@@ -22,13 +23,22 @@ use crate::reason::Reason;
 pub struct DetachFuture<B, E> {
     answered: oneshot::Receiver<Answered<B, E>>,
     http1: bool,
+    watch: PhaseWatch,
 }
 
 type Answered<B, E> = thread::Result<Result<Response<B>, E>>;
 
 impl<B, E> DetachFuture<B, E> {
-    pub(crate) fn new(answered: oneshot::Receiver<Answered<B, E>>, http1: bool) -> Self {
-        Self { answered, http1 }
+    pub(crate) fn new(
+        answered: oneshot::Receiver<Answered<B, E>>,
+        http1: bool,
+        watch: PhaseWatch,
+    ) -> Self {
+        Self {
+            answered,
+            http1,
+            watch,
+        }
     }
 }
 
@@ -41,6 +51,8 @@ impl<B, E> Future for DetachFuture<B, E> {
             Ok(Err(panic)) => resume_unwind(panic),
             // The task was dropped: the drain's time is over, or the runtime ends.
             Err(_) => {
+                // Before the request ends, so that nobody takes it for one that ended by itself.
+                self.watch.is_cut_short();
                 let refusal = Refusal::new(Reason::CutOff);
                 let mut answer = Responder::default().respond(refusal);
                 if !self.http1 {

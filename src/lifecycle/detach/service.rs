@@ -56,7 +56,7 @@ where
             }
         };
         self.tasks.spawn(self.watch, name, work.in_current_span());
-        DetachFuture::new(answered, http1)
+        DetachFuture::new(answered, http1, self.watch)
     }
 }
 

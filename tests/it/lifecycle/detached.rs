@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::{Notify, Semaphore};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_handoff::in_flight::RouteName;
@@ -196,6 +197,37 @@ async fn at_the_drains_end_it_is_dropped_and_named_and_its_client_told() {
         !answer.headers().contains_key("retry-after"),
         "who knows what was done"
     );
+}
+
+/// Its answer goes out while HTTP/2 says goodbye.
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_in_its_place_is_not_completed() {
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let app = ServiceBuilder::new()
+        .layer(lifecycle.layer())
+        .layer(lifecycle.detach())
+        .service(service_fn(|_: Request<()>| pending::<Answer>()));
+    let (mut theirs, ours) = duplex(64);
+    theirs.write_all(b"PRI").await.unwrap();
+    let mut http2 = handle.wrap_io(ours, None);
+    http2.read_exact(&mut [0; 3]).await.unwrap();
+    let answered = tokio::spawn(async move {
+        let answer = app.oneshot(request()).await.unwrap();
+        let status = answer.status();
+        answer.into_body().collect().await.unwrap();
+        status
+    });
+    eventually("it runs", async || tasks(&handle).len() == 1).await;
+    handle.shutdown();
+    let report = lifecycle.run(handle.stop_accepting()).await;
+    assert_eq!(within("the answer", answered).await.unwrap(), 503);
+    assert_eq!(
+        (report.in_flight_at_signal, report.completed),
+        (1, 0),
+        "{report:?}"
+    );
+    assert_eq!((report.outcome, report.aborted.len()), (Outcome::Forced, 1));
 }
 
 /// Where the lifecycle has ended nothing waits for it any more, so it does not begin.
