@@ -122,7 +122,7 @@ impl Cohort {
         true
     }
 
-    /// The backend granted the key to `token`. `limited` where others wait, or may wait unnoticed.
+    /// The backend granted the key to `token`. `limited` where others wait.
     /// Returns whether the grant is of use here; otherwise it is to be given back.
     pub(crate) fn granted(
         &mut self,
@@ -148,6 +148,7 @@ impl Cohort {
         let limited = std::mem::take(&mut self.wanted) || limited;
         if holder.is_some() || self.line.give(&mut tenure) {
             if limited {
+                self.line.forget_the_gone();
                 tenure.limit(self.line.len(), now);
             }
             self.phase = Phase::Held(tenure);
@@ -218,8 +219,13 @@ impl Cohort {
     /// others who wait.
     pub(crate) fn orphaned(&mut self, now: Instant) {
         self.driven = false;
+        self.is_unheard(now);
+    }
+
+    /// Nobody here would hear that others wait for the key that this process holds.
+    pub(crate) fn is_unheard(&mut self, now: Instant) {
         if let Phase::Held(tenure) = &mut self.phase {
-            tenure.limit(self.line.len(), now);
+            tenure.is_unheard(now);
         }
     }
 
@@ -249,6 +255,7 @@ impl Cohort {
 
     /// Others wait for the key that this process holds.
     pub(crate) fn others_wait(&mut self, token: Owner, now: Instant) {
+        self.line.forget_the_gone();
         match &mut self.phase {
             _ if self.token != token => {}
             Phase::Held(tenure) => tenure.limit(self.line.len(), now),

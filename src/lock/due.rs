@@ -10,10 +10,10 @@ use tokio::time::Instant;
 const TOGETHER: Duration = Duration::from_millis(10);
 
 /// So much longer that time is for each lock that is held: whoever finds out which are due looks at
-/// each of them, which takes some hundredths of that.
+/// each of them, which takes some hundredths of that. Short leases leave less time to choose from.
 const LOOK: Duration = Duration::from_micros(10);
 
-/// And no longer than this: shorter than it takes until a lease whose renewal is under way is due again.
+/// And no longer than this, as others wait to be taken in or let go while they are looked at.
 const MOST_TOGETHER: Duration = Duration::from_millis(500);
 
 /// When a lock is to be looked after: renewed, or let go.

@@ -67,7 +67,7 @@ struct State {
 pub(crate) trait Held: Send + Sync {
     fn key(&self) -> &LockKey;
     /// When the lease wants to be renewed; `None` when it is over.
-    fn due(&self) -> Option<Due>;
+    fn due(&self, now: Instant) -> Option<Due>;
     /// A connection was replaced: due now, if it was the one to this lock.
     fn reconnected(&self);
     /// Starts a renewal, and puts off the next one until it is known what became of this.
@@ -178,7 +178,7 @@ impl HeldLocks {
 
     /// Lists a lock. `Err` when the list is closed; else whether a renewal task must be started.
     pub(crate) fn add(&self, owner: Owner, lock: Arc<dyn Held>) -> Result<bool, ()> {
-        let due = lock.due();
+        let due = lock.due(Instant::now());
         let mut state = self.lock();
         if state.closed {
             return Err(());
@@ -216,7 +216,7 @@ impl HeldLocks {
         let mut due_now = Vec::new();
         let mut next: Option<Instant> = None;
         state.held.retain(|_, lock| {
-            let Some(due) = lock.due() else {
+            let Some(due) = lock.due(now) else {
                 return false;
             };
             if due.is_now(now, held) {

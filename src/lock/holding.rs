@@ -202,7 +202,7 @@ impl Holding {
             match answer {
                 Ok(Renewed::Renewed(lease)) => state.renewed(lease),
                 Ok(Renewed::Lost) => state.end_as(Phase::Lost),
-                // `due` was put off when the renewal began; the deadline stands. An outage the connection
+                // The next one was put off when this began; the deadline stands. An outage the connection
                 // tells of itself, and not once a second for each lock.
                 Err(error) if error.is_refusal() && state.warns_of_refusal() => {
                     tracing::warn!(key = %self.claim.key, %error, "a lock's lease was not renewed");
@@ -230,8 +230,8 @@ impl Held for Holding {
         &self.claim.key
     }
 
-    fn due(&self) -> Option<Due> {
-        self.state().due(Instant::now())
+    fn due(&self, now: Instant) -> Option<Due> {
+        self.state().due(now)
     }
 
     fn reconnected(&self) {
@@ -258,7 +258,7 @@ impl Held for Holding {
             return self.take_away();
         }
         let again = (self.claim.lease.get() / 10).min(Duration::from_secs(1));
-        state.due = now + again;
+        state.put_off(now + again);
         drop(state);
         tokio::spawn(async move {
             let answer = self.backend.clone().renew(self.claim.clone()).await;

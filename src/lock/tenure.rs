@@ -37,7 +37,7 @@ pub(crate) struct Tenure {
 /// Others wait, or may do so without anybody here having been told.
 #[derive(Debug)]
 struct Limit {
-    /// That of the last of those who waited here then, and of the last of a batch.
+    /// That of the last of those who waited here when word came, and of the last of a batch.
     waiting: u64,
     batch: u64,
     since: Instant,
@@ -86,12 +86,20 @@ impl Tenure {
     /// Others want the key: of the `waiting` here those who came first have it yet, then it goes to
     /// them. Two who take turns here are no more than two in line, however often they come back.
     pub(crate) fn limit(&mut self, waiting: usize, now: Instant) {
-        let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
-        self.limit.get_or_insert(Limit {
-            waiting: self.fence.saturating_add(waiting),
+        let waiting = self
+            .fence
+            .saturating_add(waiting.try_into().unwrap_or(u64::MAX));
+        let limit = self.limit.get_or_insert(Limit {
+            waiting,
             batch: self.fence + BATCH,
             since: now,
         });
+        limit.waiting = limit.waiting.min(waiting);
+    }
+
+    /// Others may want the key and nobody here would hear of it: they get it after a batch at the latest.
+    pub(crate) fn is_unheard(&mut self, now: Instant) {
+        self.limit(usize::MAX, now);
     }
 
     /// Takes the next fence, where the next one here, whose lease is so long, may have the key

@@ -116,18 +116,22 @@ impl Sharer {
                 }
             }
         });
-        let mut shared = pin!(shared);
-        loop {
-            let heard = self.shared.beats.load(Ordering::Relaxed);
-            tokio::select! {
-                biased;
-                found = &mut shared => return found.clone(),
-                () = async { sleep(PATIENCE).await } => {}
-            }
-            if self.shared.beats.load(Ordering::Relaxed) == heard {
-                return ask().await;
+        // Its place in line is another's, from when it gives up on it.
+        {
+            let mut shared = pin!(shared);
+            loop {
+                let heard = self.shared.beats.load(Ordering::Relaxed);
+                tokio::select! {
+                    biased;
+                    found = &mut shared => return found.clone(),
+                    () = async { sleep(PATIENCE).await } => {}
+                }
+                if self.shared.beats.load(Ordering::Relaxed) == heard {
+                    break;
+                }
             }
         }
+        ask().await
     }
 
     /// Resolves with the result when the job is done.

@@ -100,8 +100,8 @@ impl World {
         match self.cohorts.arrive(&claim, true, MAX) {
             Arrival::Ask => {
                 let (key, token) = (&claim.key, claim.owner);
-                if let Some((lease, _)) = self.redis(|redis| redis.ask(token)) {
-                    assert!(self.cohorts.granted(key, token, lease, true), "it asked");
+                if let Some((lease, others)) = self.redis(|redis| redis.ask(token)) {
+                    self.cohorts.granted_unheard(key, token, lease, others);
                     self.now_held(token);
                     return claim;
                 }

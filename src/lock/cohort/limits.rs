@@ -83,10 +83,15 @@ fn those_here_go_on_for_a_batch_or_a_moment_where_others_wait_or_may_do_so_unhea
     for word in limited {
         assert_eq!(passed_on(word, 40, quick), BATCH, "{word:?}");
         assert_eq!(passed_on(word, 40, slow), 4, "{word:?}: 48 ms");
+        // Of whom nobody may hear there may be none.
+        let few = match word {
+            Word::NobodyListens => BATCH,
+            _ => 2,
+        };
         // Those who stood here then, and of those who came back who is quicker than a hand-over.
-        assert_eq!(passed_on(word, 3, quick), 2, "{word:?}");
+        assert_eq!(passed_on(word, 3, quick), few, "{word:?}");
         let quicker = Duration::from_micros(100);
-        assert_eq!(passed_on(word, 3, quicker), 9, "{word:?}");
+        assert_eq!(passed_on(word, 3, quicker), few.max(9), "{word:?}");
         assert_eq!(passed_on(word, 3, quicker / 10), BATCH, "{word:?}");
     }
 }

@@ -23,7 +23,7 @@ impl Held for Slow {
         &self.key
     }
 
-    fn due(&self) -> Option<Due> {
+    fn due(&self, _: Instant) -> Option<Due> {
         None
     }
 
@@ -112,7 +112,7 @@ impl Held for Renewed {
         &self.key
     }
 
-    fn due(&self) -> Option<Due> {
+    fn due(&self, _: Instant) -> Option<Due> {
         self.counts[0].fetch_add(1, Ordering::Relaxed);
         Some(Due::early(*self.due.lock().expect("no panic"), LEASE / 30))
     }

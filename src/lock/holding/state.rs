@@ -2,7 +2,7 @@
 //!
 //! Floor 1.
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::lock::due::Due;
 use crate::lock::lease::Lease;
@@ -14,7 +14,9 @@ pub(super) struct State {
     pub(super) phase: Phase,
     deadline: Instant,
     /// When the lease is to be renewed next.
-    pub(super) due: Instant,
+    due: Instant,
+    /// A renewal is under way, or was in vain: the next one is no sooner than it is due.
+    put_off: bool,
     /// To whatever keeps the lock: the last that was heard of.
     connection: u64,
     /// When the lock is let go, whatever is still done under it.
@@ -41,6 +43,7 @@ impl State {
             phase: Phase::Held,
             deadline: lease.deadline(),
             due: third(lease),
+            put_off: false,
             connection,
             most: None,
             in_use: None,
@@ -53,7 +56,14 @@ impl State {
     pub(super) fn renewed(&mut self, lease: Lease) {
         self.deadline = lease.deadline();
         self.due = third(lease);
+        self.put_off = false;
         self.refusal_told = false;
+    }
+
+    /// A renewal begins: the next one then, unless this one brings a new lease.
+    pub(super) fn put_off(&mut self, until: Instant) {
+        self.due = until;
+        self.put_off = true;
     }
 
     /// Due at once where the connection is another one: what was asked on the last one may be lost.
@@ -83,8 +93,11 @@ impl State {
             (Phase::Held, Some(most)) if most <= self.due => Some(Due::at(most)),
             (Phase::Held, _) => {
                 // A thirtieth of the lease, of which two thirds are left then: a tenth more renewals at
-                // most. While one is under way it is less than the time until the next one.
-                let early = self.deadline.saturating_duration_since(self.due) / 20;
+                // most.
+                let early = match self.put_off {
+                    true => Duration::ZERO,
+                    false => self.deadline.saturating_duration_since(self.due) / 20,
+                };
                 Some(Due::early(self.due, early))
             }
             _ => None,

@@ -8,6 +8,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::lock::backend::{Acquired, LockBackend};
+use crate::lock::held::Renewals;
 use crate::lock::lease::LeaseTime;
 use crate::lock::memory::MemoryLocks;
 
@@ -102,4 +103,25 @@ async fn the_log_tells_a_lease_that_ran_out_from_a_lock_that_was_held_for_too_lo
         let log = logged_after(late, most).await;
         assert!(log.contains(word) && log.lines().count() == 1, "{log}");
     }
+}
+
+/// A lease that was handed over is longer than the one that was asked for.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_under_way_is_not_begun_again() {
+    let backend = MemoryLocks::new();
+    let lease = LeaseTime::new(Duration::from_millis(100)).expect("a lease");
+    let claim = Claim::new(LockKey::new("a").expect("a key"), lease);
+    let (owner, held) = (claim.owner, backend.held());
+    let granted = Lease::until(Fence::new(1), Instant::now() + Duration::from_secs(1));
+    let (backend, list) = (Arc::new(backend), held.clone());
+    let holding = Holding::new(claim, granted, backend, list, Arc::default(), None);
+    let _ = held.add(owner, Arc::new(holding));
+    advance(Duration::from_millis(334)).await;
+    let Renewals::Due(due) = held.renewals() else {
+        panic!("a third is over");
+    };
+    for lock in due {
+        lock.renew(None);
+    }
+    assert!(matches!(held.renewals(), Renewals::At(_)));
 }

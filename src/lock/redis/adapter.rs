@@ -33,8 +33,9 @@ use crate::redis::replicas::Replicas;
 ///
 /// Those of one process who wait for the same key have one place in Redis's line, and pass the key
 /// on among themselves without a round trip, first come, first served: as long as the lease has
-/// half of its time and is no longer than what the next one asks for, and while other processes
-/// wait no more than 16 times and 50 ms, after which it is their turn.
+/// half of its time and is no longer than what the next one asks for. While other processes wait, to
+/// those who stood in line here when word of that came, 16 and 50 ms at most, and within its first
+/// millisecond to who is back at once; then it is their turn.
 ///
 /// The keys of a lock are
 /// `{prefix}:l1:{name}`, and with `:q` its line. As the floor of the next fence the first stays until ten

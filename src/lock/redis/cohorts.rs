@@ -125,6 +125,16 @@ impl Cohorts {
             .unwrap_or(false)
     }
 
+    /// As [`granted`](Self::granted) to a claim that asked for itself: nobody told this process of others
+    /// who came before it listened.
+    pub(super) fn granted_unheard(&self, key: &LockKey, token: Owner, lease: Lease, others: bool) {
+        self.with(key, |entry| {
+            if entry.granted(token, lease, others) {
+                entry.cohort.is_unheard(Instant::now());
+            }
+        });
+    }
+
     /// As [`granted`](Self::granted) where the line waits for a grant that came in by itself, and
     /// that can be read by what is known of Redis's clock.
     pub(super) fn heard(

@@ -54,9 +54,8 @@ impl RedisLocks {
             line,
         };
         let left = match self.ask(asked).await? {
-            // Nobody told this process of others who came before it listened.
-            Answer::Granted { lease, .. } => {
-                cohorts.granted(key, token, lease, true);
+            Answer::Granted { lease, others } => {
+                cohorts.granted_unheard(key, token, lease, others);
                 return Ok(Acquired::Granted(lease));
             }
             Answer::QueueFull => return Ok(Acquired::QueueFull),

@@ -114,6 +114,24 @@ async fn nobody_waits_for_ever_for_one_who_does_not_go_on() {
     drop(stuck);
 }
 
+/// Whoever looks for itself, as somebody stands still, keeps nobody else from sharing.
+#[tokio::test(start_paused = true)]
+async fn who_has_given_up_on_a_shared_look_has_no_place_in_it() {
+    let world = World::new();
+    let stuck = world.comes();
+    let alone = world.comes();
+    let (alone, ()) = tokio::join!(alone, async {
+        sleep(2 * PATIENCE).await;
+        assert_eq!(world.looks(), 2, "it looks for itself");
+        drop(stuck);
+        let next = world.comes();
+        assert_eq!(world.looks(), 3, "at once");
+        world.counting.answers.add_permits(2);
+        assert_eq!(next.await, of(3));
+    });
+    assert_eq!(alone, of(2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_look_that_takes_long_is_shared_all_the_same() {
     let world = World::new();

@@ -119,7 +119,8 @@ impl World {
         match self.answers.pop_front().unwrap() {
             Answer::Granted(By::Claim(at), token, lease, _) => {
                 if matches!(self.stages[at], Stage::Asking { .. }) {
-                    self.cohorts.granted(&self.key, owner(token), lease, true);
+                    self.cohorts
+                        .granted_unheard(&self.key, owner(token), lease, false);
                     self.now_held(at, lease);
                 }
             }
