@@ -39,6 +39,7 @@ impl History {
     }
 
     /// Forgotten with this, but for what it says now.
+    #[cfg(feature = "cluster")]
     fn take(&self) -> Vec<f64> {
         let mut said = self.said();
         let last = said.last().copied();
