@@ -90,6 +90,17 @@
 //! away change nothing while the master lives, but a connection that is lost meanwhile is not made
 //! anew.
 //!
+//! | what befalls it | requests, where writes of sessions and grants of locks wait for replicas |
+//! | --- | --- |
+//! | the master dies or stands still | refused from the first time-out on, who waits for a lock too, until another one serves: a moment after the sentinels name it |
+//! | it comes back | served by the other one, before the sentinels make it a replica as well as after |
+//! | a fail-over is asked for | served, but for the moment of the switch; what waits for more replicas than follow the new master yet is refused |
+//! | a sentinel dies | served |
+//! | a replica dies | served while as many are left as are waited for; then sessions are read, jobs run, and the rest is refused |
+//!
+//! What was answered well is kept then, but for the results of [jobs](crate::once), which wait for no
+//! replica: such a job runs again. One that runs while the master is replaced may lose its lease.
+//!
 //! Who is cut off from the sentinels together with the old master cannot know. What such a master
 //! takes is bounded by its `min-replicas-to-write` alone, and what it grants by the fences that the
 //! resource checks.

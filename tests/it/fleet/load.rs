@@ -56,13 +56,14 @@ pub(super) struct Load {
     stop: Arc<AtomicBool>,
     requests: Arc<AtomicU64>,
     served: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
     visitors: JoinSet<Seen>,
 }
 
 impl Load {
     pub(super) fn start(addr: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let [requests, served] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+        let [requests, served, failed] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
         let mut visitors = JoinSet::new();
         for number in 0..VISITORS {
             let visitor = Visitor {
@@ -70,6 +71,7 @@ impl Load {
                 client: Client::new(addr),
                 requests: Arc::clone(&requests),
                 served: Arc::clone(&served),
+                failed: Arc::clone(&failed),
                 seen: Seen::default(),
                 last: 0,
             };
@@ -79,6 +81,7 @@ impl Load {
             stop,
             requests,
             served,
+            failed,
             visitors,
         }
     }
@@ -91,6 +94,11 @@ impl Load {
     /// Those of them that succeeded.
     pub(super) fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
+    }
+
+    /// Those that did not, or were not answered.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Ends the load; every visitor looks once more at its counter.
@@ -109,6 +117,7 @@ struct Visitor {
     client: Client,
     requests: Arc<AtomicU64>,
     served: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
     seen: Seen,
     /// The counter, as last told.
     last: u64,
@@ -205,6 +214,7 @@ impl Visitor {
             Ok(answer) => (answer.status, answer.text()),
             Err(error) => (0, error.to_string()),
         };
+        self.failed.fetch_add(1, Ordering::Relaxed);
         let asked = format!("{method} {path}");
         if self.seen.failures.len() < EXAMPLES {
             let example = format!("{asked}: {status} {failure}");

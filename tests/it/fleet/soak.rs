@@ -117,8 +117,8 @@ async fn whatever_fails_nothing_is_lost_and_nothing_is_left_over() {
     let (length, seed) = (length(), seed());
     println!("seed {seed}, {length:?}: TOWER_HANDOFF_SEED repeats it");
     let mut random = Random::new(seed);
-    let mut redis = Redis::start();
-    let mut fleet = Fleet::start("axum", redis.server().url()).await;
+    let mut redis = Redis::start().await;
+    let mut fleet = Fleet::start("axum", redis.url()).await;
     let balancer = Balancer::start(Kind::Nginx, fleet.addrs()).await;
 
     // Whatever is made at the first use is there.
@@ -132,7 +132,7 @@ async fn whatever_fails_nothing_is_lost_and_nothing_is_left_over() {
     is_served_again(&load).await;
     let begun = Instant::now();
     let mut logs = Vec::new();
-    let mut troubles = BTreeMap::<Trouble, u32>::new();
+    let mut troubles = BTreeMap::<Trouble, (u32, u64)>::new();
     let mut grown = Vec::new();
     // Each of them once in each round, so that a short run misses none.
     while grown.is_empty() || begun.elapsed() < length {
@@ -140,16 +140,21 @@ async fn whatever_fails_nothing_is_lost_and_nothing_is_left_over() {
             if begun.elapsed() >= length && !grown.is_empty() {
                 break;
             }
+            let failed = load.failed();
             befall(trouble, &mut redis, &mut fleet, &mut random, &mut logs).await;
             is_served_again(&load).await;
-            *troubles.entry(trouble).or_default() += 1;
+            redis.forgets_lost_connections();
+            let failed = load.failed() - failed;
+            assert!(failed > 0 || !trouble.is_felt(), "{trouble:?} harms nobody");
+            let (times, harm) = troubles.entry(trouble).or_default();
+            (*times, *harm) = (*times + 1, *harm + failed);
             tokio::time::sleep(random.ms(100..2_000)).await;
         }
         grown.push(memory(&fleet, SURVIVOR));
     }
     let mut seen = load.stop().await;
     println!(
-        "{troubles:?}\n{} requests, {} increments",
+        "times, failed requests: {troubles:?}\n{} requests, {} increments",
         seen.requests, seen.counted
     );
     println!("KiB of the instance that lived: {grown:?}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::instances::Fleet;
+use crate::support::proxy::Proxy;
 use crate::support::random::Random;
 use crate::support::redis_server::{RedisServer, free_port, scratch_dir};
 
@@ -27,10 +28,16 @@ pub(super) enum Trouble {
     Rollout,
     /// SIGTERM while Redis stands still.
     LeaveWithoutRedis,
+    /// Every connection to Redis breaks, and new ones as well.
+    Cut,
+    /// Nothing arrives any more in either direction, and nobody says so: those connections are lost.
+    HalfOpen,
+    /// `maxmemory` is less than what is used, and nothing is evicted.
+    OutOfMemory,
 }
 
 impl Trouble {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Pause,
         Self::Sleep,
         Self::KillConnections,
@@ -40,13 +47,24 @@ impl Trouble {
         Self::KillInstance,
         Self::Rollout,
         Self::LeaveWithoutRedis,
+        Self::Cut,
+        Self::HalfOpen,
+        Self::OutOfMemory,
     ];
 
     /// All of them, in some order.
-    pub(super) fn deck(random: &mut Random) -> [Self; 9] {
+    pub(super) fn deck(random: &mut Random) -> [Self; 12] {
         let mut deck = Self::ALL;
         random.shuffle(&mut deck);
         deck
+    }
+
+    /// Whether requests fail whenever it comes and however short it is.
+    pub(super) fn is_felt(self) -> bool {
+        matches!(
+            self,
+            Self::RestartRedis | Self::Cut | Self::HalfOpen | Self::OutOfMemory
+        )
     }
 }
 
@@ -54,18 +72,35 @@ impl Trouble {
 /// what leaks, leaks there.
 const MORTAL: usize = 2;
 
-/// A Redis that keeps what it has answered.
+/// A Redis that keeps what it has answered, and the instances' way to it.
 pub(super) struct Redis {
     server: Option<RedisServer>,
+    way: Proxy,
     port: u16,
     dir: PathBuf,
 }
 
 impl Redis {
-    pub(super) fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let (port, dir) = (free_port(), scratch_dir());
         let server = Some(RedisServer::start_durable(port, &dir, "always"));
-        Self { server, port, dir }
+        let way = Proxy::start(port).await;
+        Self {
+            server,
+            way,
+            port,
+            dir,
+        }
+    }
+
+    /// For the instances.
+    pub(super) fn url(&self) -> String {
+        self.way.url()
+    }
+
+    /// Closes what they have left, as Redis itself does after minutes.
+    pub(super) fn forgets_lost_connections(&self) {
+        self.way.clear_hole();
     }
 
     pub(super) fn server(&self) -> &RedisServer {
@@ -78,6 +113,16 @@ impl Redis {
         sleep(away).await;
         let server = RedisServer::start_durable(self.port, &self.dir, "always");
         self.server = Some(server);
+    }
+
+    async fn has_no_memory(&self, time: Duration) {
+        let set = |bytes| {
+            let command = ["CONFIG", "SET", "maxmemory", bytes];
+            self.server().command(&command);
+        };
+        set("1");
+        sleep(time).await;
+        set("0");
     }
 
     async fn stand_still(&self, time: Duration) {
@@ -152,5 +197,16 @@ pub(super) async fn befall(
             logs.push(exit.stderr);
             fleet.come_up(instance).await;
         }
+        Trouble::Cut => {
+            redis.way.sever(true);
+            sleep(time).await;
+            redis.way.sever(false);
+        }
+        Trouble::HalfOpen => {
+            redis.way.black_hole(true);
+            sleep(time).await;
+            redis.way.black_hole(false);
+        }
+        Trouble::OutOfMemory => redis.has_no_memory(time).await,
     }
 }

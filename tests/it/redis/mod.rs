@@ -32,7 +32,20 @@
 //!
 //! Half-open, answers lost or ended within, and paused are so over TLS as well.
 //!
-//! Every row runs once in the suite, and ten times over on one handle with `TOWER_HANDOFF_LONG`
+//! On Sentinel (`sentinel::cells`) everybody asks all the while, and writes and grants wait for replicas;
+//! `?` is either. What was answered well is there afterwards, whichever server follows, but for the results of
+//! jobs, that wait for no replica: then such a job runs again. One that runs in the moment of the switch
+//! loses its lease, which is a 500.
+//!
+//! | fault | untouched | read | write | rotate | logout | lock | wait | once | in line before | refused, was it done? |
+//! | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | the master is killed, or paused past all time-outs: until another one serves | + | - | - | - | - | - | - | - | - | perhaps |
+//! | it comes back, before it is made a replica and after | + | + | + | + | + | + | + | + | | |
+//! | a fail-over is asked for; both replicas are waited for | + | ? | ? | ? | ? | ? | ? | ? | ? | perhaps |
+//! | a sentinel is killed; one of two replicas is, and one is waited for | + | + | + | + | + | + | + | + | + | |
+//! | the other one is, too | + | + | - | - | - | - | - | + | | perhaps |
+//!
+//! Every row of the first table runs once in the suite, and ten times over on one handle with `TOWER_HANDOFF_LONG`
 //! (`scripts/test long`).
 //!
 //! | beside the table | where |
@@ -46,6 +59,7 @@
 //! | who holds a lock or works on a job meanwhile | `lock::faults`, `lock::histories`, `once::lost`; policies: `once::away` |
 //! | three instances under load | `fleet::soak` |
 //! | Cluster: slots that move, a master killed or replaced | `cluster` |
+//! | Sentinel: dead, slow, stale or cut-off sentinels, what a fail-over takes | `sentinel`, `sentinel_fail_over`, `session::fail_over`, `lock::histories` |
 
 mod cells;
 mod chaos;

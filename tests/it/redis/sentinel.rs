@@ -1,5 +1,7 @@
 //! Sentinels that are dead, hang, know nothing or refuse: who is asked, and what is said.
 
+mod cells;
+
 use std::time::Duration;
 
 use redis::Value;

@@ -13,7 +13,7 @@ use crate::support::redis_sentinel::Watched;
 use crate::support::redis_server::RedisServer;
 
 /// What `down-after-milliseconds`, an election and a switch may take together on a busy machine.
-const SWITCH: Duration = Duration::from_secs(30);
+pub(super) const SWITCH: Duration = Duration::from_secs(30);
 
 /// What this process may take from the naming of another master to its service: generous, it is heard of
 /// at once, or asked for every second.
@@ -33,7 +33,7 @@ async fn served_by(handle: &RedisHandle) -> Option<u16> {
 /// Waits until the handle is served by another server than `old`; its port.
 ///
 /// Prints how long that takes, and when the first sentinel names another one.
-async fn moves_on(all: &Watched, handle: &RedisHandle, old: u16, what: &str) -> u16 {
+pub(super) async fn moves_on(all: &Watched, handle: &RedisHandle, old: u16, what: &str) -> u16 {
     let begun = Instant::now();
     let mut named = None;
     loop {
@@ -165,7 +165,7 @@ async fn a_killed_master_is_followed_by_the_one_that_the_sentinels_choose() {
 }
 
 /// Empty where it hangs up: whoever is made a replica ends its connections.
-fn role(server: &RedisServer) -> String {
+pub(super) fn role(server: &RedisServer) -> String {
     let Ok(role) = server.try_command(&["INFO", "replication"]) else {
         return String::new();
     };
@@ -175,7 +175,7 @@ fn role(server: &RedisServer) -> String {
 }
 
 /// Commands of this name that the server has run.
-fn ran(server: &RedisServer, name: &str) -> u64 {
+pub(super) fn ran(server: &RedisServer, name: &str) -> u64 {
     server.command_counts().get(name).copied().unwrap_or(0)
 }
 

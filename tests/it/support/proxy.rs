@@ -26,6 +26,8 @@ struct Faults {
     severed: bool,
     /// Connections accepted under an earlier number are closed.
     cut: u64,
+    /// Those that are in the hole, as they were then, are closed.
+    cleared: u64,
     target: u16,
     /// How late every answer is.
     late: Duration,
@@ -87,6 +89,11 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.hole = open);
     }
 
+    /// Closes what fell into the black hole, which nobody speaks on any more.
+    pub(crate) fn clear_hole(&self) {
+        self.faults.send_modify(|faults| faults.cleared += 1);
+    }
+
     /// Closes every connection, and new ones as soon as they come in, until told otherwise.
     pub(crate) fn sever(&self, severed: bool) {
         self.faults.send_modify(|faults| faults.severed = severed);
@@ -123,11 +130,18 @@ async fn carry(mut inbound: TcpStream, mut faults: watch::Receiver<Faults>) {
             }
         }
         // Both ends stay open and nothing moves any more.
-        let _ = faults.wait_for(|now| now.cut != begun.cut).await;
+        stays(begun.cut, &mut faults).await;
         drop(outbound);
     } else {
-        let _ = faults.wait_for(|now| now.cut != begun.cut).await;
+        stays(begun.cut, &mut faults).await;
     }
+}
+
+/// In the hole.
+async fn stays(cut: u64, faults: &mut watch::Receiver<Faults>) {
+    let cleared = faults.borrow().cleared;
+    let ends = |now: &Faults| now.cut != cut || now.cleared != cleared;
+    let _ = faults.wait_for(ends).await;
 }
 
 async fn both_ways(inbound: &mut TcpStream, outbound: &mut TcpStream, late: Duration) {

@@ -137,6 +137,15 @@ impl Watched {
         settled.expect("replicas and sentinels know one another again");
     }
 
+    /// The sentinels, all of which live, take a master for dead that has said nothing for so long. At first
+    /// it is a second.
+    pub(crate) fn fails_over_after(&self, silence: Duration) {
+        let ms = silence.as_millis().to_string();
+        for sentinel in &self.sentinels {
+            sentinel.command(&["SENTINEL", "SET", NAME, "down-after-milliseconds", &ms]);
+        }
+    }
+
     pub(crate) fn server(&self, port: u16) -> &RedisServer {
         let found = self.servers.iter().find(|server| server.port() == port);
         found.expect("one of these servers")

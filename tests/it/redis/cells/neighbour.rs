@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::task::JoinHandle;
-use tower_handoff::lock::{LockKey, Locks, OwnedLock};
+use tower_handoff::lock::{LeaseTime, LockKey, Locks, OwnedLock};
 use tower_handoff::redis::RedisHandle;
 
 use super::site::{Answer, Site};
@@ -19,9 +19,14 @@ pub(super) struct Neighbour {
 
 impl Neighbour {
     pub(super) fn new(url: &str) -> Self {
+        Self::with_lease(url, LeaseTime::DEFAULT.get())
+    }
+
+    pub(super) fn with_lease(url: &str, lease: Duration) -> Self {
         let redis = RedisHandle::connect(url).expect("a good url");
+        let locks = Locks::new(redis.locks()).with_lease(lease);
         Self {
-            locks: Locks::new(redis.locks()),
+            locks: locks.expect("a good lease"),
             redis,
             wanted: Mutex::default(),
         }
@@ -73,19 +78,19 @@ impl Neighbour {
     }
 }
 
-pub(super) struct InLine {
+pub(in crate::redis) struct InLine {
     hold: OwnedLock,
     answer: JoinHandle<StatusCode>,
 }
 
 impl InLine {
     /// Its answer while the neighbour holds on.
-    pub(super) async fn refusal(&mut self) -> StatusCode {
+    pub(in crate::redis) async fn refusal(&mut self) -> StatusCode {
         (&mut self.answer).await.expect("no panic")
     }
 
     /// Its answer when the neighbour has let go.
-    pub(super) async fn service(self) -> StatusCode {
+    pub(in crate::redis) async fn service(self) -> StatusCode {
         drop(self.hold);
         self.answer.await.expect("no panic")
     }
