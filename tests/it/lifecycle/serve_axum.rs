@@ -127,7 +127,12 @@ async fn an_answer_that_is_taken_in_slowly_is_whole_before_the_run_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_served_during_the_settle_and_told_to_close() {
-    let instance = start(quiet_builder().settle(Duration::from_millis(500))).await;
+    let instance = start(
+        quiet_builder()
+            .grace(Duration::from_secs(60))
+            .settle(Duration::from_secs(4)),
+    )
+    .await;
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = Client::connect(instance.address).await;
