@@ -68,7 +68,7 @@ impl Instance {
 async fn a_request_that_is_under_way_at_the_signal_is_answered_whole() {
     let instance = start(quiet_builder()).await;
     let mut client = Client::connect(instance.address).await;
-    client.send("/sleep/300").await;
+    client.send("/sleep/3000").await;
     let in_flight = instance.handle.in_flight();
     eventually("one in flight", async || in_flight.count() == 1).await;
     assert_eq!(

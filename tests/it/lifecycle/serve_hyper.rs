@@ -64,7 +64,8 @@ async fn start(builder: LifecycleBuilder) -> (SocketAddr, LifecycleHandle, JoinH
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path() == "/slow" {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Long enough to be seen under way.
+        tokio::time::sleep(Duration::from_secs(3)).await;
     }
     Ok(Response::new(Full::new(Bytes::from("hello"))))
 }
