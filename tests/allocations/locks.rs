@@ -68,7 +68,8 @@ fn a_span_that_no_subscriber_wants_allocates_nothing() {
         format!("no subscriber {silent:+.2}, of INFO {unwanted:+.2}, of DEBUG {wanted:+.2}");
     println!("{report}");
     assert!(
-        silent <= 10.0 && unwanted <= silent && wanted > silent,
+        // Each is of many requests: what else the thread does meanwhile is less than one each.
+        silent <= 10.0 && unwanted < silent + 0.5 && wanted > silent + 0.5,
         "{report}"
     );
 }

@@ -38,7 +38,7 @@ async fn slow_requests_complete_after_sigterm() {
             testbed.until("/ready", 200).await;
             let mut probes = Client::new(testbed.probe_addr());
             assert_eq!(probes.get("/ready").await.status, 200);
-            let [sleep, stream] = ["/sleep/1500", "/stream/15?every_ms=100&size=100"].map(|path| {
+            let [sleep, stream] = ["/sleep/3000", "/stream/30?every_ms=100&size=100"].map(|path| {
                 let mut client = testbed.client();
                 tokio::spawn(async move { client.get(path).await })
             });
@@ -49,7 +49,7 @@ async fn slow_requests_complete_after_sigterm() {
             assert_eq!(probes.get("/health").await.status, 200);
             assert_eq!(sleep.await.expect("an answer").status, 200);
             let streamed = stream.await.expect("an answer");
-            assert_eq!((streamed.status, streamed.body.len()), (200, 1500));
+            assert_eq!((streamed.status, streamed.body.len()), (200, 3000));
             let exit = testbed.exit().await;
             assert_eq!(exit.code, 0, "{exit:?}");
             let report = exit.report();
@@ -106,7 +106,7 @@ async fn nobody_needs_to_read_the_logs() {
         let mut testbed = Testbed::start(&[("SERVER", server), ("GRACE_MS", "20000")]).await;
         testbed.close_stderr().await;
         let mut client = testbed.client();
-        let slow = tokio::spawn(async move { client.get("/sleep/300").await.status });
+        let slow = tokio::spawn(async move { client.get("/sleep/3000").await.status });
         in_flight(&testbed, "/sleep/{ms}").await;
         testbed.signal("TERM");
         assert_eq!(slow.await.expect("an answer"), 200);
@@ -119,7 +119,7 @@ async fn everything_is_served_during_the_settle_and_the_connection_is_closed() {
     for server in SERVERS {
         let testbed = Testbed::start(&[
             ("SERVER", server),
-            ("SETTLE_MS", "1500"),
+            ("SETTLE_MS", "4000"),
             ("GRACE_MS", "20000"),
         ])
         .await;
@@ -148,7 +148,7 @@ async fn stragglers_get_503_and_new_connections_are_refused() {
         let mut idle = testbed.client();
         assert_eq!(idle.get("/untouched").await.status, 200);
         let mut client = testbed.client();
-        let slow = tokio::spawn(async move { client.get("/sleep/2000").await.status });
+        let slow = tokio::spawn(async move { client.get("/sleep/4000").await.status });
         in_flight(&testbed, "/sleep/{ms}").await;
         let addr = testbed.addr().to_owned();
         testbed.signal("TERM");
@@ -277,7 +277,7 @@ async fn http2_is_told_to_go_away() {
     let mut client = Client::http2(testbed.addr());
     assert_eq!(client.get("/untouched").await.status, 200);
     let mut slow = testbed.client();
-    let slow = tokio::spawn(async move { slow.get("/sleep/1500").await.status });
+    let slow = tokio::spawn(async move { slow.get("/sleep/3000").await.status });
     in_flight(&testbed, "/sleep/{ms}").await;
     testbed.signal("TERM");
     // GOAWAY ends the connection as soon as it is idle, long before the slow request is done.

@@ -80,7 +80,7 @@ async fn probes_on_their_own_listener_answer_to_the_end() {
         ])
         .await;
         let mut client = testbed.client();
-        let slow = tokio::spawn(async move { client.get("/sleep/1500").await.status });
+        let slow = tokio::spawn(async move { client.get("/sleep/3000").await.status });
         in_flight(&testbed, "/sleep/{ms}").await;
         testbed.signal("TERM");
         let mut draining = false;

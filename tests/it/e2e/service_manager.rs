@@ -68,7 +68,7 @@ async fn a_manager_hears_of_each_phase() {
         let testbed = Testbed::start(&variables).await;
         assert_eq!(manager.hears().await, "READY=1\nSTATUS=ready");
         let mut client = testbed.client();
-        let slow = tokio::spawn(async move { client.get("/sleep/1000").await.status });
+        let slow = tokio::spawn(async move { client.get("/sleep/3000").await.status });
         in_flight(&testbed, "/sleep/{ms}").await;
         testbed.signal("TERM");
         assert_eq!(

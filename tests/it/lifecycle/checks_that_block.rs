@@ -1,8 +1,8 @@
 //! A check that blocks its thread: probes go on, and no second run begins beside the first.
 #![allow(clippy::disallowed_methods, reason = "to block is what they are about")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use http::Request;
@@ -16,6 +16,31 @@ use super::common::{eventually, quiet_builder, within};
 
 const MOMENT: Duration = Duration::from_millis(20);
 
+/// What a thread stands at until it is opened; also when the test ends, however it does.
+#[derive(Default)]
+struct Barrier(Mutex<bool>, Condvar);
+
+impl Barrier {
+    fn pass(&self) {
+        let open = self.0.lock().unwrap();
+        drop(self.1.wait_while(open, |open| !*open).unwrap());
+    }
+}
+
+struct Opens(Arc<Barrier>);
+
+impl Drop for Opens {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+fn barrier() -> (Arc<Barrier>, Opens) {
+    let barrier = Arc::<Barrier>::default();
+    (barrier.clone(), Opens(barrier))
+}
+
 /// Runs under way, the most there were at a time, and those that began.
 #[derive(Default)]
 struct Runs {
@@ -25,13 +50,11 @@ struct Runs {
 }
 
 impl Runs {
-    /// Blocks the thread for a second, many time-outs long; from the third run on not at all.
-    fn run(&self) {
+    fn run(&self, barrier: &Barrier) {
         self.most
             .fetch_max(self.now.fetch_add(1, SeqCst) + 1, SeqCst);
-        if self.begun.fetch_add(1, SeqCst) < 2 {
-            std::thread::sleep(Duration::from_secs(1));
-        }
+        self.begun.fetch_add(1, SeqCst);
+        barrier.pass();
         self.now.fetch_sub(1, SeqCst);
     }
 }
@@ -63,12 +86,13 @@ fn traffic() -> Arc<()> {
 async fn a_check_that_blocks_takes_one_thread_and_no_more() {
     let _traffic = traffic();
     let runs = Arc::new(Runs::default());
+    let (barrier, opens) = barrier();
     let blocking = {
         let runs = runs.clone();
         Check::new("blocks", move || {
-            let runs = runs.clone();
+            let (runs, barrier) = (runs.clone(), barrier.clone());
             async move {
-                runs.run();
+                runs.run(&barrier);
                 Ok(())
             }
         })
@@ -88,8 +112,10 @@ async fn a_check_that_blocks_takes_one_thread_and_no_more() {
         code == 503 && body.contains("does not answer in time")
     })
     .await;
-    // While the first run blocks: it, and no other, is what was out of time.
+    // While the first run blocks, for many time-outs and intervals: it, and no other, is out of time.
+    tokio::time::sleep(20 * MOMENT).await;
     assert_eq!((runs.now.load(SeqCst), runs.begun.load(SeqCst)), (1, 1));
+    drop(opens);
 
     eventually("it passes again", async || {
         ready(probes.clone()).await.0 == 200
@@ -105,14 +131,20 @@ async fn a_check_that_blocks_takes_one_thread_and_no_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_that_passed_and_then_blocks_fails_though_no_other_run_begins() {
     let _traffic = traffic();
-    let runs = Arc::new(AtomicU64::new(0));
+    // How many runs blocked, from when they are to.
+    let (blocks, runs) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let (barrier, opens) = barrier();
     let blocking = {
-        let runs = runs.clone();
+        let (blocks, runs) = (blocks.clone(), runs.clone());
         Check::new("blocks", move || {
-            let runs = runs.clone();
+            let (blocks, runs, barrier) = (blocks.clone(), runs.clone(), barrier.clone());
             async move {
-                if runs.fetch_add(1, SeqCst) > 0 {
-                    std::thread::sleep(Duration::from_secs(2));
+                if blocks.load(SeqCst) {
+                    runs.fetch_add(1, SeqCst);
+                    barrier.pass();
                 }
                 Ok(())
             }
@@ -126,8 +158,11 @@ async fn a_check_that_passed_and_then_blocks_fails_though_no_other_run_begins() 
     let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
     let says = async |code| tokio::spawn(ready(probes.clone())).await.unwrap().0 == code;
     eventually("it passes", async || says(200).await).await;
+    blocks.store(true, SeqCst);
+    eventually("a run blocks", async || runs.load(SeqCst) == 1).await;
     eventually("it fails", async || says(503).await).await;
-    assert_eq!(runs.load(SeqCst), 2);
+    assert_eq!(runs.load(SeqCst), 1);
     handle.shutdown();
+    drop(opens);
     within("the run", run).await.unwrap();
 }

@@ -68,7 +68,7 @@ impl Instance {
 async fn a_request_that_is_under_way_at_the_signal_is_answered_whole() {
     let instance = start(quiet_builder()).await;
     let mut client = Client::connect(instance.address).await;
-    client.send("/sleep/300").await;
+    client.send("/sleep/3000").await;
     let in_flight = instance.handle.in_flight();
     eventually("one in flight", async || in_flight.count() == 1).await;
     assert_eq!(
@@ -127,7 +127,12 @@ async fn an_answer_that_is_taken_in_slowly_is_whole_before_the_run_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_served_during_the_settle_and_told_to_close() {
-    let instance = start(quiet_builder().settle(Duration::from_millis(500))).await;
+    let instance = start(
+        quiet_builder()
+            .grace(Duration::from_secs(60))
+            .settle(Duration::from_secs(4)),
+    )
+    .await;
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = Client::connect(instance.address).await;

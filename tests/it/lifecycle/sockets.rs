@@ -19,6 +19,7 @@ use tower_handoff::lifecycle::{LifecycleBuilder, Outcome, ServerOutcome, Stage};
 
 use super::common::{eventually, quiet_builder, within};
 use super::instance::{Instance, SERVERS};
+use crate::support::stalls::undisturbed;
 
 /// None of these drains comes to its end by time.
 fn patient() -> LifecycleBuilder {
@@ -144,17 +145,22 @@ async fn peers_that_never_answer_the_goodbye_do_not_hold_the_drain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_whose_handler_is_not_told_is_cut_off_with_its_connection_of_http2() {
     for server in SERVERS {
-        // A second of drain, and a margin that a busy machine can wind up in.
-        let [grace, hooks] = [20, 18].map(Duration::from_secs);
-        let builder = quiet_builder().grace(grace).hook_time(hooks);
-        let instance = Instance::start(server, builder).await;
-        let mut socket = open(Http::Two, &instance, "/deaf").await;
-        socket.send("hello".into()).await.unwrap();
-        assert_eq!(hear(&mut socket).await.unwrap().unwrap(), "hello".into());
-        nothing_is_in_flight(&instance).await;
-        let handle = instance.handle.clone();
-        handle.shutdown();
-        let report = instance.report().await;
+        let cut_off = async || {
+            // A second of drain, and one to wind up in.
+            let [grace, hooks] = [20, 18].map(Duration::from_secs);
+            let builder = quiet_builder().grace(grace).hook_time(hooks);
+            let instance = Instance::start(server, builder).await;
+            let mut socket = open(Http::Two, &instance, "/deaf").await;
+            socket.send("hello".into()).await.unwrap();
+            assert_eq!(hear(&mut socket).await.unwrap().unwrap(), "hello".into());
+            nothing_is_in_flight(&instance).await;
+            let handle = instance.handle.clone();
+            handle.shutdown();
+            let report = instance.report().await;
+            let heard = hear(&mut socket).await;
+            (report, heard, handle.status())
+        };
+        let (report, heard, status) = undisturbed(cut_off).await;
         assert_eq!(
             (report.outcome, &report.server),
             (Outcome::Forced, &ServerOutcome::Done),
@@ -163,9 +169,7 @@ async fn a_socket_whose_handler_is_not_told_is_cut_off_with_its_connection_of_ht
         let stages: Vec<_> = report.aborted.iter().map(|one| one.stage).collect();
         assert_eq!(stages, [Stage::Http2], "{report:?}");
         // Without a goodbye, so it does not look like one.
-        let heard = hear(&mut socket).await;
         assert!(matches!(heard, Some(Err(_))), "{heard:?}");
-        let status = handle.status();
         assert_eq!(
             (status.in_flight, status.upgraded, status.connections.len()),
             (0, 0, 0)

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use tokio::time::{sleep, timeout};
 use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockKey, RedisLocks, Released};
-use tower_handoff::redis::RedisHandle;
 
 use super::rig::{is_free, ms, occupy};
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 fn instance(server: &RedisServer) -> RedisLocks {
-    RedisHandle::connect(&server.url()).unwrap().locks()
+    patient(&server.url()).locks()
 }
 
 fn claim(key: &str) -> Claim {
@@ -32,8 +32,13 @@ async fn acquire(locks: &RedisLocks, claim: &Claim) -> u64 {
 async fn warm_up(server: &RedisServer, locks: &RedisLocks) {
     let holder = occupy(&instance(server), "warm").await;
     let waiting = claim("x-lock:warm");
-    let early = timeout(ms(300), acquire(locks, &waiting)).await;
-    assert!(early.is_err());
+    let in_line = eventually("it is in line", async || {
+        server.command(&["LLEN", "app:l1:{x-lock:warm}:q"]) == redis::Value::Int(1)
+    });
+    tokio::select! {
+        _ = acquire(locks, &waiting) => panic!("it is held"),
+        () = in_line => {}
+    }
     locks.withdraw(&waiting).await.unwrap();
     holder.abort();
     eventually("it is free", async || is_free(server, "x-lock:warm")).await;

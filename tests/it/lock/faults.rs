@@ -14,6 +14,7 @@ use tower_handoff::{Reason, Refusal};
 
 use super::rig::{fencing, guarded, hanging, is_free, layer, ms, occupy, send, status, text};
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::proxy::Proxy;
 use crate::support::redis_server::RedisServer;
 use crate::support::retelling::retelling;
@@ -24,6 +25,11 @@ fn locks(url: &str) -> RedisLocks {
     RedisHandle::connect(url).unwrap().locks()
 }
 
+/// In Redis that is always there.
+fn patient_locks(server: &RedisServer) -> RedisLocks {
+    patient(&server.url()).locks()
+}
+
 fn string(server: &RedisServer, command: &[&str]) -> String {
     redis::from_redis_value(server.command(command)).unwrap()
 }
@@ -31,7 +37,7 @@ fn string(server: &RedisServer, command: &[&str]) -> String {
 #[tokio::test]
 async fn an_uncontended_request_costs_one_script_before_and_one_after() {
     let server = std::sync::Arc::new(RedisServer::start());
-    let locks = locks(&server.url());
+    let locks = patient_locks(&server);
     let warm = fencing(&layer(&locks));
     assert_eq!(status(&warm, "warm").await, StatusCode::OK);
     eventually("it is let go", async || is_free(&server, "x-lock:warm")).await;
@@ -59,7 +65,7 @@ async fn an_uncontended_request_costs_one_script_before_and_one_after() {
 #[tokio::test]
 async fn a_key_of_another_type_is_unavailable_and_left_alone() {
     let server = RedisServer::start();
-    let locks = locks(&server.url());
+    let locks = patient_locks(&server);
     server.command(&["RPUSH", LOCK, "somebody's"]);
     for layer in [layer(&locks), layer(&locks).with_try()] {
         unavailable(&send(&fencing(&layer), "a").await);
@@ -71,7 +77,7 @@ async fn a_key_of_another_type_is_unavailable_and_left_alone() {
 #[tokio::test]
 async fn a_lock_in_a_newer_format_is_unavailable_and_left_alone() {
     let server = RedisServer::start();
-    let locks = locks(&server.url());
+    let locks = patient_locks(&server);
     let newer = "2 whatever comes later";
     server.command(&["SET", LOCK, newer]);
     for layer in [layer(&locks), layer(&locks).with_try()] {
@@ -91,7 +97,7 @@ async fn a_lock_in_a_newer_format_is_unavailable_and_left_alone() {
 #[tokio::test]
 async fn fences_grow_after_redis_lost_everything() {
     let server = RedisServer::start();
-    let service = fencing(&layer(&locks(&server.url())));
+    let service = fencing(&layer(&patient_locks(&server)));
     let mut last = 0;
     for _ in 0..10 {
         let fence: u64 = text(send(&service, "a").await).await.parse().unwrap();
@@ -105,7 +111,7 @@ async fn fences_grow_after_redis_lost_everything() {
 async fn fences_grow_when_redis_s_clock_is_behind_the_last_one() {
     let server = RedisServer::start();
     server.command(&["SET", LOCK, "08000000000000000"]);
-    let service = fencing(&layer(&locks(&server.url())));
+    let service = fencing(&layer(&patient_locks(&server)));
     assert_eq!(text(send(&service, "a").await).await, "8000000000000001");
     assert_eq!(text(send(&service, "a").await).await, "8000000000000002");
 }
@@ -116,7 +122,7 @@ async fn fences_grow_past_those_of_a_holder_that_never_let_go() {
     let server = RedisServer::start();
     let dead = "1the-dead-holder!8000000000000000-channel";
     server.command(&["SET", LOCK, dead, "PX", "86400000"]);
-    let service = fencing(&layer(&locks(&server.url())).with_try());
+    let service = fencing(&layer(&patient_locks(&server)).with_try());
     // Past those that it may have passed on within its process.
     assert_eq!(text(send(&service, "a").await).await, "8000000000065537");
 }
@@ -124,7 +130,7 @@ async fn fences_grow_past_those_of_a_holder_that_never_let_go() {
 #[tokio::test]
 async fn a_holder_whose_lock_was_lost_with_redis_s_data_is_stopped() {
     let server = RedisServer::start();
-    let locks = locks(&server.url());
+    let locks = patient_locks(&server);
     let layer = layer(&locks)
         .with_lease(ms(3_000))
         .unwrap()
@@ -162,11 +168,11 @@ async fn a_short_silence_of_redis_loses_nothing() {
     let server = RedisServer::start();
     let locks = locks(&server.url());
     let layer = layer(&locks)
-        .with_lease(ms(6_000))
+        .with_lease(ms(9_000))
         .unwrap()
         .with_on_lost(OnLost::Stop);
     let service = guarded(&layer, |guard| async move {
-        tokio::time::sleep(ms(7_000)).await;
+        tokio::time::sleep(ms(10_000)).await;
         guard.check().is_ok().to_string()
     });
     let task = tokio::spawn(async move { text(send(&service, "a").await).await });

@@ -3,9 +3,9 @@
 use tower_handoff::lock::{
     Acquired, Claim, Fence, LeaseTime, LockBackend, LockKey, RedisLocks, Released,
 };
-use tower_handoff::redis::RedisHandle;
 
 use super::rig::ms;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const LOCK: &str = "app:l1:{a}";
@@ -14,7 +14,7 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 const TEN_MINUTES: i64 = 10 * 60 * 1_000;
 
 fn instance(server: &RedisServer) -> RedisLocks {
-    RedisHandle::connect(&server.url()).unwrap().locks()
+    patient(&server.url()).locks()
 }
 
 fn claim() -> Claim {

@@ -5,20 +5,20 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use tower::ServiceExt;
 use tower_handoff::lock::RedisLocks;
-use tower_handoff::redis::RedisHandle;
 
 use super::rig::{
     Service, fencing, guarded, hanging, is_free, layer, ms, occupy, request, send, status, text,
 };
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const LOCK: &str = "app:l1:{x-lock:a}";
 const LINE: &str = "app:l1:{x-lock:a}:q";
 
 fn instance(server: &RedisServer) -> RedisLocks {
-    RedisHandle::connect(&server.url()).unwrap().locks()
+    patient(&server.url()).locks()
 }
 
 fn waiting(locks: &RedisLocks) -> tokio::task::JoinHandle<String> {

@@ -11,6 +11,7 @@ use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{MemorySessions, Session, SessionLayer, SessionStore};
 
 use crate::support::evidence::oneshot;
+use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};
 
 async fn name(guard: LockGuard) -> String {
@@ -135,7 +136,7 @@ async fn only_a_verified_session_is_a_key_in_memory() {
 #[tokio::test]
 async fn only_a_verified_session_is_a_key_in_redis() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).unwrap();
+    let handle = patient(&server.url());
     only_a_verified_session_is_a_key(handle.sessions()).await;
 }
 

@@ -47,21 +47,19 @@ async fn a_lock_held_for_too_long_is_let_go_and_lost(locks: impl LockBackend + C
     told.await.unwrap();
     // The lease of an hour does not matter: it is let go.
     let next = fencing(&layer(&locks).with_try());
-    let free = eventually("it is let go", async || {
+    eventually("it is let go", async || {
         status(&next, "a").await == StatusCode::OK
-    });
-    tokio::time::timeout(ms(8_000), free)
-        .await
-        .expect("not by the lease");
+    })
+    .await;
     assert!(layer(&locks).with_max_hold(ms(99)).is_err());
     slow.abort();
 }
 
 async fn a_request_longer_than_its_lease_keeps_the_lock(locks: impl LockBackend + Clone) {
-    let short = layer(&locks).with_lease(ms(600)).unwrap();
+    let short = layer(&locks).with_lease(ms(4_000)).unwrap();
     let long = guarded(&short, |guard| async move {
-        sleep(ms(2_000)).await;
-        assert!(guard.remaining() <= ms(600));
+        sleep(ms(6_000)).await;
+        assert!(guard.remaining() <= ms(4_000));
         guard.check().is_ok().to_string()
     });
     let task = tokio::spawn(async move { text(send(&long, "a").await).await });

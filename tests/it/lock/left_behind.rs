@@ -2,15 +2,15 @@
 
 use http::StatusCode;
 use tower_handoff::lock::{LockKey, Locks, RedisLocks};
-use tower_handoff::redis::RedisHandle;
 
 use super::rig::{fencing, hanging, layer, ms, occupy, send, status};
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::proxy::Proxy;
 use crate::support::redis_server::RedisServer;
 
 fn locks(url: &str) -> RedisLocks {
-    RedisHandle::connect(url).unwrap().locks()
+    patient(url).locks()
 }
 
 fn line(server: &RedisServer) -> i64 {

@@ -74,11 +74,13 @@ async fn the_last_one_leaves_into_a_hole(
 ) {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let locks = locks(&proxy.url());
+    // Half of it passes before it is taken for away, and a release for failed.
+    let slow = RedisHandle::builder(proxy.url()).command_timeout(ms(10_000));
+    let locks = slow.connect().unwrap().locks();
     subscribe(&server, &locks).await;
     let _holder = occupy(&self::locks(&server.url()), "a").await;
     let open = layer(&locks).with_on_unavailable(OnUnavailable::Pass);
-    let [first, last] = [150, 500].map(|wait| {
+    let [first, last] = [300, 2_000].map(|wait| {
         let service = guarded_or_not(&open.clone().with_wait(ms(wait)).unwrap());
         tokio::spawn(async move { status(&service, "a").await })
     });
@@ -111,7 +113,7 @@ async fn who_knows_that_the_key_is_held_is_told_so_whatever_becomes_of_its_leavi
 async fn who_goes_while_it_leaves_the_line_leaves_no_place_of_another_one() {
     the_last_one_leaves_into_a_hole(async |last, locks| {
         // Past its wait, and before its release is given up.
-        tokio::time::sleep(ms(500)).await;
+        tokio::time::sleep(ms(3_200)).await;
         last.abort();
         assert!(last.await.unwrap_err().is_cancelled());
         assert!(locks.held().names().is_empty());

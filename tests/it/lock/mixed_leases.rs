@@ -2,9 +2,9 @@
 
 use redis::Value;
 use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockKey, Released, Renewed};
-use tower_handoff::redis::RedisHandle;
 
 use super::rig::ms;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const LOCK: &str = "app:l1:{a}";
@@ -19,8 +19,8 @@ fn claim(lease: u64) -> Claim {
 #[tokio::test]
 async fn who_has_a_short_lease_holds_the_key_for_no_longer_than_that() {
     let server = RedisServer::start();
-    let [here, rival] = [(); 2].map(|()| RedisHandle::connect(&server.url()).unwrap().locks());
-    let (hour, second) = (claim(3_600_000), claim(1_000));
+    let [here, rival] = [(); 2].map(|()| patient(&server.url()).locks());
+    let (hour, second) = (claim(3_600_000), claim(4_000));
     here.acquire(&hour, None).await.unwrap();
     let waiting = {
         let (here, second) = (here.clone(), second.clone());
@@ -34,7 +34,7 @@ async fn who_has_a_short_lease_holds_the_key_for_no_longer_than_that() {
         panic!("it holds the key");
     };
     // Nobody renews it again: as if its process had died.
-    tokio::time::sleep(ms(1_100)).await;
+    tokio::time::sleep(ms(4_100)).await;
     let granted = rival.acquire(&claim(1_000), None).await.unwrap();
     assert!(matches!(granted, Acquired::Granted(_)), "{granted:?}");
     let now = tokio::time::Instant::now();

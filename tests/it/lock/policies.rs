@@ -19,6 +19,7 @@ use super::rig::{
 };
 use super::standalone::{free_again, key};
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};
 
 on_both!(
@@ -114,7 +115,7 @@ async fn while_redis_is_away_requests_pass_marked_and_counted_where_asked() {
 #[tokio::test]
 async fn when_redis_is_back_requests_are_guarded_again() {
     let server = RedisServer::start();
-    let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+    let locks = patient(&server.url()).locks();
     let hour = layer(&locks).with_lease(ms(3_600_000)).unwrap();
     let open = hour.with_on_unavailable(OnUnavailable::Pass);
     let service = telling(&open);
@@ -139,7 +140,7 @@ async fn when_redis_is_back_requests_are_guarded_again() {
 #[tokio::test]
 async fn what_redis_refuses_for_good_is_no_outage() {
     let server = RedisServer::start();
-    let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+    let locks = patient(&server.url()).locks();
     let open = layer(&locks).with_on_unavailable(OnUnavailable::Pass);
     let service = telling(&open);
     server.command(&["RPUSH", "app:l1:{x-lock:list}", "somebody's"]);

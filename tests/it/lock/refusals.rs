@@ -4,12 +4,12 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{Request, StatusCode};
 use tower::ServiceExt;
 use tower_handoff::lock::{LockBackend, LockLayer, MemoryLocks, OnMissingKey, key};
-use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal, Responder};
 
 use super::rig::{
     Answer, fencing, guarded, layer, ms, occupy, on_both, request, send, status, text,
 };
+use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};
 
 on_both!(
@@ -56,7 +56,7 @@ async fn the_wait_can_come_from_the_request(locks: impl LockBackend + Clone) {
 #[tokio::test]
 async fn a_full_line_is_503() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).unwrap();
+    let handle = patient(&server.url());
     full(handle.locks(), handle.locks().with_max_waiters(0)).await;
     let memory = MemoryLocks::new();
     full(memory.clone(), memory.with_max_waiters(0)).await;
@@ -76,7 +76,7 @@ async fn full(locks: impl LockBackend + Clone, bounded: impl LockBackend + Clone
 #[tokio::test]
 async fn redis_away_is_503() {
     let url = format!("redis://127.0.0.1:{}", free_port());
-    let locks = RedisHandle::connect(&url).unwrap().locks();
+    let locks = patient(&url).locks();
     refused(
         send(&fencing(&layer(&locks)), "a").await,
         Reason::LockUnavailable,

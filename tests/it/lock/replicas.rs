@@ -8,6 +8,7 @@ use tower_handoff::redis::RedisHandle;
 
 use super::standalone::{free_again, key};
 use crate::support::eventually::{PATIENCE, eventually};
+use crate::support::patient::patient;
 use crate::support::proxy::Proxy;
 use crate::support::redis_server::{RedisServer, free_port};
 use crate::support::replica::pair;
@@ -40,7 +41,7 @@ async fn a_grant_that_too_few_replicas_have_is_given_back() {
         let durable = durable.clone();
         async move { durable.acquire(key("a")).await }
     });
-    let other = RedisHandle::connect(&master.url()).unwrap();
+    let other = patient(&master.url());
     let line = Locks::new(other.locks()).with_wait(PATIENCE).unwrap();
     let (line, ()) = tokio::join!(line.acquire(key("a")), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -76,7 +77,7 @@ async fn what_the_new_master_does_not_know_of_is_no_grant() {
         handle.ping().await.is_ok() && *handle.wire().epochs().borrow() == 2
     })
     .await;
-    let other = RedisHandle::connect(&new.url()).unwrap().locks();
+    let other = patient(&new.url()).locks();
     let granted = other.acquire(&second, None).await.unwrap();
     assert!(matches!(granted, Acquired::Granted(_)), "{granted:?}");
     // As the next one in this process would, whom the key is passed on to.

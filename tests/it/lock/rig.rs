@@ -27,7 +27,7 @@ macro_rules! on_both {
             $(#[tokio::test]
             async fn $name() {
                 let server = crate::support::redis_server::RedisServer::start();
-                let handle = tower_handoff::redis::RedisHandle::connect(&server.url()).unwrap();
+                let handle = crate::support::patient::patient(&server.url());
                 super::$name(handle.locks()).await;
             })+
         }

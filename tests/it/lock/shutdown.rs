@@ -10,7 +10,9 @@ use super::rig::{
 };
 use crate::support::bad_line::BadLine;
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
+use crate::support::stalls::undisturbed;
 
 on_both!(
     what_is_held_has_a_name,
@@ -83,7 +85,7 @@ async fn the_end_takes_every_lock_away_from_who_still_works_under_it(
 #[tokio::test]
 async fn the_end_waits_until_redis_has_every_release() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).unwrap();
+    let handle = patient(&server.url());
     for key in ["a", "b", "c"] {
         drop(occupy(&handle.locks(), key).await);
     }
@@ -145,24 +147,28 @@ async fn the_end_waits_for_a_claim_that_is_taken_back_while_redis_is_silent() {
 /// The acquire is late, and overtaken by what takes it back: Redis grants it after that.
 #[tokio::test]
 async fn the_end_waits_for_a_claim_whose_acquire_is_still_on_its_way() {
-    let server = RedisServer::start();
-    let line = BadLine::start(server.port()).await;
-    let handle = RedisHandle::connect(&line.url()).unwrap();
-    let locks = handle.locks();
-    let service = hanging(&layer(&locks).with_lease(ms(3_600_000)).unwrap());
-    at_rest(&server, &locks).await;
-    line.delay(ms(700));
-    let late = tokio::spawn(async move { send(&service, "a").await });
-    tokio::time::sleep(ms(50)).await;
-    line.delay(ms(0));
-    line.cut();
-    let answer = late.await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    server.command(&["CONFIG", "RESETSTAT"]);
-    locks.held().release_all().await;
-    let late = server.command(&["EXISTS", "app:l1:{x-lock:a}"]);
+    let late = undisturbed(async || {
+        let server = RedisServer::start();
+        let line = BadLine::start(server.port()).await;
+        let handle = RedisHandle::connect(&line.url()).unwrap();
+        let locks = handle.locks();
+        let service = hanging(&layer(&locks).with_lease(ms(3_600_000)).unwrap());
+        at_rest(&server, &locks).await;
+        // Not so late that Redis would refuse it.
+        line.delay(ms(700));
+        let late = tokio::spawn(async move { send(&service, "a").await });
+        tokio::time::sleep(ms(50)).await;
+        line.delay(ms(0));
+        line.cut();
+        let answer = late.await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        locks.held().release_all().await;
+        let late = server.command(&["EXISTS", "app:l1:{x-lock:a}"]);
+        assert!(is_free(&server, "x-lock:a"), "it was granted after the end");
+        late
+    })
+    .await;
     assert_eq!(late, redis::Value::Int(1), "it has come by now");
-    assert!(is_free(&server, "x-lock:a"), "it was granted after the end");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::standalone::{key, poll_times};
 use crate::support::eventually::PATIENCE;
 use crate::support::lock_paths::each_way;
 use crate::support::log::Log;
+use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};
 use crate::support::replica::pair;
 use crate::support::spans::{Ended, Spans};
@@ -154,7 +155,7 @@ async fn a_grant_that_replicas_have_tells_how_it_came_all_the_same() {
 async fn a_job_has_the_span_of_its_lock() {
     is_told_of_the_locks_of_a_job(Once::new(MemoryOnce::new())).await;
     let server = RedisServer::start();
-    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let redis = patient(&server.url());
     is_told_of_the_locks_of_a_job(Once::new(redis.once())).await;
 }
 

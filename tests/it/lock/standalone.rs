@@ -13,6 +13,7 @@ use tower_handoff::redis::RedisHandle;
 
 use super::rig::{fencing, is_free, layer, ms, on_both, status};
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};
 
 on_both!(
@@ -97,7 +98,7 @@ async fn who_is_refused_is_told_what_is_left_of_the_lease(backend: impl LockBack
 #[tokio::test]
 async fn what_is_left_of_another_instances_lease_is_what_redis_says() {
     let server = RedisServer::start();
-    let instance = || Locks::new(RedisHandle::connect(&server.url()).unwrap().locks());
+    let instance = || Locks::new(patient(&server.url()).locks());
     let hour = ms(3_600_000);
     let holder = instance().with_lease(2 * hour).unwrap();
     let held = holder.acquire(key("a")).await.unwrap();
@@ -169,12 +170,12 @@ async fn an_acquire_dropped_at_any_await_leaves_nothing(backend: impl LockBacken
 }
 
 async fn a_lock_outlasts_its_lease_until_it_is_dropped(backend: impl LockBackend + Clone) {
-    let locks = Locks::new(backend.clone()).with_lease(ms(600)).unwrap();
+    let locks = Locks::new(backend.clone()).with_lease(ms(3_000)).unwrap();
     let lock = locks.acquire(key("a")).await.unwrap();
-    for _ in 0..20 {
+    for _ in 0..50 {
         tokio::time::sleep(ms(100)).await;
         lock.check().unwrap();
-        assert!(lock.remaining() <= ms(600));
+        assert!(lock.remaining() <= ms(3_000));
         assert_eq!(kind(locks.try_acquire(key("a")).await), LockErrorKind::Busy);
     }
     drop(lock);
@@ -274,7 +275,7 @@ async fn a_shutdown_takes_what_is_owned_away(backend: impl LockBackend + Clone) 
 #[tokio::test]
 async fn a_shutdown_leaves_no_owned_key_in_redis() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).unwrap();
+    let handle = patient(&server.url());
     let locks = Locks::new(handle.locks());
     let lock = locks.acquire(key("a")).await.unwrap();
     assert!(!is_free(&server, "x-lock:a"));
@@ -286,7 +287,7 @@ async fn a_shutdown_leaves_no_owned_key_in_redis() {
 #[tokio::test]
 async fn a_full_line_and_a_backend_that_is_away_are_told_apart() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).unwrap();
+    let handle = patient(&server.url());
     full(handle.locks(), handle.locks().with_max_waiters(0)).await;
     let memory = MemoryLocks::new();
     full(memory.clone(), memory.with_max_waiters(0)).await;
@@ -311,7 +312,7 @@ fn a_lock_that_outlives_its_runtime_is_dropped_without_a_panic() {
     let server = RedisServer::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let lock = runtime.block_on(async {
-        let handle = RedisHandle::connect(&server.url()).unwrap();
+        let handle = patient(&server.url());
         Locks::new(handle.locks()).acquire(key("a")).await.unwrap()
     });
     drop(runtime);

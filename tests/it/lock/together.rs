@@ -10,12 +10,12 @@ use tower_handoff::lock::key::{self, KeyFrom, KeyFuture};
 use tower_handoff::lock::{
     LockBackend, LockErrorKind, LockGuard, LockKey, LockKeys, LockLayer, Locks, MemoryLocks, OnLost,
 };
-use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal};
 
 use super::rig::{Service, guarded, layer, ms, on_both, send, status, text};
 use super::standalone::{free_again, key, poll_times};
 use crate::support::eventually::{PATIENCE, eventually};
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 on_both!(
@@ -247,7 +247,7 @@ async fn all_keys_share_one_wait() {
 #[tokio::test]
 async fn the_loss_of_one_is_the_loss_of_all() {
     let server = RedisServer::start();
-    let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+    let locks = patient(&server.url()).locks();
     for lost in ["app:l1:{x-lock:a}", "app:l1:{x-other:a}"] {
         let stopping = both(&locks)
             .with_lease(ms(3_000))
@@ -273,7 +273,7 @@ async fn the_loss_of_one_is_the_loss_of_all() {
 #[tokio::test]
 async fn a_key_lost_while_another_one_is_waited_for_is_no_lock_at_all() {
     let server = RedisServer::start();
-    let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+    let locks = patient(&server.url()).locks();
     let handle = Locks::new(locks.clone())
         .with_lease(ms(1_000))
         .unwrap()
@@ -289,7 +289,7 @@ async fn a_key_lost_while_another_one_is_waited_for_is_no_lock_at_all() {
     })
     .await;
     server.command(&["DEL", "app:l1:{x-lock:a}"]);
-    let stranger = Locks::new(RedisHandle::connect(&server.url()).unwrap().locks());
+    let stranger = Locks::new(patient(&server.url()).locks());
     let taken = stranger.acquire(key("a")).await.unwrap();
     eventually("it knows that it lost the first", async || {
         locks.held().names() == [key("b")]

@@ -3,10 +3,10 @@
 use http::StatusCode;
 use tower_handoff::Reason;
 use tower_handoff::Refusal;
-use tower_handoff::redis::RedisHandle;
 
 use super::rig::{fencing, layer, send, status, text};
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const LOCK: &str = "app:l1:{x-lock:a}";
@@ -15,7 +15,7 @@ const LINE: &str = "app:l1:{x-lock:a}:q";
 #[tokio::test]
 async fn a_key_of_another_type_makes_its_lock_unavailable_and_stays() {
     let server = RedisServer::start();
-    let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+    let locks = patient(&server.url()).locks();
     let waiting = fencing(&layer(&locks));
     for (key, right) in [(LOCK, "SET"), (LINE, "RPUSH")] {
         for command in [
@@ -50,7 +50,7 @@ async fn a_key_of_another_type_makes_its_lock_unavailable_and_stays() {
 #[tokio::test]
 async fn a_fence_floor_that_is_no_fence_counts_as_lost() {
     let server = RedisServer::start();
-    let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+    let locks = patient(&server.url()).locks();
     let service = fencing(&layer(&locks));
     let mut last = 0;
     for floor in [

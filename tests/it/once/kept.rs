@@ -17,7 +17,7 @@ const KEPT: &str = "app:o1:{once:x}";
 async fn a_job_ends_though_redis_stays_out_of_memory() {
     let server = RedisServer::start();
     let fleet = fleet(&server);
-    let once = fleet.a.clone().with_lease(ms(1_500)).unwrap();
+    let once = fleet.a.clone().with_lease(ms(6_000)).unwrap();
     let work = |_| async {
         server.command(&["CONFIG", "SET", "maxmemory", "1"]);
         Ok::<u64, Infallible>(1)

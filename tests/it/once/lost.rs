@@ -228,10 +228,10 @@ async fn a_result_is_kept_when_redis_comes_back_before_the_lease_ends() {
 async fn a_renewed_lease_outlasts_its_first_time() {
     let server = RedisServer::start();
     let fleet = fleet(&server);
-    let once = fleet.a.clone().with_lease(ms(1_500)).unwrap();
+    let once = fleet.a.clone().with_lease(ms(4_000)).unwrap();
     let runs = tokio::spawn(async move {
         let work = |lock: tower_handoff::LockGuard| async move {
-            tokio::time::sleep(ms(4_000)).await;
+            tokio::time::sleep(ms(6_000)).await;
             lock.check().map(|()| 1_u64)
         };
         once.run(&job("x"), work).await

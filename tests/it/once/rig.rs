@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower_handoff::lock::{LockBackend, LockError};
 use tower_handoff::once::{Job, Once, OnceError, OnceStore, Outcome};
-use tower_handoff::redis::RedisHandle;
 
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 pub(super) type Ran<T> = Result<Outcome<T>, OnceError<Infallible>>;
@@ -67,7 +67,7 @@ impl<S: OnceStore + Clone> Fleet<S> {
 }
 
 pub(super) fn fleet(server: &RedisServer) -> Fleet<tower_handoff::once::RedisOnce> {
-    Fleet::of([(); 2].map(|()| RedisHandle::connect(&server.url()).unwrap().once()))
+    Fleet::of([(); 2].map(|()| patient(&server.url()).once()))
 }
 
 /// A job that stays done for an hour.

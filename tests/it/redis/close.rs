@@ -14,6 +14,7 @@ use tower_handoff::session::{Session, SessionLayer};
 
 use crate::support::eventually::eventually;
 use crate::support::evidence::oneshot;
+use crate::support::patient::patient;
 #[cfg(feature = "cluster")]
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_server::RedisServer;
@@ -30,7 +31,7 @@ fn post_many(handle: &RedisHandle) {
 #[tokio::test]
 async fn closing_sends_what_is_queued_and_nothing_after_it() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     post_many(&handle);
     handle.close().await;
@@ -61,7 +62,7 @@ async fn the_last_handle_s_end_is_the_supervisor_s_and_what_was_posted_still_goe
     let server = RedisServer::start();
     let metrics = tokio::runtime::Handle::current().metrics();
     let before = metrics.num_alive_tasks();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     assert!(metrics.num_alive_tasks() > before);
     post_many(&handle);
@@ -88,7 +89,7 @@ fn a_handle_that_outlives_its_runtime_says_so() {
     let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
     let first = runtime();
     let handle = first.block_on(async {
-        let handle = RedisHandle::connect(&server.url()).expect("a good url");
+        let handle = patient(&server.url());
         handle.ping().await.expect("it is up");
         handle
     });

@@ -7,6 +7,7 @@ use redis::Value;
 use tower_handoff::redis::{RedisErrorKind, RedisHandle};
 
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 pub(super) fn reads(server: &RedisServer) -> u64 {
@@ -36,7 +37,7 @@ async fn rounds_of_64(handle: &RedisHandle, rounds: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn sixty_four_callers_share_their_writes() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     let before = reads(&server);
     rounds_of_64(&handle, 100).await;
@@ -48,7 +49,7 @@ async fn sixty_four_callers_share_their_writes() {
 async fn each_caller_gets_its_own_reply_and_its_own_error() {
     let server = RedisServer::start();
     server.command(&["SET", "text", "x"]);
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     // More than one pipeline can hold.
     let calls = (0..2000_u32).map(|number| {
@@ -80,7 +81,7 @@ async fn each_caller_gets_its_own_reply_and_its_own_error() {
 #[tokio::test]
 async fn a_dropped_future_s_command_goes_out_and_harms_nobody() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     let wire = handle.wire();
     for number in 0..100 {
@@ -102,7 +103,7 @@ async fn a_dropped_future_s_command_goes_out_and_harms_nobody() {
 #[tokio::test]
 async fn posted_and_awaited_commands_are_carried_out_in_order() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let wire = handle.wire();
     for number in 0..1000 {
         let mut append = redis::cmd("RPUSH");
@@ -150,7 +151,7 @@ async fn a_full_queue_refuses_and_empties_again() {
 #[tokio::test]
 async fn a_crowd_that_was_queued_at_once_is_carried_out_in_order() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     // On this single thread the supervisor has no turn between these, and then takes hundreds at once.
     for number in 0..4096 {
@@ -198,7 +199,7 @@ async fn large_replies_that_pile_up_do_not_end_a_connection_that_hears_messages(
 async fn a_reply_that_came_just_before_the_end_is_handed_out() {
     let server = RedisServer::start();
     for _ in 0..500 {
-        let handle = RedisHandle::connect(&server.url()).expect("a good url");
+        let handle = patient(&server.url());
         handle.ping().await.expect("it is up");
         let wire = handle.wire();
         let mut add = redis::cmd("INCR");

@@ -5,6 +5,7 @@ use tower_handoff::redis::{RedisErrorKind, RedisHandle};
 
 use crate::support::eventually::{PATIENCE, eventually};
 use crate::support::log::Log;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 fn subscribers(server: &RedisServer, channel: &str) -> i64 {
@@ -42,7 +43,7 @@ async fn nothing_is_subscribed_before_somebody_asks() {
 #[tokio::test]
 async fn messages_arrive_beside_commands() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let wire = handle.wire();
     let mut messages = wire.inbox_messages();
     wire.inbox_ready().await.expect("Redis confirms");
@@ -62,7 +63,7 @@ async fn messages_arrive_beside_commands() {
 #[tokio::test]
 async fn after_a_loss_it_is_ready_only_when_it_is_subscribed_again() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let wire = handle.wire();
     let mut messages = wire.inbox_messages();
     wire.inbox_ready().await.expect("Redis confirms");
@@ -90,7 +91,7 @@ async fn after_a_loss_it_is_ready_only_when_it_is_subscribed_again() {
 #[tokio::test]
 async fn it_is_subscribed_again_without_being_asked() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let wire = handle.wire();
     wire.inbox_ready().await.expect("Redis confirms");
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
@@ -104,7 +105,7 @@ async fn it_is_subscribed_again_without_being_asked() {
 #[tokio::test]
 async fn many_who_wait_share_one_subscription() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     let wire = handle.wire();
     let waiting = (0..50).map(|_| wire.inbox_ready());
@@ -129,7 +130,7 @@ async fn a_channel_that_redis_refuses_is_said_once_and_asked_for_again() {
         "+@all",
     ]);
     let url = format!("redis://me:pw@127.0.0.1:{}", server.port());
-    let handle = RedisHandle::connect(&url).expect("a good url");
+    let handle = patient(&url);
     let wire = handle.wire();
     let error = wire
         .inbox_ready()

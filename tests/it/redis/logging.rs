@@ -1,10 +1,9 @@
 //! What the log says: one line a change, whatever the load.
 
-use tower_handoff::redis::RedisHandle;
-
 use super::said::own_lines;
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 // One thread, so that the subscriber of this thread sees the supervisor too.
@@ -16,7 +15,7 @@ async fn each_change_is_logged_once_and_without_the_password() {
     server.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
     let port = server.port();
     let url = format!("redis://:hunter2@127.0.0.1:{port}");
-    let handle = RedisHandle::connect(&url).expect("a good url");
+    let handle = patient(&url);
     handle.ping().await.expect("it is up");
     drop(server);
     eventually("the loss is noticed", async || !handle.status().is_up()).await;

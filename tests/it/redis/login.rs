@@ -1,10 +1,11 @@
 //! Redis refuses this process: told apart from a Redis that is away, and mended without a restart.
 
-use tower_handoff::redis::{AwayCause, RedisHandle, RedisStatus};
+use tower_handoff::redis::{AwayCause, RedisStatus};
 
 use super::said::{failure, own_lines};
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
+use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};
 
 #[tokio::test]
@@ -27,7 +28,7 @@ async fn each_refusal_is_named_and_a_right_that_lacks_with_its_command() {
         ("no-ping:pw@", "'ping'"),
         ("no-time:pw@", "'time'"),
     ] {
-        let handle = RedisHandle::connect(&format!("redis://{login}{at}")).expect("a good url");
+        let handle = patient(&format!("redis://{login}{at}"));
         let (cause, reason) = failure(&handle).await;
         assert_eq!(cause, AwayCause::Login, "{login}: {reason}");
         assert!(reason.contains(word), "{login}: {reason}");
@@ -41,7 +42,7 @@ async fn each_cause_is_logged_once_and_what_is_mended_at_redis_is_found() {
     let (log, _guard) = Log::of_this_thread(tracing::Level::INFO);
     let port = free_port();
     let url = format!("redis://me:pw@127.0.0.1:{port}");
-    let handle = RedisHandle::connect(&url).expect("a good url");
+    let handle = patient(&url);
     assert_eq!(failure(&handle).await.0, AwayCause::Unreachable);
     let server = RedisServer::start_on(port, &[]);
     eventually("Redis refuses the user", async || {
@@ -80,7 +81,7 @@ async fn a_user_that_is_removed_is_refused_from_then_on() {
     let server = RedisServer::start();
     server.command(&["ACL", "SETUSER", "me", "on", ">pw", "~*", "&*", "+@all"]);
     let url = format!("redis://me:pw@127.0.0.1:{}", server.port());
-    let handle = RedisHandle::connect(&url).expect("a good url");
+    let handle = patient(&url);
     handle.ping().await.expect("it is up");
     server.command(&["ACL", "DELUSER", "me"]);
     eventually("Redis refuses the user", async || {

@@ -2,8 +2,9 @@
 
 use futures_util::future::join_all;
 use redis::Value;
-use tower_handoff::redis::{RedisErrorKind, RedisHandle};
+use tower_handoff::redis::RedisErrorKind;
 
+use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};
 
 fn count(server: &RedisServer, name: &str) -> u64 {
@@ -13,7 +14,7 @@ fn count(server: &RedisServer, name: &str) -> u64 {
 #[tokio::test]
 async fn a_script_is_sent_whole_once_and_again_only_after_a_flush() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let wire = handle.wire();
     handle.ping().await.expect("it is up");
     // A connection asks for the right to run scripts.
@@ -38,7 +39,7 @@ async fn a_script_is_sent_whole_once_and_again_only_after_a_flush() {
 #[tokio::test]
 async fn among_many_commands_each_unknown_script_still_answers_its_own_caller() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     let calls = (0..200).map(|number: u32| {
         let wire = handle.wire();
@@ -69,7 +70,7 @@ async fn among_many_commands_each_unknown_script_still_answers_its_own_caller() 
 #[tokio::test]
 async fn a_script_that_redis_has_lost_is_sent_whole_once_for_all_who_run_it() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let wire = handle.wire();
     for evals in 1..=2 {
         let arguments: Vec<_> = (0..100_u8).map(|number| [number]).collect();
@@ -94,7 +95,7 @@ async fn where_the_text_is_refused_nobody_behind_it_asks_more_than_three_times()
         "ACL", "SETUSER", "me", "on", ">pw", "~*", "&*", "+@all", "-eval",
     ]);
     let url = format!("redis://me:pw@127.0.0.1:{}", server.port());
-    let handle = RedisHandle::connect(&url).expect("a good url");
+    let handle = patient(&url);
     let wire = handle.wire();
     for reply in join_all((0..100).map(|_| wire.run_echo(b"key", b"x"))).await {
         let error = reply.expect_err("nobody may send the text");
@@ -112,7 +113,7 @@ async fn where_scripts_cannot_be_run_each_is_refused_by_name_and_the_connection_
         if !asks {
             server.command(&["ACL", "SETUSER", "default", "-command"]);
         }
-        let handle = RedisHandle::connect(&server.url()).expect("a good url");
+        let handle = patient(&server.url());
         for _ in 0..20 {
             let ran = handle.wire().run_echo(b"key", b"\xff\xfe").await;
             let error = ran.expect_err("it is not known");

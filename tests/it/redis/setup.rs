@@ -1,10 +1,11 @@
 //! How Redis is set up: what is warned of, and what cannot be used at all.
 
-use tower_handoff::redis::{AwayCause, RedisHandle, RedisStatus};
+use tower_handoff::redis::{AwayCause, RedisStatus};
 
 use super::said::failure;
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
+use crate::support::patient::patient;
 use crate::support::quiet_port::quiet_port;
 #[cfg(feature = "sentinel")]
 use crate::support::redis_sentinel::Sentinel;
@@ -14,7 +15,7 @@ use crate::support::retelling::retelling;
 /// What is warned of while `handle` connects `times` times.
 async fn warnings(server: &RedisServer, url: &str, times: u64) -> Vec<String> {
     let (log, _guard) = Log::of_this_thread(tracing::Level::INFO);
-    let handle = RedisHandle::connect(url).expect("a good url");
+    let handle = patient(url);
     let mut epochs = handle.wire().epochs();
     for time in 1..=times {
         eventually("it connects", async || *epochs.borrow_and_update() >= time).await;
@@ -86,7 +87,7 @@ async fn a_version_that_is_too_old_is_named_and_never_used() {
         let told: &'static str = format!("{told}{:.>1$}", "", digits - 1).leak();
         let port = retelling(server.port(), version, told).await;
         let url = format!("redis://127.0.0.1:{port}");
-        let handle = RedisHandle::connect(&url).expect("a good url");
+        let handle = patient(&url);
         assert_eq!(handle.ping().await.is_ok(), good, "{told}");
         if let RedisStatus::Away { cause, reason, .. } = handle.status() {
             assert_eq!(cause, AwayCause::Unsupported, "{told}: {reason}");
@@ -101,7 +102,7 @@ async fn a_version_that_is_too_old_is_named_and_never_used() {
 #[tokio::test]
 async fn a_node_of_a_cluster_is_named_where_the_url_is_of_one_server() {
     let server = RedisServer::start_on(quiet_port(), &["--cluster-enabled", "yes"]);
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let (cause, reason) = failure(&handle).await;
     assert_eq!(cause, AwayCause::Unsupported, "{reason}");
     assert!(reason.contains("redis-cluster://"), "{reason}");
@@ -113,7 +114,7 @@ async fn a_sentinel_is_named_where_the_url_is_of_a_server() {
     let server = RedisServer::start();
     let sentinel = Sentinel::start(server.port(), 1, &[]);
     let url = format!("redis://127.0.0.1:{}", sentinel.port());
-    let handle = RedisHandle::connect(&url).expect("a good url");
+    let handle = patient(&url);
     let (cause, reason) = failure(&handle).await;
     assert_eq!(cause, AwayCause::Unsupported, "{reason}");
     assert!(reason.contains("redis-sentinel://"), "{reason}");

@@ -1,9 +1,10 @@
 //! A Redis behind a Unix socket, to which a password, a user and a database belong as elsewhere.
 
 use tower_handoff::lock::{LockKey, Locks};
-use tower_handoff::redis::{AwayCause, RedisHandle, RedisStatus};
+use tower_handoff::redis::{AwayCause, RedisStatus};
 
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port, scratch_dir};
 
 #[tokio::test]
@@ -17,7 +18,7 @@ async fn a_socket_that_goes_and_comes_back_is_used_again() {
     };
     let server = start();
     let url = format!("unix://{path}?db=3&user=me&pass=p%40ss");
-    let handle = RedisHandle::connect(&url).expect("a good url");
+    let handle = patient(&url);
     let locks = Locks::new(handle.locks());
     let take = async || {
         let key = LockKey::new("held").expect("short");

@@ -31,7 +31,7 @@ async fn subscribed(server: &RedisServer, timeout: Duration) -> RedisHandle {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_timed_out_keeps_the_window_shut_for_its_replies_are_still_to_come() {
     let server = RedisServer::start();
-    let handle = subscribed(&server, Duration::from_secs(1)).await;
+    let handle = subscribed(&server, Duration::from_secs(4)).await;
     server.signal("STOP");
     let mut asked = Vec::new();
     // Until it is away, half a time-out after the first of them: bounded, as each round waits.
@@ -59,7 +59,7 @@ async fn what_has_timed_out_keeps_the_window_shut_for_its_replies_are_still_to_c
 async fn after_a_pause_the_window_opens_on_the_same_connection() {
     let server = RedisServer::start();
     // Half of it is left for a sign of life.
-    let handle = subscribed(&server, Duration::from_secs(5)).await;
+    let handle = subscribed(&server, Duration::from_secs(8)).await;
     let wire = handle.wire();
     server.signal("STOP");
     let mut sent = 0;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use serde::{Serialize, Serializer};
-use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{
     Key, Raw, Session, SessionErrorKind, SessionExpiry, SessionLayer, SessionLimits,
 };
 
 use super::support::{Store, on_both, request, request_with, visit};
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const OK: StatusCode = StatusCode::OK;
@@ -23,7 +23,7 @@ fn header(bytes: &[u8]) -> HeaderValue {
 #[tokio::test]
 async fn hostile_cookies_cost_redis_nothing() {
     let server = RedisServer::start();
-    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let redis = patient(&server.url());
     let layer = SessionLayer::new(redis.sessions());
     let good = visit(&layer, "", "user", "ada").await;
     let token = good.split_once('=').unwrap().1;

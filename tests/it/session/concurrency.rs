@@ -261,7 +261,7 @@ async fn an_operation_that_nobody_polls_does_not_hold_the_response_for_ever() {
 #[tokio::test]
 async fn the_response_waits_for_a_write_that_a_clone_has_begun() {
     let server = RedisServer::start();
-    let store = Store::redis(&server);
+    let store = Store::patient(&server);
     let layer = SessionLayer::new(store.clone());
     let before = visit(&layer, "", "user", "ada").await;
 

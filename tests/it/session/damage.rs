@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use redis::{Commands, Connection};
-use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{
     NewSession, RedisSessions, Revoke, Save, SaveOutcome, Session, SessionError, SessionErrorKind,
     SessionId, SessionLayer, SessionRecord, SessionStore, StoreError, StoreErrorKind, Undecodable,
@@ -12,6 +11,7 @@ use tower_handoff::session::{
 };
 
 use super::support::request;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const OK: StatusCode = StatusCode::OK;
@@ -79,7 +79,7 @@ impl World {
     fn new() -> Self {
         let server = RedisServer::start();
         let client = redis::Client::open(server.url()).unwrap();
-        let store = RedisHandle::connect(&server.url()).unwrap().sessions();
+        let store = patient(&server.url()).sessions();
         Self {
             redis: client.get_connection().unwrap(),
             _server: server,

@@ -8,6 +8,7 @@ use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{Session, SessionErrorKind, SessionLayer, Undecodable};
 
 use super::support::{read, request, visit};
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const OK: StatusCode = StatusCode::OK;
@@ -22,7 +23,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let server = RedisServer::start();
-        let redis = RedisHandle::connect(&server.url()).unwrap();
+        let redis = patient(&server.url());
         let layer = SessionLayer::new(redis.sessions()).with_undecodable(Undecodable::Error);
         let cookie = visit(&layer, "", "user", "ada").await;
         let Value::Array(keys) = server.command(&["KEYS", "*"]) else {
@@ -263,7 +264,7 @@ async fn a_redis_that_hangs_costs_a_time_out_and_nothing_else() {
 #[tokio::test]
 async fn a_write_tells_the_handle_what_time_it_is_in_redis() {
     let server = RedisServer::start();
-    let redis = RedisHandle::connect(&server.url()).unwrap();
+    let redis = patient(&server.url());
     let layer = SessionLayer::new(redis.sessions());
     let cookie = visit(&layer, "", "user", "ada").await;
     let wire = redis.wire();

@@ -294,7 +294,7 @@ async fn while_a_rotation_is_in_doubt_every_operation_finds_the_session() {
 #[tokio::test]
 async fn a_rotation_that_nobody_waits_for_leaves_the_browser_a_cookie_that_works() {
     let server = RedisServer::start();
-    let store = Store::redis(&server);
+    let store = Store::patient(&server);
     let layer = SessionLayer::new(store.clone());
     for status in [OK, FAILED] {
         for sets in [false, true] {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{
     MemorySessions, NewSession, Revoke, Save, SaveOutcome, SessionId, SessionRecord, SessionStore,
     StoreError, UserSession, Verdict, VerifierHash, contract,
 };
 
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 /// Ten to the fifth change sets where time does not matter, some thousands elsewhere.
@@ -29,14 +29,14 @@ async fn memory_keeps_the_contract() {
 #[tokio::test]
 async fn redis_keeps_the_contract() {
     let server = RedisServer::start();
-    let store = RedisHandle::connect(&server.url()).unwrap().sessions();
+    let store = patient(&server.url()).sessions();
     contract::check(&store).await;
 }
 
 #[tokio::test]
 async fn redis_merges_as_memory_does() {
     let server = RedisServer::start();
-    let store = RedisHandle::connect(&server.url()).unwrap().sessions();
+    let store = patient(&server.url()).sessions();
     for seed in [7, 11, 13] {
         contract::check_merges(&store, seed, rounds() / 3).await;
     }

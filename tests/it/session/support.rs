@@ -42,11 +42,6 @@ impl Store {
         Self::of(Kind::Memory(MemorySessions::new()))
     }
 
-    pub(super) fn redis(server: &RedisServer) -> Self {
-        let handle = RedisHandle::connect(&server.url()).unwrap();
-        Self::of(Kind::Redis(handle.sessions()))
-    }
-
     /// For tests in which Redis is never away, however busy the machine: an answer that comes late is
     /// no outage there.
     pub(super) fn patient(server: &RedisServer) -> Self {

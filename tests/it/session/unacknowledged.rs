@@ -28,7 +28,7 @@ fn layers(master: &RedisServer, lacks: &str) -> [SessionLayer; 2] {
     let url = format!("redis://me:pw@127.0.0.1:{}", master.port());
     let builder = RedisHandle::builder(url).command_timeout(PATIENCE);
     let handle = builder.connect().unwrap();
-    let waiting = handle.sessions().replicas(1, Duration::from_secs(1));
+    let waiting = handle.sessions().replicas(1, Duration::from_secs(3));
     [waiting.unwrap(), handle.sessions()].map(SessionLayer::new)
 }
 
@@ -80,7 +80,7 @@ async fn nothing_is_written_while_the_second_connection_is_away() {
     };
     // There is no place but for the first one, and for what is asked here.
     most(2);
-    let waiting = handle.sessions().replicas(1, Duration::from_secs(1));
+    let waiting = handle.sessions().replicas(1, Duration::from_secs(3));
     let durable = SessionLayer::new(waiting.unwrap());
     // The connection is made when it is needed: until the first attempt has failed nobody knows.
     write(&durable, &cookie, "second").await;

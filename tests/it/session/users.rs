@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 use redis::Value;
-use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{
     CommitOutcome, Session, SessionErrorKind, SessionId, SessionLayer, Users,
 };
 
 use super::support::{Answer, Store, on_both, read, request, visit};
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const OK: StatusCode = StatusCode::OK;
@@ -335,7 +335,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let server = RedisServer::start();
-        let sessions = RedisHandle::connect(&server.url()).unwrap().sessions();
+        let sessions = patient(&server.url()).sessions();
         Self {
             layer: SessionLayer::new(sessions.clone()),
             users: Users::new(sessions),
@@ -498,11 +498,11 @@ async fn a_list_that_redis_lost_is_whole_again_with_the_next_renewals() {
 async fn a_broken_list_costs_no_session_its_renewal() {
     let world = World::new();
     let second = std::time::Duration::from_secs(1);
-    let expiry = tower_handoff::session::SessionExpiry::new(2 * second, 60 * second).unwrap();
+    let expiry = tower_handoff::session::SessionExpiry::new(4 * second, 60 * second).unwrap();
     let layer = world.layer.clone().with_expiry(expiry);
     let cookie = log_in(&layer, "", "ada").await.token();
     world.server.command(&["SET", ADA, "something else"]);
-    let until = tokio::time::Instant::now() + 3 * second;
+    let until = tokio::time::Instant::now() + 6 * second;
     while tokio::time::Instant::now() < until {
         assert!(id_of(&layer, &cookie).await.is_some());
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

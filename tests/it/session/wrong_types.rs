@@ -1,13 +1,13 @@
 //! Keys of another type where sessions and lists of sessions belong.
 
 use http::StatusCode;
-use tower_handoff::redis::RedisHandle;
 use tower_handoff::session::{
     CommitOutcome, Session, SessionErrorKind, SessionLayer, Undecodable, Users,
 };
 
 use super::support::{read, request, visit};
 use super::users::{id_of, log_in};
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const OK: StatusCode = StatusCode::OK;
@@ -37,7 +37,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let server = RedisServer::start();
-        let store = RedisHandle::connect(&server.url()).unwrap().sessions();
+        let store = patient(&server.url()).sessions();
         let layer = SessionLayer::new(store.clone());
         let users = Users::new(store);
         Self {

@@ -12,8 +12,10 @@ use std::sync::{Once, OnceLock};
 use http::{HeaderMap, Request, Response};
 use serde::{Deserialize, Serialize};
 use tower::{Service, ServiceExt};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Names the folder; `scripts/test` sets it.
 pub(crate) const VARIABLE: &str = "TOWER_HANDOFF_EVIDENCE";
@@ -80,11 +82,22 @@ pub(crate) fn begin() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
         if let Some(log) = log() {
+            // HTTP/2's own account of each frame and stream, which leaves out what headers hold: nine tenths
+            // of all that would be written, and slow enough to disturb the tests. What takes headers apart
+            // and puts them together is heard in full.
+            let heard = Targets::new()
+                .with_default(LevelFilter::TRACE)
+                .with_target("h2", LevelFilter::DEBUG)
+                .with_target("h2::hpack", LevelFilter::TRACE)
+                .with_target("h2::frame", LevelFilter::TRACE);
             tracing_subscriber::fmt()
                 .with_max_level(LevelFilter::TRACE)
-                .with_span_events(FmtSpan::FULL)
+                // All that a span is given, and what it was given later.
+                .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
                 .with_ansi(false)
                 .with_writer(move || log)
+                .finish()
+                .with(heard)
                 .init();
         }
     });

@@ -14,6 +14,7 @@ use tower_handoff::{Lifecycle, telemetry};
 
 use super::scrape::Scrape;
 use crate::support::lock_paths::each_way;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 /// All that `work` records.
@@ -128,7 +129,7 @@ fn locks_are_counted_by_how_they_came_in_memory_and_in_redis() {
             each_way(MemoryLocks::new(), "till").await;
         }),
         recorded(async {
-            let redis = RedisHandle::connect(&server.url()).expect("well-formed");
+            let redis = patient(&server.url());
             each_way(redis.locks(), "till").await;
         }),
     ];

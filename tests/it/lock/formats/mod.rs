@@ -2,10 +2,10 @@
 //! are kept here as they were.
 
 use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockKey, Released, Renewed};
-use tower_handoff::redis::RedisHandle;
 
 use super::rig::ms;
 use crate::support::eventually::eventually;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
 
 const LOCK: &str = "app:l1:{a}";
@@ -54,7 +54,7 @@ fn claim() -> Claim {
 #[tokio::test]
 async fn an_older_instance_waits_for_what_a_newer_one_holds_and_gets_it() {
     let server = RedisServer::start();
-    let newer = RedisHandle::connect(&server.url()).unwrap().locks();
+    let newer = patient(&server.url()).locks();
     let client = redis::Client::open(server.url()).unwrap();
     let mut ear = client.get_connection().unwrap();
     let mut ear = ear.as_pubsub();
@@ -101,7 +101,7 @@ async fn an_older_instance_waits_for_what_a_newer_one_holds_and_gets_it() {
 #[tokio::test]
 async fn a_newer_holder_that_tells_operators_nothing_hears_of_an_older_one_that_waits() {
     let server = RedisServer::start();
-    let newer = RedisHandle::connect(&server.url()).unwrap().locks();
+    let newer = patient(&server.url()).locks();
     let plain = || {
         let lease = LeaseTime::new(ms(60_000)).unwrap();
         Claim::new(LockKey::new("a").unwrap(), lease)
@@ -144,7 +144,7 @@ async fn a_newer_holder_that_tells_operators_nothing_hears_of_an_older_one_that_
 #[tokio::test]
 async fn what_a_version_to_come_holds_is_neither_read_nor_touched() {
     let server = RedisServer::start();
-    let locks = RedisHandle::connect(&server.url()).unwrap().locks();
+    let locks = patient(&server.url()).locks();
     for held in [
         &["SET", LOCK, "2of which nobody knows"][..],
         // It need not keep values for a day after their lease.

@@ -51,8 +51,30 @@ pub(super) fn fairness(uses: &[Use], disturbances: &[Disturbance]) -> Fairness {
 }
 
 /// How often the task that was served least, and the one that was served most, from when all so many
-/// of them had been served on; none before.
-pub(super) fn least_and_most(uses: &[Use], tasks: usize) -> Option<(usize, usize)> {
+/// of them had been served on; none before. Of the time between two disturbances in which the one that
+/// was served least was served most often.
+pub(super) fn least_and_most(
+    uses: &[Use],
+    disturbances: &[Disturbance],
+    tasks: usize,
+) -> Option<(usize, usize)> {
+    let mut disturbances = disturbances.to_vec();
+    disturbances.sort_by_key(|it| it.from_us);
+    let mut from_us = 0;
+    let mut calm: Vec<_> = Vec::new();
+    for it in disturbances {
+        calm.push(from_us..it.from_us);
+        from_us = from_us.max(it.to_us + AFTERMATH_US);
+    }
+    calm.push(from_us..u64::MAX);
+    let calm = calm.into_iter().filter_map(|calm| {
+        let uses = uses.iter().filter(|each| calm.contains(&each.granted_us));
+        least_and_most_of(&uses.collect::<Vec<_>>(), tasks)
+    });
+    calm.max_by_key(|(least, _)| *least)
+}
+
+fn least_and_most_of(uses: &[&Use], tasks: usize) -> Option<(usize, usize)> {
     let mut seen = BTreeSet::new();
     let all = uses.iter().position(|each| {
         seen.insert((each.process, each.task));
@@ -173,6 +195,30 @@ fn served(process: u32, (asked, in_line): (u64, u64), fence: u64) -> Use {
 #[cfg(test)]
 fn unfair(uses: &[Use]) -> usize {
     fairness(uses, &[]).unfair.len()
+}
+
+#[test]
+fn who_was_served_how_often_is_counted_between_disturbances() {
+    const LATER: u64 = 2 * AFTERMATH_US;
+    let uses = |from: u64, ones: u64, others: u64| {
+        let one = (0..ones).map(move |at| served(1, (0, 0), from + 2 * at));
+        let other = (0..others).map(move |at| served(2, (0, 0), from + 2 * at + 1));
+        let mut uses: Vec<_> = one.chain(other).collect();
+        uses.sort_by_key(|each| each.fence);
+        uses
+    };
+    let all = [uses(10, 9, 3), uses(LATER, 5, 5)].concat();
+    // The first of those by whom all were served counts.
+    assert_eq!(least_and_most(&all, &[], 2), Some((8, 13)));
+    let disturbed = |from_us, to_us| Disturbance {
+        from_us,
+        to_us,
+        whom: Whom::Everybody,
+    };
+    assert_eq!(least_and_most(&all, &[disturbed(50, 60)], 2), Some((4, 5)));
+    let all_the_time = disturbed(0, LATER);
+    assert_eq!(least_and_most(&all, &[all_the_time], 2), None);
+    assert_eq!(least_and_most(&all, &[], 3), None, "one is still to come");
 }
 
 #[test]

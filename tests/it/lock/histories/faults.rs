@@ -61,6 +61,7 @@ pub(super) struct Stage {
     errand: Errand,
     lines: Vec<BadLine>,
     redis: Option<RedisServer>,
+    appendfsync: &'static str,
     port: u16,
     data: PathBuf,
     resource: Resource,
@@ -84,8 +85,24 @@ enum Trouble {
 }
 
 impl Stage {
-    /// Starts Redis and the processes, the first of them with the errand's number.
+    /// Starts Redis, which remembers whatever it has answered, and the processes, the first of them with
+    /// the errand's number.
     pub(super) async fn start(processes: usize, errand: Errand, resource: &Resource) -> Self {
+        Self::start_on(processes, errand, resource, "always").await
+    }
+
+    /// As [`start`](Self::start), where Redis never ends: none of its answers waits for the disk, which
+    /// others use too.
+    pub(super) async fn start_calm(processes: usize, errand: Errand, resource: &Resource) -> Self {
+        Self::start_on(processes, errand, resource, "no").await
+    }
+
+    async fn start_on(
+        processes: usize,
+        errand: Errand,
+        resource: &Resource,
+        appendfsync: &'static str,
+    ) -> Self {
         let (port, data) = (free_port(), scratch_dir());
         let mut stage = Self {
             processes: Vec::new(),
@@ -93,6 +110,7 @@ impl Stage {
             errand,
             lines: Vec::new(),
             redis: None,
+            appendfsync,
             port,
             data,
             resource: resource.clone(),
@@ -108,8 +126,7 @@ impl Stage {
     }
 
     fn start_redis(&mut self) {
-        // What it has answered is on the disk.
-        let redis = RedisServer::start_durable(self.port, &self.data, "always");
+        let redis = RedisServer::start_durable(self.port, &self.data, self.appendfsync);
         self.redis = Some(redis);
     }
 

@@ -62,6 +62,8 @@ pub(super) const AFTERMATH_US: u64 = 3_000_000;
 pub(super) struct Verdict {
     pub(super) violations: Vec<String>,
     pub(super) accepted: usize,
+    /// Uses that were refused, or whose lock was lost, though nothing disturbed them.
+    pub(super) in_vain: Vec<String>,
     /// Uses whose user was there to be told: the first word of one that is gone may come late.
     pub(super) refused: usize,
     /// Accepted uses during which another one was accepted; all of them excused, where there
@@ -77,10 +79,18 @@ pub(super) fn judge(uses: &[Use], disturbances: &[Disturbance]) -> Verdict {
         keys.entry(&each.key).or_default().push(each);
     }
     for uses in keys.values_mut() {
-        verdict.lost += uses
-            .iter()
-            .filter(|each| matches!(each.end, End::Lost(_)))
-            .count();
+        for each in uses.iter() {
+            let lost = matches!(each.end, End::Lost(_));
+            let refused = !each.accepted && !matches!(each.end, End::Gone(_));
+            verdict.lost += usize::from(lost);
+            verdict.refused += usize::from(refused);
+            // It held the lock until it looked last, and noticed its loss soon after, or what held it up.
+            let noticed_us = each.checked_us + AFTERMATH_US;
+            if (lost || refused) && !is_disturbed(each, noticed_us, disturbances) {
+                let said = format!("in vain though nothing disturbed it: {each:?}");
+                verdict.in_vain.push(said);
+            }
+        }
         one_holder_at_a_time(uses, disturbances, &mut verdict);
         uses.retain(|each| each.accepted);
         verdict.accepted += uses.len();
@@ -88,9 +98,19 @@ pub(super) fn judge(uses: &[Use], disturbances: &[Disturbance]) -> Verdict {
         fences_only_grow(uses, &mut verdict);
         who_was_overtaken_was_disturbed(uses, disturbances, &mut verdict);
     }
-    let told = |each: &&Use| !each.accepted && !matches!(each.end, End::Gone(_));
-    verdict.refused = uses.iter().filter(told).count();
     verdict
+}
+
+/// Whether anything befell its user between its grant and `until_us`.
+fn is_disturbed(each: &Use, until_us: u64, disturbances: &[Disturbance]) -> bool {
+    disturbances.iter().any(|disturbance| {
+        let felt = match disturbance.whom {
+            Whom::Process(process) => process == each.process,
+            Whom::Everybody | Whom::Data => true,
+        };
+        felt && disturbance.from_us <= until_us
+            && each.granted_us <= disturbance.to_us + AFTERMATH_US
+    })
 }
 
 /// Exact, whatever stands still or breaks: nobody is granted the key as long as another one's
@@ -174,15 +194,7 @@ fn who_was_overtaken_was_disturbed(
             End::Open | End::Lost(_) => false,
         };
         verdict.overtaken += 1;
-        let disturbed = disturbances.iter().any(|disturbance| {
-            let felt = match disturbance.whom {
-                Whom::Process(process) => process == each.process,
-                Whom::Everybody | Whom::Data => true,
-            };
-            felt && disturbance.from_us <= next.granted_us
-                && each.granted_us <= disturbance.to_us + AFTERMATH_US
-        });
-        if !excused && !disturbed {
+        if !excused && !is_disturbed(each, next.granted_us, disturbances) {
             let said = format!("overtaken though nothing disturbed it: {each:?}, {next:?}");
             verdict.violations.push(said);
         }
@@ -283,6 +295,40 @@ fn what_must_not_happen_is_found() {
         found(&[first(), fallen], &[]),
         ["a fence that did not grow was accepted"]
     );
+}
+
+#[test]
+fn what_was_lost_or_refused_has_an_excuse() {
+    let lost = || held(10, (10, 12), 1, End::Lost(3));
+    let refused = || Use {
+        accepted: false,
+        ..held(10, (10, 12), 1, End::Kept(3))
+    };
+    for each in [lost(), refused()] {
+        let in_vain = |disturbances: &[Disturbance]| {
+            let verdict = judge(std::slice::from_ref(&each), disturbances);
+            assert_eq!(verdict.lost + verdict.refused, 1);
+            verdict.in_vain.len()
+        };
+        assert_eq!(in_vain(&[]), 1);
+        for (whom, from, to, excused) in [
+            (Whom::Process(1), 13, 14, true),
+            (Whom::Process(2), 13, 14, false),
+            (Whom::Everybody, 13, 14, true),
+            (Whom::Everybody, 5, 8, true),
+            (Whom::Everybody, 3, 6, false),
+            (Whom::Everybody, 16, 17, false),
+        ] {
+            let found = in_vain(&[disturbed(whom, from, to)]);
+            assert_eq!(found == 0, excused, "{whom:?} {from} {to}");
+        }
+    }
+    // One that is gone was not there to be told.
+    let gone = Use {
+        end: End::Gone(3),
+        ..refused()
+    };
+    assert_eq!(judge(&[gone], &[]).in_vain.len(), 0);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(super) struct Errand {
 }
 
 /// How long a request waits: longer than all that a history can cost it.
-pub(super) const WAIT_MS: u64 = 30_000;
+pub(super) const WAIT_MS: u64 = 120_000;
 
 /// What became of the requests of one process.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -116,26 +116,39 @@ async fn work(
             Some("stop")
         );
     };
-    let mut told = pin!(told);
-    loop {
-        tokio::select! {
-            () = &mut told => break,
-            from_us = stalled() => {
-                let line = format!("stalled {from_us}\n");
-                reports.write_all(line.as_bytes()).await.expect("it listens");
-            }
-        }
-    }
+    telling_of_stalls(told, reports).await;
     stop.store(true, Ordering::SeqCst);
-    for task in tasks {
-        task.await.expect("no panic");
-    }
+    // They come to an end first.
+    let ended = async {
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+    };
+    telling_of_stalls(ended, reports).await;
     eventually("nothing is held", async || locks.held().names().is_empty()).await;
     // Waits for every release that is still under way.
     locks.held().release_all().await;
     handle.close().await;
     let counts = counts.lock().expect("no panic");
     counts.clone()
+}
+
+async fn telling_of_stalls(
+    meanwhile: impl Future<Output = ()>,
+    reports: &mut tokio::net::unix::OwnedWriteHalf,
+) {
+    let mut meanwhile = pin!(meanwhile);
+    loop {
+        tokio::select! {
+            // Who is told to stop by what it finds when it goes on has stood still before that.
+            biased;
+            from_us = stalled() => {
+                let line = format!("stalled {from_us}\n");
+                reports.write_all(line.as_bytes()).await.expect("it listens");
+            }
+            () = &mut meanwhile => return,
+        }
+    }
 }
 
 /// One task's services, each with another policy.

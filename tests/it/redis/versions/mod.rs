@@ -7,6 +7,7 @@ use tower_handoff::lock::{LockKey, Locks};
 use tower_handoff::redis::{AwayCause, RedisError, RedisErrorKind, RedisHandle, RedisStatus};
 
 use super::said::failure;
+use crate::support::patient::patient;
 use crate::support::redis_server::binary::version;
 use crate::support::redis_server::{RedisServer, free_port};
 
@@ -38,7 +39,7 @@ fn the_server_is_the_one_that_was_named() {
 #[tokio::test]
 async fn from_6_2_on_it_is_used_and_an_older_one_is_refused_by_its_version() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let (major, minor) = version();
     if (major, minor) >= (6, 2) {
         handle.ping().await.expect("it is used");
@@ -64,7 +65,7 @@ async fn a_right_that_a_script_lacks_is_noperm_and_named_or_where_to_find_its_na
         let right = format!("-{lacks}");
         server.command(&["ACL", "SETUSER", lacks, &right]);
         let url = format!("redis://{lacks}:pw@127.0.0.1:{}", server.port());
-        let handle = RedisHandle::connect(&url).expect("a good url");
+        let handle = patient(&url);
         if lacks == "time" {
             let (cause, reason) = failure(&handle).await;
             assert_eq!(cause, AwayCause::Login, "{reason}");
@@ -85,7 +86,7 @@ async fn a_right_that_a_script_lacks_is_noperm_and_named_or_where_to_find_its_na
 #[tokio::test]
 async fn a_command_that_was_renamed_is_named_where_a_connection_begins() {
     let server = RedisServer::start_on(free_port(), &["--rename-command", "TIME", "OTHER"]);
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     let (cause, reason) = failure(&handle).await;
     assert_eq!(cause, AwayCause::NotReady, "{reason}");
     assert!(reason.contains("TIME"), "{reason}");
@@ -94,7 +95,7 @@ async fn a_command_that_was_renamed_is_named_where_a_connection_begins() {
 #[tokio::test]
 async fn a_write_that_a_script_is_refused_for_the_moment_has_its_code() {
     let server = RedisServer::start();
-    let handle = RedisHandle::connect(&server.url()).expect("a good url");
+    let handle = patient(&server.url());
     handle.ping().await.expect("it is up");
     server.command(&["RPUSH", "app:l1:{a}", "of another type"]);
     assert_eq!(refused(&handle).await.code(), Some("WRONGTYPE"));
