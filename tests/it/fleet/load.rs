@@ -12,7 +12,7 @@ use crate::support::http::{Answer, Client};
 
 /// Connections, each a visitor with a session of its own.
 pub(super) const VISITORS: usize = 64;
-const LOCKS: usize = 8;
+pub(super) const LOCKS: usize = 8;
 /// How many failures each visitor keeps.
 const EXAMPLES: usize = 1_000;
 /// After a failure.
