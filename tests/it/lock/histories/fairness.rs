@@ -216,6 +216,8 @@ fn who_was_served_how_often_is_counted_between_disturbances() {
         whom: Whom::Everybody,
     };
     assert_eq!(least_and_most(&all, &[disturbed(50, 60)], 2), Some((4, 5)));
+    let at_the_end = disturbed(LATER, LATER + 100);
+    assert_eq!(least_and_most(&all, &[at_the_end], 2), Some((3, 8)));
     let all_the_time = disturbed(0, LATER);
     assert_eq!(least_and_most(&all, &[all_the_time], 2), None);
     assert_eq!(least_and_most(&all, &[], 3), None, "one is still to come");
