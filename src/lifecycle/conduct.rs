@@ -58,7 +58,7 @@ impl Conduct {
             stage: None,
             head: false,
             late: false,
-            frames: Frames::after(0),
+            frames: Frames::new(),
             http2: Arc::default(),
             asks: Asks::Answer,
             last_word: false,
@@ -106,9 +106,8 @@ impl Conduct {
             }
             self.http2.store(true, SeqCst);
             self.connections.http2_found.notify_waiters();
-            self.frames = Frames::after(before.preface());
         }
-        self.frames.read(bytes);
+        self.frames.read(before.behind_preface(bytes));
         let asks = self.frames.has_asked() != asked;
         self.late |= asks && self.connections.watch.current() >= Phase::Draining;
         let was_no_head = self.head && !self.frames.in_head();

@@ -37,6 +37,8 @@ async fn a_byte_before_the_signal_does_not_hold_the_drain() {
         for (begin, served, is_head) in [
             (b"G".to_vec(), false, true),
             (b"P".to_vec(), false, true),
+            (b"PRI x".to_vec(), false, true),
+            (PREFACE[..23].to_vec(), false, true),
             (b"GET / HTTP/1.1\r\nHost:".to_vec(), false, true),
             (b"G".to_vec(), true, true),
             (b"POST /upload HTTP/1.1\r\n".to_vec(), true, true),
