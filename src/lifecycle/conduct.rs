@@ -34,6 +34,8 @@ pub(crate) struct Conduct {
     stage: Option<Token<Socket>>,
     /// That stage is a head that is not whole.
     head: bool,
+    /// The peer has sent something.
+    spoke: bool,
     /// HTTP/2 that had asked for nothing when draining began: all it gets is refused.
     late: bool,
     /// Of HTTP/2.
@@ -57,6 +59,7 @@ impl Conduct {
             intake: Some(connections.intake.enter()),
             stage: None,
             head: false,
+            spoke: false,
             late: false,
             frames: Frames::new(),
             http2: Arc::default(),
@@ -86,6 +89,7 @@ impl Conduct {
     }
 
     pub(crate) fn has_read(&mut self, bytes: &[u8]) {
+        self.spoke |= !bytes.is_empty();
         let before = self.talk;
         match self.talk.read(bytes) {
             Some(asks) => self.asks = asks,
@@ -129,6 +133,9 @@ impl Conduct {
     fn may_be_given_up(&self) -> bool {
         match self.talk {
             Talk::Http2 => self.late || !self.frames.has_asked(),
+            // Empty lines, for which a server waits as for the rest of a head. Who has sent nothing
+            // may be no client of HTTP: on such a connection the server speaks first.
+            Talk::New { preface: 0 } => self.spoke,
             talk => self.head && talk.in_head(),
         }
     }

@@ -112,9 +112,14 @@ fn first(preface: u8, bytes: &[u8]) -> Talk {
             blank_line => head_from(blank_line, bytes),
         },
         // No body can be in front of it, so any method will do.
-        _ if bytes[0].is_ascii_uppercase() => head_from(0, bytes),
+        _ if may_begin_method(bytes[0]) => head_from(0, bytes),
         _ => Talk::Opaque,
     }
+}
+
+/// A method is a token, whatever its letters. TLS and HTTP's blanks begin with none of these.
+fn may_begin_method(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The first bytes after an answer. What begins no request is the rest of a body.
@@ -230,6 +235,9 @@ mod tests {
             b"GET \n \n",
             b"PRI x",
             &PREFACE[..17],
+            b"get / HTTP/1.1\r\n",
+            b"7",
+            b"\r\n~",
         ] {
             assert!(after(&[open]).in_head(), "{open:?}");
         }
