@@ -236,8 +236,15 @@ impl Conduct {
 
     /// What was written is out.
     pub(crate) fn flushed(&mut self) {
-        if matches!(self.talk, Talk::Idle | Talk::Asked | Talk::Opaque) {
-            (self.stage, self.head) = (None, false);
+        match self.talk {
+            Talk::New { preface: 0 } | Talk::Idle | Talk::Asked | Talk::Opaque => {
+                (self.stage, self.head) = (None, false);
+            }
+            // Its beginning was read while the answer in front of it was on its way.
+            talk if talk.in_head() && self.stage.is_some() && !self.head => {
+                self.enter(Stage::Head);
+            }
+            _ => {}
         }
     }
 
