@@ -217,6 +217,11 @@ impl Conduct {
     pub(crate) fn waits_to_write(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let (place, waker) = (&mut self.wakers, cx.waker().clone());
         self.connections.wake_at_cut(place, Half::Write, waker);
+        // Where nothing goes out to the peer, the server may never read again.
+        let given_up = self.talk == Talk::Http2 && self.may_be_given_up();
+        if given_up && self.connections.are_given_up() {
+            return Err(cut_off());
+        }
         self.is_not_cut()
     }
 

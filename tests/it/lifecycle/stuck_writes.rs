@@ -1,5 +1,6 @@
 //! Who reads nothing, or not yet, holds no drain once it has nothing under way.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,11 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
 };
-use tower_handoff::lifecycle::{Outcome, Stage};
+use tower_handoff::lifecycle::{Outcome, ServerOutcome, Stage};
 
 use super::common::{quiet_builder, within};
 
@@ -87,4 +95,32 @@ async fn half_a_head_that_came_while_an_answer_went_out_is_half_a_head() {
     let report = within("the run", lifecycle.run(server)).await;
     assert_eq!(report.outcome, Outcome::Clean, "{report:?}");
     assert_eq!(report.unfinished_heads.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn http2_that_asks_for_nothing_and_reads_nothing_is_given_up() {
+    const BEGINS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0any eight";
+    let lifecycle = quiet_builder().grace(LONG).build().unwrap();
+    let handle = lifecycle.handle();
+    let (mut theirs, ours) = duplex(64);
+    let ours = TokioIo::new(handle.wrap_io(ours, None));
+    let service = service_fn(|_: Request<Incoming>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+    });
+    let server = async move {
+        let builder = http2::Builder::new(TokioExecutor::new());
+        let _ = builder.serve_connection(ours, service).await;
+    };
+    let run = tokio::spawn(lifecycle.run(server));
+    theirs.write_all(BEGINS).await.unwrap();
+    // Until the server, which cannot answer, reads no more.
+    let pings = async { while theirs.write_all(&PING[..17]).await.is_ok() {} };
+    let stuck = tokio::time::timeout(Duration::from_secs(1), pings).await;
+    assert!(stuck.is_err());
+    handle.shutdown();
+    let report = within("the run", run).await.unwrap();
+    let ended = (report.outcome, &report.server);
+    assert_eq!(ended, (Outcome::Clean, &ServerOutcome::Done), "{report:?}");
+    drop(theirs);
 }
