@@ -18,7 +18,7 @@ use axum::routing::{any, get, post};
 use futures_util::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceBuilder;
 use tower_handoff::lifecycle::{Lifecycle, LifecycleHandle, Phase, PlatformKind, Stage};
 
@@ -120,9 +120,13 @@ async fn round() -> Vec<f64> {
         clients.push(begin(address, &begins).await);
     }
     // A head, an answer and a socket on connections; a body, a handler and a stream.
-    while handle.status().connections.len() < 3 || handle.in_flight().count() != 3 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    let begun = async {
+        while handle.status().connections.len() < 3 || handle.in_flight().count() != 3 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let begun = timeout(Duration::from_secs(20), begun).await;
+    begun.expect("all of them have begun");
     let deadline = Instant::now() + drain;
     handle.shutdown();
     let ended = hanging()

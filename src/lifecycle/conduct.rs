@@ -34,6 +34,8 @@ pub(crate) struct Conduct {
     stage: Option<Token<Socket>>,
     /// That stage is a head that is not whole.
     head: bool,
+    /// The peer has sent something.
+    spoke: bool,
     /// HTTP/2 that had asked for nothing when draining began: all it gets is refused.
     late: bool,
     /// Of HTTP/2.
@@ -57,8 +59,9 @@ impl Conduct {
             intake: Some(connections.intake.enter()),
             stage: None,
             head: false,
+            spoke: false,
             late: false,
-            frames: Frames::after(0),
+            frames: Frames::new(),
             http2: Arc::default(),
             asks: Asks::Answer,
             last_word: false,
@@ -86,6 +89,7 @@ impl Conduct {
     }
 
     pub(crate) fn has_read(&mut self, bytes: &[u8]) {
+        self.spoke |= !bytes.is_empty();
         let before = self.talk;
         match self.talk.read(bytes) {
             Some(asks) => self.asks = asks,
@@ -106,9 +110,8 @@ impl Conduct {
             }
             self.http2.store(true, SeqCst);
             self.connections.http2_found.notify_waiters();
-            self.frames = Frames::after(before.preface());
         }
-        self.frames.read(bytes);
+        self.frames.read(before.behind_preface(bytes));
         let asks = self.frames.has_asked() != asked;
         self.late |= asks && self.connections.watch.current() >= Phase::Draining;
         let was_no_head = self.head && !self.frames.in_head();
@@ -130,6 +133,9 @@ impl Conduct {
     fn may_be_given_up(&self) -> bool {
         match self.talk {
             Talk::Http2 => self.late || !self.frames.has_asked(),
+            // Empty lines, for which a server waits as for the rest of a head. Who has sent nothing
+            // may be no client of HTTP: on such a connection the server speaks first.
+            Talk::New { preface: 0 } => self.spoke,
             talk => self.head && talk.in_head(),
         }
     }
@@ -211,6 +217,11 @@ impl Conduct {
     pub(crate) fn waits_to_write(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let (place, waker) = (&mut self.wakers, cx.waker().clone());
         self.connections.wake_at_cut(place, Half::Write, waker);
+        // Where nothing goes out to the peer, the server may never read again.
+        let given_up = self.talk == Talk::Http2 && self.may_be_given_up();
+        if given_up && self.connections.are_given_up() {
+            return Err(cut_off());
+        }
         self.is_not_cut()
     }
 
@@ -230,8 +241,15 @@ impl Conduct {
 
     /// What was written is out.
     pub(crate) fn flushed(&mut self) {
-        if matches!(self.talk, Talk::Idle | Talk::Asked | Talk::Opaque) {
-            (self.stage, self.head) = (None, false);
+        match self.talk {
+            Talk::New { preface: 0 } | Talk::Idle | Talk::Asked | Talk::Opaque => {
+                (self.stage, self.head) = (None, false);
+            }
+            // Its beginning was read while the answer in front of it was on its way.
+            talk if talk.in_head() && self.stage.is_some() && !self.head => {
+                self.enter(Stage::Head);
+            }
+            _ => {}
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct Drained {
     pub(crate) forced: bool,
     /// What had not ended when its time was over.
     pub(crate) aborted: Vec<Unfinished>,
-    /// Heads that did not come whole in the time that they had.
+    /// Heads that had not come whole when the server was told to stop.
     pub(crate) heads: Vec<Unfinished>,
     /// How many requests had ended by then, and how many the gate had turned away. Who is cut
     /// off ends as well, when the server is dropped, but not by itself.
@@ -122,7 +122,7 @@ where
 
     // Draining: what is in flight goes on. The time is the budget's, also where the settle was cut
     // short or closing the sockets took a while.
-    let mut quiet = pin!(handle.quiet_with_heads());
+    let mut quiet = pin!(handle.quiet_with_heads(linger_until));
     let half = draining_since + deadline.saturating_duration_since(draining_since) / 2;
     let mut in_time = timely(&mut server, half, quiet.as_mut()).await.is_ok();
     let in_half = in_time;

@@ -92,8 +92,8 @@ pub struct Report {
     /// What was cut off: tasks, requests, connections, in this order and the oldest first. A
     /// thousand at most; how many more there were is logged.
     pub aborted: Vec<Unfinished>,
-    /// Connections that were closed on a request whose head had begun and did not come whole in the
-    /// time that it had, oldest first. No handler has heard of it, so nothing was cut off: it makes
+    /// Connections with a request whose head had begun and had not come whole when the server was told
+    /// to stop, oldest first. No handler has heard of it, so nothing was cut off: it makes
     /// nothing forced. A thousand at most.
     pub unfinished_heads: Vec<Unfinished>,
     /// The managed parts' flushes, then the hooks, in the order in which they ran.

@@ -30,8 +30,8 @@ pub(crate) enum Talk {
     Opaque,
 }
 
-/// HTTP/2's preface begins with it, and no HTTP/1 method that is in use.
-const PREFACE: &[u8] = b"PRI";
+/// Of HTTP/2. What only begins so is a request like any other.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Ends the head of an HTTP/1 request; without its `\r` it is accepted too.
 const BLANK_LINE: &[u8] = b"\r\n\r\n";
 /// `\n`, maybe `\r`, and `\n` have been read.
@@ -47,11 +47,11 @@ impl Talk {
         matches!(self, Self::Head { .. } | Self::New { preface: 1.. })
     }
 
-    /// How much of HTTP/2's preface has been read, while it may be one.
-    pub(crate) fn preface(self) -> u8 {
+    /// What is left of `bytes` behind HTTP/2's preface, which they end or follow.
+    pub(crate) fn behind_preface(self, bytes: &[u8]) -> &[u8] {
         match self {
-            Self::New { preface } => preface,
-            _ => 0,
+            Self::New { preface } => &bytes[PREFACE.len() - usize::from(preface)..],
+            _ => bytes,
         }
     }
 
@@ -107,12 +107,19 @@ fn first(preface: u8, bytes: &[u8]) -> Talk {
         more if same == bytes.len() => Talk::New {
             preface: preface + more,
         },
-        // `P` and `PR` hold nothing of a blank line.
-        _ if preface > 0 => head_from(0, bytes),
+        _ if preface > 0 => match blank_line_read(0, &PREFACE[..usize::from(preface)]) {
+            WHOLE_BLANK_LINE => Talk::Whole,
+            blank_line => head_from(blank_line, bytes),
+        },
         // No body can be in front of it, so any method will do.
-        _ if bytes[0].is_ascii_uppercase() => head_from(0, bytes),
+        _ if may_begin_method(bytes[0]) => head_from(0, bytes),
         _ => Talk::Opaque,
     }
+}
+
+/// A method is a token, whatever its letters. TLS and HTTP's blanks begin with none of these.
+fn may_begin_method(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The first bytes after an answer. What begins no request is the rest of a body.
@@ -208,6 +215,9 @@ mod tests {
             b"PROPFIND / HTTP/1.1\r\r\n\r\n",
             b"GET / HTTP/1.1\nhost: x\n\n",
             b"\r\n\nGET / HTTP/1.1\r\nhost: x\r\n\r\n",
+            b"PRI /x HTTP/1.1\r\n\r\n",
+            b"PRI * HTTP/2.0\r\n\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\n",
         ] {
             for cut in 1..head.len() {
                 let (a, b) = head.split_at(cut);
@@ -223,17 +233,25 @@ mod tests {
             b"GET / HTTP/1.1\r\nhost: x\r\n",
             b"GET \n\r\r",
             b"GET \n \n",
+            b"PRI x",
+            &PREFACE[..17],
+            b"get / HTTP/1.1\r\n",
+            b"7",
+            b"\r\n~",
         ] {
             assert!(after(&[open]).in_head(), "{open:?}");
         }
+        // No preface after all, and nothing makes one of it.
+        assert!(after(&[b"PRI x", &PREFACE[5..17]]).in_head());
     }
 
     #[test]
     fn http2_and_tls_are_known_by_their_first_bytes() {
-        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        for cut in 1..preface.len() {
-            let (a, b) = preface.split_at(cut);
+        for cut in 1..PREFACE.len() {
+            let (a, b) = PREFACE.split_at(cut);
             assert_eq!(after(&[a, b]), Talk::Http2, "cut at {cut}");
+            let frame = [b, &[0; 9]].concat();
+            assert_eq!(after(&[a]).behind_preface(&frame), [0; 9]);
         }
         let client_hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
         assert_eq!(after(&[&client_hello]), Talk::Opaque);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::lifecycle::handle::LifecycleHandle;
 
@@ -43,12 +43,12 @@ impl LifecycleHandle {
         }
     }
 
-    /// [`quiet`](Self::quiet), and some time for the rest of heads: what no handler has heard of, and
-    /// the gate would refuse, is not to hold a drain. May be dropped at any time.
-    pub(crate) async fn quiet_with_heads(&self) {
+    /// [`quiet`](Self::quiet), and some time for the rest of heads, not beyond `last`: what no handler
+    /// has heard of, and the gate would refuse, is not to hold a drain. May be dropped at any time.
+    pub(crate) async fn quiet_with_heads(&self, last: Instant) {
         self.quiet().await;
-        let heads = self.connections().without_heads();
-        let _ = timeout(HEAD_WAIT, heads).await;
+        let last = last.min(Instant::now() + HEAD_WAIT);
+        let _ = timeout_at(last, self.connections().without_heads()).await;
         self.quiet().await;
     }
 

@@ -209,9 +209,10 @@ async fn what_is_answered_in_its_place_is_not_completed() {
         .layer(lifecycle.detach())
         .service(service_fn(|_: Request<()>| pending::<Answer>()));
     let (mut theirs, ours) = duplex(64);
-    theirs.write_all(b"PRI").await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    theirs.write_all(preface).await.unwrap();
     let mut http2 = handle.wrap_io(ours, None);
-    http2.read_exact(&mut [0; 3]).await.unwrap();
+    http2.read_exact(&mut [0; 24]).await.unwrap();
     let answered = tokio::spawn(async move {
         let answer = app.oneshot(request()).await.unwrap();
         let status = answer.status();

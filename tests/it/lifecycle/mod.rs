@@ -47,6 +47,7 @@ mod settle;
 #[cfg(unix)]
 mod signals;
 mod sockets;
+mod stuck_writes;
 mod told;
 mod unfinished_heads;
 mod unheard_listeners;

@@ -17,9 +17,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, service_fn};
 use tower_handoff::lifecycle::{Outcome, Phase, ServerOutcome, Stage};
+use tracing::Level;
 
 use super::common::{Client, eventually, quiet_builder, within};
 use super::instance::{Instance, SERVERS, Server};
+use crate::support::log::Log;
 
 /// Longer than a test is waited for.
 const LONG: Duration = Duration::from_secs(3600);
@@ -37,6 +39,11 @@ async fn a_byte_before_the_signal_does_not_hold_the_drain() {
         for (begin, served, is_head) in [
             (b"G".to_vec(), false, true),
             (b"P".to_vec(), false, true),
+            (b"PRI x".to_vec(), false, true),
+            (b"g".to_vec(), false, true),
+            (b"\n".to_vec(), false, false),
+            (b"\r\n".to_vec(), true, false),
+            (PREFACE[..23].to_vec(), false, true),
             (b"GET / HTTP/1.1\r\nHost:".to_vec(), false, true),
             (b"G".to_vec(), true, true),
             (b"POST /upload HTTP/1.1\r\n".to_vec(), true, true),
@@ -241,5 +248,35 @@ async fn a_connection_of_http2_in_reserve_is_told_to_end() {
             (Outcome::Clean, ServerOutcome::Done, vec![]),
             "{server:?}"
         );
+    }
+}
+
+/// All else is over half a second before a quarter of the drain is left, and before nothing is.
+#[tokio::test(start_paused = true)]
+async fn half_a_head_alone_does_not_lead_to_the_end_of_the_drain() {
+    for quarters in [3, 4] {
+        let (log, _guard) = Log::of_this_thread(Level::INFO);
+        let builder = quiet_builder().grace(Duration::from_secs(20));
+        let lifecycle = builder.settle(Duration::ZERO).build().unwrap();
+        let handle = lifecycle.handle();
+        let (mut theirs, ours) = duplex(64);
+        let mut stream = handle.wrap_io(ours, None);
+        theirs.write_all(b"GET / HT").await.unwrap();
+        let held = handle.in_flight().token();
+        let ends = lifecycle.budget().drain() * quarters / 4 - Duration::from_millis(500);
+        handle.shutdown();
+        tokio::spawn(async move {
+            sleep(ends).await;
+            drop(held);
+        });
+        let server = async move { while stream.read_u8().await.is_ok() {} };
+        let report = within("the run", lifecycle.run(server)).await;
+        assert_eq!(
+            (report.outcome, report.unfinished_heads.len()),
+            (Outcome::Clean, 1),
+            "{report:?}"
+        );
+        let text = log.text();
+        assert!(text.contains("stopping previous=draining"), "{text}");
     }
 }
