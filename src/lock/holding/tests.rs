@@ -112,7 +112,7 @@ async fn a_renewal_that_is_under_way_is_not_begun_again() {
     let lease = LeaseTime::new(Duration::from_millis(100)).expect("a lease");
     let claim = Claim::new(LockKey::new("a").expect("a key"), lease);
     let (owner, held) = (claim.owner, backend.held());
-    let granted = Lease::until(Fence::new(1), Instant::now() + Duration::from_secs(1));
+    let granted = Lease::confirmed(Fence::new(1), Instant::now(), Duration::from_secs(1));
     let (backend, list) = (Arc::new(backend), held.clone());
     let holding = Holding::new(claim, granted, backend, list, Arc::default(), None);
     let _ = held.add(owner, Arc::new(holding));
