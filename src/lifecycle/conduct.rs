@@ -21,6 +21,15 @@ use crate::lifecycle::phase::Phase;
 use crate::lifecycle::talk::Talk;
 use crate::lifecycle::unfinished::Stage;
 
+/// What the peer has sent, as far as the talk does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Something,
+    /// On HTTP/2 a first request when draining had begun: all it gets is refused.
+    Late,
+}
+
 /// The conduct of one connection: told of what is read and written, it enters and leaves the stages
 /// that the drain waits for, and says when the connection is over.
 pub(crate) struct Conduct {
@@ -34,10 +43,7 @@ pub(crate) struct Conduct {
     stage: Option<Token<Socket>>,
     /// That stage is a head that is not whole.
     head: bool,
-    /// The peer has sent something.
-    spoke: bool,
-    /// HTTP/2 that had asked for nothing when draining began: all it gets is refused.
-    late: bool,
+    said: Said,
     /// Of HTTP/2.
     frames: Frames,
     /// Set by the connection's first bytes, read by `goodbye`.
@@ -59,8 +65,7 @@ impl Conduct {
             intake: Some(connections.intake.enter()),
             stage: None,
             head: false,
-            spoke: false,
-            late: false,
+            said: Said::Nothing,
             frames: Frames::new(),
             http2: Arc::default(),
             asks: Asks::Answer,
@@ -79,7 +84,7 @@ impl Conduct {
 
     fn enter(&mut self, stage: Stage) {
         self.head = stage == Stage::Head;
-        let aside = stage == Stage::Http2 && (self.late || !self.frames.has_asked());
+        let aside = stage == Stage::Http2 && (self.said == Said::Late || !self.frames.has_asked());
         let entered = match aside {
             true => self.connections.enter_aside(self.peer),
             false => self.connections.enter(self.peer, stage),
@@ -89,11 +94,17 @@ impl Conduct {
     }
 
     pub(crate) fn has_read(&mut self, bytes: &[u8]) {
-        self.spoke |= !bytes.is_empty();
         let before = self.talk;
         match self.talk.read(bytes) {
             Some(asks) => self.asks = asks,
             None => self.asks.go_on(bytes),
+        }
+        // Behind empty lines a server looks at nothing until a head is whole. TLS begins with none.
+        if before == Talk::new() && self.talk == Talk::Opaque && self.said != Said::Nothing {
+            self.talk = Talk::Head { blank_line: 0 };
+        }
+        if self.said == Said::Nothing && !bytes.is_empty() {
+            self.said = Said::Something;
         }
         self.fresh.read(before, self.talk);
         if self.talk == Talk::Http2 {
@@ -113,7 +124,9 @@ impl Conduct {
         }
         self.frames.read(before.behind_preface(bytes));
         let asks = self.frames.has_asked() != asked;
-        self.late |= asks && self.connections.watch.current() >= Phase::Draining;
+        if asks && self.connections.watch.current() >= Phase::Draining {
+            self.said = Said::Late;
+        }
         let was_no_head = self.head && !self.frames.in_head();
         // In place of a preface that was not whole, or of a greeting that was not sent; of a
         // connection without a request; of a head.
@@ -132,10 +145,10 @@ impl Conduct {
     /// Nothing has been asked here, not wholly, or nothing that was let in.
     fn may_be_given_up(&self) -> bool {
         match self.talk {
-            Talk::Http2 => self.late || !self.frames.has_asked(),
+            Talk::Http2 => self.said == Said::Late || !self.frames.has_asked(),
             // Empty lines, for which a server waits as for the rest of a head. Who has sent nothing
             // may be no client of HTTP: on such a connection the server speaks first.
-            Talk::New { preface: 0 } => self.spoke,
+            Talk::New { preface: 0 } => self.said != Said::Nothing,
             talk => self.head && talk.in_head(),
         }
     }

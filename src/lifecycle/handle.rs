@@ -196,7 +196,9 @@ impl LifecycleHandle {
     /// At the end of the settle the instance waits, up to 500 ms and half the drain at most, until
     /// every listener made here has closed its socket, what it took in has been answered once, and
     /// heads that have begun are whole; draining begins then. A listener in whose `accept` nobody is by
-    /// then is warned of.
+    /// then is warned of. Whom the kernel takes in between the last look at its queue and the end of the
+    /// socket, which is microseconds, it resets: what sends nobody any more by then, as the settle is
+    /// for, loses nobody.
     #[must_use]
     pub fn tcp_listener(&self, tcp: TcpListener) -> TrackedListener {
         TrackedListener::new(tcp, self.shared.connections.clone())
@@ -208,6 +210,9 @@ impl LifecycleHandle {
     ///
     /// On a socket under TLS it sees unsent bytes and can end the connection; the rest it sees
     /// only where it goes around the TLS stream, and both may be wrapped.
+    ///
+    /// Bytes of another protocol than HTTP or TLS may count as a head that is not whole until something
+    /// is written. Who serves such a thing has [`spawn`](Self::spawn) for it, and leaves it unwrapped.
     pub fn wrap_io<Io>(&self, io: Io, peer: Option<SocketAddr>) -> TrackedStream<Io> {
         TrackedStream::new(io, peer, self.shared.connections.clone())
     }

