@@ -8,13 +8,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 
 use crate::in_flight::tracker::Token;
 use crate::lifecycle::asks::Asks;
 use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
-use crate::lifecycle::frames::Frames;
+use crate::lifecycle::frames::Http2;
 use crate::lifecycle::fresh::Fresh;
 use crate::lifecycle::linger::Linger;
 use crate::lifecycle::phase::Phase;
@@ -44,10 +43,8 @@ pub(crate) struct Conduct {
     /// That stage is a head that is not whole.
     head: bool,
     said: Said,
-    /// Of HTTP/2.
-    frames: Frames,
-    /// Set by the connection's first bytes, read by `goodbye`.
-    http2: Arc<AtomicBool>,
+    /// Set by what is read, and read by `goodbye`.
+    http2: Arc<Http2>,
     asks: Asks,
     /// An upload was answered while the instance ends: its rest may still be on the way.
     last_word: bool,
@@ -66,7 +63,6 @@ impl Conduct {
             stage: None,
             head: false,
             said: Said::Nothing,
-            frames: Frames::new(),
             http2: Arc::default(),
             asks: Asks::Answer,
             last_word: false,
@@ -84,7 +80,8 @@ impl Conduct {
 
     fn enter(&mut self, stage: Stage) {
         self.head = stage == Stage::Head;
-        let aside = stage == Stage::Http2 && (self.said == Said::Late || !self.frames.has_asked());
+        let aside =
+            stage == Stage::Http2 && (self.said == Said::Late || !self.http2.frames().has_asked());
         let entered = match aside {
             true => self.connections.enter_aside(self.peer),
             false => self.connections.enter(self.peer, stage),
@@ -113,21 +110,24 @@ impl Conduct {
     }
 
     fn has_read_http2(&mut self, before: Talk, bytes: &[u8]) {
-        let (begins, asked) = (before != Talk::Http2, self.frames.has_asked());
+        let (begins, mut frames) = (before != Talk::Http2, self.http2.frames());
+        let asked = frames.has_asked();
+        frames.read(before.behind_preface(bytes));
         if begins {
             // Who took a goodbye holds the other one.
             if Arc::strong_count(&self.http2) > 1 {
                 self.fresh = Fresh::Told;
             }
-            self.http2.store(true, SeqCst);
+        }
+        self.http2.is_spoken_with(frames);
+        if begins {
             self.connections.http2_found.notify_waiters();
         }
-        self.frames.read(before.behind_preface(bytes));
-        let asks = self.frames.has_asked() != asked;
+        let asks = frames.has_asked() != asked;
         if asks && self.connections.watch.current() >= Phase::Draining {
             self.said = Said::Late;
         }
-        let was_no_head = self.head && !self.frames.in_head();
+        let was_no_head = self.head && !frames.in_head();
         // In place of a preface that was not whole, or of a greeting that was not sent; of a
         // connection without a request; of a head.
         if begins || asks || was_no_head {
@@ -137,7 +137,7 @@ impl Conduct {
 
     fn in_head(&self) -> bool {
         match self.talk {
-            Talk::Http2 => self.frames.in_head(),
+            Talk::Http2 => self.http2.frames().in_head(),
             talk => talk.in_head(),
         }
     }
@@ -145,7 +145,7 @@ impl Conduct {
     /// Nothing has been asked here, not wholly, or nothing that was let in.
     fn may_be_given_up(&self) -> bool {
         match self.talk {
-            Talk::Http2 => self.said == Said::Late || !self.frames.has_asked(),
+            Talk::Http2 => self.said == Said::Late || !self.http2.frames().has_asked(),
             // Empty lines, for which a server waits as for the rest of a head. Who has sent nothing
             // may be no client of HTTP: on such a connection the server speaks first.
             Talk::New { preface: 0 } => self.said != Said::Nothing,
@@ -281,7 +281,7 @@ impl Conduct {
                 // Listens first and looks then: what the queue held may begin only now.
                 let mut found = pin!(connections.http2_found.notified());
                 found.as_mut().enable();
-                if http2.load(SeqCst) {
+                if http2.is_spoken() {
                     return;
                 }
                 tokio::select! {
@@ -289,7 +289,7 @@ impl Conduct {
                     () = draining.as_mut() => break,
                 }
             }
-            if !http2.load(SeqCst) {
+            if !http2.is_spoken() {
                 connections.stop.reached().await;
             }
         }

@@ -2,9 +2,11 @@
 //!
 //! Floor 1.
 
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
 /// Read from what the peer sends behind the preface until the head of its first request is whole, and
 /// no further: of a frame only what it is, and how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frames {
     /// Of the frame that has begun: its length, while that is read, and then what is left of it.
     left: u32,
@@ -16,8 +18,9 @@ pub(crate) struct Frames {
     head: Head,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Head {
+    #[default]
     None,
     /// It has begun.
     Open,
@@ -34,16 +37,6 @@ const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
 impl Frames {
-    pub(crate) fn new() -> Self {
-        Self {
-            left: 0,
-            kind: 0,
-            read: 0,
-            last: false,
-            head: Head::None,
-        }
-    }
-
     /// The head of a request has been read whole.
     pub(crate) fn has_asked(&self) -> bool {
         self.head == Head::Whole
@@ -105,6 +98,44 @@ impl Frames {
     }
 }
 
+/// Whether a connection speaks HTTP/2, and then what has been read of it: one word, which others may
+/// look at, as those that idle by the thousand have no room for more.
+#[derive(Debug, Default)]
+pub(crate) struct Http2(AtomicU64);
+
+const SPOKEN: u64 = 1 << 63;
+
+impl Http2 {
+    pub(crate) fn is_spoken(&self) -> bool {
+        self.0.load(SeqCst) & SPOKEN != 0
+    }
+
+    /// None have been read while it is not spoken.
+    pub(crate) fn frames(&self) -> Frames {
+        let word = self.0.load(SeqCst);
+        let [a, b, c, d, kind, read, head, _] = word.to_le_bytes();
+        Frames {
+            left: u32::from_le_bytes([a, b, c, d]),
+            kind,
+            read,
+            last: head & 4 != 0,
+            head: match head & 3 {
+                0 => Head::None,
+                1 => Head::Open,
+                _ => Head::Whole,
+            },
+        }
+    }
+
+    /// Who reads the connection is the only one who says so.
+    pub(crate) fn is_spoken_with(&self, frames: Frames) {
+        let [a, b, c, d] = frames.left.to_le_bytes();
+        let head = frames.head as u8 | u8::from(frames.last) << 2;
+        let word = u64::from_le_bytes([a, b, c, d, frames.kind, frames.read, head, 0]);
+        self.0.store(word | SPOKEN, SeqCst);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,9 +145,13 @@ mod tests {
 
     /// What is said of it, and whether a head has begun, after each byte of it.
     fn told(bytes: &[u8]) -> Vec<(bool, bool)> {
-        let mut frames = Frames::new();
+        let mut frames = Frames::default();
         let each = bytes.iter().map(|byte| {
             frames.read(&[*byte]);
+            let word = Http2::default();
+            assert!(!word.is_spoken());
+            word.is_spoken_with(frames);
+            assert_eq!((word.is_spoken(), word.frames()), (true, frames));
             (frames.has_asked(), frames.in_head())
         });
         each.collect()
@@ -125,7 +160,7 @@ mod tests {
     #[test]
     fn who_has_said_no_more_than_hello_has_asked_for_nothing() {
         let hello = [SETTINGS, PING, SETTINGS].concat();
-        let mut frames = Frames::new();
+        let mut frames = Frames::default();
         frames.read(&hello);
         assert_eq!((frames.has_asked(), frames.in_head()), (false, false));
         // In the middle of a frame it may be a head for four bytes.
@@ -150,7 +185,7 @@ mod tests {
             assert!(before[begins..].iter().all(|(_, head)| *head));
             for cut in 0..bytes.len() {
                 let (a, b) = bytes.split_at(cut);
-                let mut frames = Frames::new();
+                let mut frames = Frames::default();
                 frames.read(a);
                 frames.read(b);
                 assert!(frames.has_asked(), "cut at {cut}");
