@@ -88,29 +88,12 @@ async fn rest(redis: &Redis, fleet: &Fleet) -> Rest {
         .await;
     }
     eventually("no lock is held", async || {
-        let left = left_behind(redis);
-        if !left.is_empty() {
-            println!("left of locks, with their time: {left:?}");
-        }
-        // A line of those who are dead, in front of a free key, is Redis's to forget.
-        left.iter().all(|(key, _)| key.ends_with(":q"))
+        redis.server().locks_in_force("testbed").is_empty()
     })
     .await;
     // Until the balancer has closed what it keeps open.
     tokio::time::sleep(3 * LOOKS_AWAY).await;
     Rest::of(redis, fleet).await
-}
-
-/// What Redis has of locks that somebody holds or waits for, and for how long in ms. Of a holder that
-/// died the value stays for a day after its lease.
-fn left_behind(redis: &Redis) -> Vec<(String, i64)> {
-    let keys = redis.server().locks("testbed").into_iter().map(|key| {
-        let kept = redis.server().command(&["PTTL", &key]);
-        let kept: i64 = redis::from_redis_value(kept).expect("a number");
-        (key, kept)
-    });
-    keys.filter(|(key, kept)| key.ends_with(":q") || *kept > 86_400_000)
-        .collect()
 }
 
 /// Resident memory in KiB.

@@ -161,6 +161,18 @@ impl RedisServer {
         keys
     }
 
+    /// Those of them whose lease lasts. Of a holder that died the value stays for a day after its lease,
+    /// and a line in front of a free key for as long as nobody comes, minutes at most.
+    pub(crate) fn locks_in_force(&self, prefix: &str) -> Vec<String> {
+        let mut keys = self.locks(prefix);
+        keys.retain(|key| {
+            let kept = self.command(&["PTTL", key]);
+            let kept: i64 = redis::from_redis_value(kept).expect("a number");
+            !key.ends_with(":q") && (kept < 0 || kept > 86_400_000)
+        });
+        keys
+    }
+
     /// How often Redis ran each command since `CONFIG RESETSTAT`, from its own count, but for what only
     /// this test says: `CONFIG`, and the `CLIENT SETINFO` of connections to servers that have it.
     pub(crate) fn command_counts(&self) -> std::collections::BTreeMap<String, u64> {

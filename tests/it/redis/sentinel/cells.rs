@@ -34,8 +34,8 @@ async fn settles(all: &Watched, load: &mut Load, kept: Kept) {
     load.settles(kept).await;
     // The first one may be dead.
     let master = all.server(all.sentinels[1].master());
-    eventually("no lock and no place in line is left", async || {
-        master.locks("app").is_empty()
+    eventually("no lock is held", async || {
+        master.locks_in_force("app").is_empty()
     })
     .await;
 }
