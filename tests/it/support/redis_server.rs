@@ -168,7 +168,7 @@ impl RedisServer {
         keys.retain(|key| {
             let kept = self.command(&["PTTL", key]);
             let kept: i64 = redis::from_redis_value(kept).expect("a number");
-            !key.ends_with(":q") && (kept < 0 || kept > 86_400_000)
+            !key.ends_with(":q") && !(0..=86_400_000).contains(&kept)
         });
         keys
     }
