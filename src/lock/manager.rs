@@ -154,8 +154,8 @@ impl Manager {
     }
 
     /// Asks again for what it is granted too late to use, a few times: nobody else holds the key then, so
-    /// it is not busy, and who is late each time is not well. With Redis it comes
-    /// before those of this process who came after it.
+    /// it is not busy, and who is late each time is not well. It comes before those of this process who
+    /// came after it.
     async fn acquire_one(
         &self,
         mut claim: Claim,

@@ -30,6 +30,7 @@ mod replicas;
 mod rig;
 mod rights;
 mod runtimes;
+mod seats;
 mod shutdown;
 mod spans;
 mod stalled;
