@@ -77,9 +77,10 @@ impl Slots {
             }
             Some(holder) => {
                 let until = holder.until;
-                let waits = slot.line.iter().any(|waiter| waiter.owner == claim.owner);
-                let place = wake.filter(|_| !waits);
-                if let Some(wake) = place {
+                let mut in_line = false;
+                if let Some(wake) = wake
+                    && !slot.listen_again(claim.owner, wake)
+                {
                     // Its place is its own already: nobody is refused for what kept it from taking its turn.
                     if seat.is_none() && slot.line.len() >= max_waiters {
                         return Turn::QueueFull;
@@ -90,8 +91,8 @@ impl Slots {
                         wake: wake.clone(),
                         note: claim.note.clone(),
                     });
+                    in_line = true;
                 }
-                let in_line = place.is_some();
                 Turn::Busy { until, in_line }
             }
             None => {
@@ -162,6 +163,13 @@ impl Slot {
     pub(super) fn is_held(&self, now: Instant) -> bool {
         let holder = self.holder.as_ref();
         holder.is_some_and(|holder| now < holder.until)
+    }
+
+    /// Wakes who stands in line already by this from now on; what it waited with before may be gone.
+    fn listen_again(&mut self, owner: Owner, wake: &Arc<Notify>) -> bool {
+        let mut line = self.line.iter_mut();
+        let waiter = line.find(|waiter| waiter.owner == owner);
+        waiter.map(|waiter| waiter.wake = wake.clone()).is_some()
     }
 
     /// Whoever was served too late to use it comes before all who were not, the longest wait first.

@@ -1,4 +1,4 @@
-//! Whoever was served too late to use it is back where it was in the line of locks in memory.
+//! Whoever was served too late to use it, or asks again, is where it was in the line of locks in memory.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -77,4 +77,25 @@ async fn a_wait_that_goes_on_too_late_is_back_where_it_was_also_in_a_full_line()
         );
         locks.release(&claims[at]).await.unwrap();
     }
+}
+
+/// Its future was dropped, and its claim was not taken back: the same claim again keeps its place.
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_again_while_it_waits_keeps_its_place_and_is_woken() {
+    let locks = MemoryLocks::new();
+    let [holder, first, second] = [claim(), claim(), claim()];
+    let held = locks.acquire(&holder, None).await.unwrap();
+    assert!(matches!(held, Acquired::Granted(_)));
+    let wait = |claim| -> Wait<'_> { Box::pin(locks.acquire(claim, Some(ms(600_000)))) };
+    assert_eq!(looked_at(&mut wait(&first)), None);
+    let mut later = wait(&second);
+    assert_eq!(looked_at(&mut later), None);
+    let mut again = wait(&first);
+    assert_eq!(looked_at(&mut again), None);
+    locks.release(&holder).await.unwrap();
+    let served = [&mut later, &mut again].map(looked_at);
+    assert!(
+        matches!(served, [None, Some(Acquired::Granted(_))]),
+        "{served:?}"
+    );
 }
