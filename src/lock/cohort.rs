@@ -328,4 +328,8 @@ impl Cohort {
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod outlook;
+#[cfg(test)]
+mod seats;
+#[cfg(test)]
 mod tests;

@@ -2,26 +2,24 @@
 //!
 //! Floor 2.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use crate::lock::due::Due;
+use crate::lock::held::list::{Held, Shared, State};
+use crate::lock::held::under_way::{BLIP, UnderWay};
 use crate::lock::lease::Owner;
 use crate::lock::lock_key::LockKey;
-use crate::telemetry::pending::{Operation, Pending};
+
+pub(crate) mod list;
+pub(crate) mod under_way;
 
 /// How many renewals, and in a shutdown releases, are under way at a time: so that those who hold
 /// thousands take no memory for all of them, nor ask more at once than the backend answers in time.
 pub(crate) const AT_ONCE: usize = 512;
-
-/// How long a shutdown puts up with a backend that fails.
-const BLIP: Duration = Duration::from_secs(1);
 
 /// The locks held through one backend in this process: what an operator wants to see, and what
 /// a shutdown has to let go of. Clones share the list.
@@ -39,45 +37,6 @@ const BLIP: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Clone, Default)]
 pub struct HeldLocks(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    /// The list was closed, or something of a closed one is no longer under way.
-    closing: Notify,
-    /// The renewal task has to look again.
-    renewals: Notify,
-    /// Releases.
-    releases: Pending,
-}
-
-#[derive(Default)]
-struct State {
-    held: HashMap<Owner, Arc<dyn Held>>,
-    closed: bool,
-    /// Since when a shutdown waits for what is under way.
-    ending: Option<Instant>,
-    /// Acquires, and releases of locks that are no longer in `held`, under way.
-    under_way: usize,
-    /// When the renewal task looks again; `None` while there is no such task.
-    next_look: Option<Instant>,
-}
-
-/// A held lock, as the list sees it.
-pub(crate) trait Held: Send + Sync {
-    fn key(&self) -> &LockKey;
-    /// When the lease wants to be renewed; `None` when it is over.
-    fn due(&self, now: Instant) -> Option<Due>;
-    /// A connection was replaced: due now, if it was the one to this lock.
-    fn reconnected(&self);
-    /// Starts a renewal, and puts off the next one until it is known what became of this.
-    /// The place is given up when that is known.
-    fn renew(self: Arc<Self>, place: Option<OwnedSemaphorePermit>);
-    /// The runtime in which it was taken.
-    fn home(&self) -> Option<&Handle>;
-    /// Takes the lock away from whoever still works under it, and starts the release.
-    fn take_away(self: Arc<Self>);
-}
 
 impl HeldLocks {
     /// The names of the locks held just now, sorted.
@@ -166,14 +125,14 @@ impl HeldLocks {
             return None;
         }
         state.under_way += 1;
-        Some(UnderWay::new(self, None))
+        Some(UnderWay::new(&self.0, None))
     }
 
     /// Something that a shutdown waits for, also one that has begun.
     #[cfg(feature = "redis")]
     pub(crate) fn under_way(&self) -> UnderWay {
         self.lock().under_way += 1;
-        UnderWay::new(self, None)
+        UnderWay::new(&self.0, None)
     }
 
     /// Lists a lock. `Err` when the list is closed; else whether a renewal task must be started.
@@ -205,7 +164,7 @@ impl HeldLocks {
         let lock = state.held.remove(owner);
         drop(state);
         drop(lock);
-        UnderWay::new(self, Some(self.0.releases.begin()))
+        UnderWay::new(&self.0, Some(self.0.releases.begin()))
     }
 
     /// Strikes off the locks whose lease is over, and says what the renewal task does next.
@@ -267,7 +226,7 @@ impl HeldLocks {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -298,45 +257,6 @@ impl Drop for ToTakeAway {
     fn drop(&mut self) {
         for lock in self.0.drain(..) {
             lock.take_away();
-        }
-    }
-}
-
-/// Something that the shutdown waits for, until this is dropped.
-pub(crate) struct UnderWay {
-    list: HeldLocks,
-    /// Where it is a release.
-    operation: Option<Operation>,
-}
-
-impl UnderWay {
-    fn new(list: &HeldLocks, operation: Option<Operation>) -> Self {
-        let list = list.clone();
-        Self { list, operation }
-    }
-
-    /// Whether a shutdown has waited for it for as long as a connection takes to be replaced.
-    pub(crate) fn has_kept_waiting(&self) -> bool {
-        let ending = self.list.lock().ending;
-        ending.is_some_and(|ending| ending.elapsed() > BLIP)
-    }
-
-    /// The backend has answered.
-    pub(crate) fn is_answered(&mut self) {
-        if let Some(operation) = &mut self.operation {
-            operation.is_answered();
-        }
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        // Before the shutdown sees that it has ended.
-        self.operation = None;
-        let mut state = self.list.lock();
-        state.under_way -= 1;
-        if state.closed {
-            self.list.0.closing.notify_waiters();
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::lock::erased::ErasedBackend;
 use crate::lock::error::{LockError, LockErrorKind};
 use crate::lock::few::Few;
 use crate::lock::guard::LockGuard;
-use crate::lock::held::{HeldLocks, UnderWay};
+use crate::lock::held::HeldLocks;
+use crate::lock::held::under_way::UnderWay;
 use crate::lock::hold::Hold;
 use crate::lock::hold_time::HoldTime;
 use crate::lock::holder::Holder;
@@ -154,8 +155,8 @@ impl Manager {
     }
 
     /// Asks again for what it is granted too late to use, a few times: nobody else holds the key then, so
-    /// it is not busy, and who is late each time is not well. With Redis it comes
-    /// before those of this process who came after it.
+    /// it is not busy, and who is late each time is not well. It comes before those of this process who
+    /// came after it.
     async fn acquire_one(
         &self,
         mut claim: Claim,

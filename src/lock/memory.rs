@@ -77,11 +77,15 @@ impl MemoryLocks {
 impl LockBackend for MemoryLocks {
     async fn acquire(&self, claim: &Claim, wait: Option<Duration>) -> Result<Acquired, LockError> {
         let patience = wait.map(|wait| (end_of(wait), Arc::new(Notify::new())));
+        let since = Instant::now();
+        let mut seat = claim.seat;
         loop {
             let now = Instant::now();
             let line = patience.as_ref().filter(|(end, _)| now < *end);
             let wake = line.map(|(_, wake)| wake);
-            let turn = self.slots().take_turn(claim, now, wake, self.max_waiters);
+            let turn = self
+                .slots()
+                .take_turn(claim, now, wake, seat, self.max_waiters);
             let busy_until = match turn {
                 Turn::Granted(fence, path) => {
                     let lease = Lease::confirmed(fence, now, claim.lease.get());
@@ -91,6 +95,8 @@ impl LockBackend for MemoryLocks {
                 Turn::Busy { until, in_line } => {
                     if in_line {
                         claim.waits();
+                        // Whoever is out of the line then was served, and came too late to take it.
+                        seat.get_or_insert(since);
                     }
                     until
                 }

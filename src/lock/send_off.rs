@@ -12,7 +12,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::lock::backend::Released;
 use crate::lock::error::LockError;
-use crate::lock::held::UnderWay;
+use crate::lock::held::under_way::UnderWay;
 
 /// Runs `work` to its end without the caller, who may be a destructor: never blocks or panics.
 ///

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::Cohort;
 use super::words::{Arrival, Leave, Step, Turn};
-use super::{Cohort, Phase};
 use crate::lock::lease::{Claim, Fence, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
 use crate::lock::tenure::{BATCH, RESERVED};
@@ -20,26 +20,6 @@ pub(super) fn claim(owner: Owner) -> Claim {
     Claim {
         owner,
         ..Claim::new(LockKey::new("a").unwrap(), LeaseTime::new(LEASE).unwrap())
-    }
-}
-
-impl Cohort {
-    pub(crate) fn is_limited(&self) -> bool {
-        matches!(&self.phase, Phase::Held(tenure) if tenure.is_limited())
-    }
-
-    /// All that decides what comes next, relative to `now`; owners are named by their first byte.
-    pub(crate) fn outlook(&self, now: Instant) -> String {
-        let name = |owner: &Owner| owner.as_bytes()[0];
-        let phase = match &self.phase {
-            Phase::Vacant => "vacant".to_owned(),
-            Phase::Asking { asker } => format!("asking {:?}", asker.as_ref().map(name)),
-            Phase::Held(tenure) => format!("{} {:?}", name(&tenure.holder), tenure.outlook(now)),
-        };
-        let places = self.line.iter();
-        let line: Vec<_> = places.map(|it| (name(&it.owner), it.is_gone())).collect();
-        let (token, driven, wanted) = (name(&self.token), self.driven, self.wanted);
-        format!("{token} {phase} {line:?} {driven} {wanted}")
     }
 }
 
@@ -293,37 +273,4 @@ fn one_at_a_time_in_order_under_growing_fences_and_nobody_is_forgotten() {
         granted += world.granted;
     }
     assert!(granted > 10_000, "{granted} grants are no history");
-}
-
-/// Two in turn are served and come too late to use it: while they are back, each is before those who
-/// came after it, also where the line is full.
-#[test]
-fn whoever_was_served_too_late_comes_before_those_who_came_later() {
-    let now = Instant::now();
-    let late = |after: u64| Claim {
-        seat: Some(now + Duration::from_millis(after)),
-        ..claim(Owner::random())
-    };
-    let asker = claim(Owner::random());
-    let mut cohort = Cohort::new(asker.owner);
-    assert!(matches!(cohort.arrive(&asker, true, now, 3), Arrival::Ask));
-    let mut turns = Vec::new();
-    let mut arrive = |cohort: &mut Cohort, claim: &Claim| {
-        match cohort.arrive(claim, true, now, 3) {
-            Arrival::Wait(place) => turns.push((claim.owner, place.turn)),
-            other => panic!("{other:?}"),
-        }
-        claim.owner
-    };
-    let third = arrive(&mut cohort, &claim(Owner::random()));
-    let fourth = arrive(&mut cohort, &claim(Owner::random()));
-    let second = arrive(&mut cohort, &late(2));
-    let first = arrive(&mut cohort, &late(1));
-    let full = cohort.arrive(&claim(Owner::random()), true, now, 3);
-    assert!(matches!(full, Arrival::Full));
-    let place = cohort.queue_up(&asker);
-    turns.push((asker.owner, place.turn));
-    let line = cohort.line.iter().map(|waiter| waiter.owner);
-    let expected = [first, second, asker.owner, third, fourth];
-    assert_eq!(line.collect::<Vec<_>>(), expected);
 }

@@ -2,11 +2,14 @@
 //!
 //! Floor 2.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::time::{advance, sleep};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Duration, advance, sleep};
 
 use super::*;
+use crate::lock::due::Due;
 
 /// A lock whose release is answered, or fails for good, after a time.
 struct Slow {

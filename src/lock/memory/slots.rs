@@ -31,6 +31,8 @@ pub(super) struct Slot {
 
 struct Waiter {
     owner: Owner,
+    /// Since when it waits, where it was served before and came too late to use it.
+    seat: Option<Instant>,
     wake: Arc<Notify>,
     note: Note,
 }
@@ -54,12 +56,14 @@ pub(super) enum Turn {
 }
 
 impl Slots {
-    /// Grants the key, or gives the claim its place in line where it has a `wake` to wait on.
+    /// Grants the key, or gives the claim its place in line where it has a `wake` to wait on: at the end
+    /// or, with a `seat`, where it was.
     pub(super) fn take_turn(
         &mut self,
         claim: &Claim,
         now: Instant,
         wake: Option<&Arc<Notify>>,
+        seat: Option<Instant>,
         max_waiters: usize,
     ) -> Turn {
         self.sweep(now);
@@ -73,19 +77,22 @@ impl Slots {
             }
             Some(holder) => {
                 let until = holder.until;
-                let waits = slot.line.iter().any(|waiter| waiter.owner == claim.owner);
-                let place = wake.filter(|_| !waits);
-                if let Some(wake) = place {
-                    if slot.line.len() >= max_waiters {
+                let mut in_line = false;
+                if let Some(wake) = wake
+                    && !slot.listen_again(claim.owner, wake)
+                {
+                    // Its place is its own already: nobody is refused for what kept it from taking its turn.
+                    if seat.is_none() && slot.line.len() >= max_waiters {
                         return Turn::QueueFull;
                     }
-                    slot.line.push_back(Waiter {
+                    slot.enter(Waiter {
                         owner: claim.owner,
+                        seat,
                         wake: wake.clone(),
                         note: claim.note.clone(),
                     });
+                    in_line = true;
                 }
-                let in_line = place.is_some();
                 Turn::Busy { until, in_line }
             }
             None => {
@@ -156,6 +163,23 @@ impl Slot {
     pub(super) fn is_held(&self, now: Instant) -> bool {
         let holder = self.holder.as_ref();
         holder.is_some_and(|holder| now < holder.until)
+    }
+
+    /// Wakes who stands in line already by this from now on; what it waited with before may be gone.
+    fn listen_again(&mut self, owner: Owner, wake: &Arc<Notify>) -> bool {
+        let mut line = self.line.iter_mut();
+        let waiter = line.find(|waiter| waiter.owner == owner);
+        waiter.map(|waiter| waiter.wake = wake.clone()).is_some()
+    }
+
+    /// Whoever was served too late to use it comes before all who were not, the longest wait first.
+    fn enter(&mut self, waiter: Waiter) {
+        let before = |other: &Waiter| other.seat.is_some_and(|seat| Some(seat) <= waiter.seat);
+        let place = match waiter.seat {
+            Some(_) => self.line.partition_point(before),
+            None => self.line.len(),
+        };
+        self.line.insert(place, waiter);
     }
 
     /// Gives a key whose lease is over to the oldest waiter, for as long as a waiter that is

@@ -7,15 +7,19 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::lock::cohort::Cohort;
 use crate::lock::cohort::words::{Arrival, Ended, Leave, Place, Step, Turn};
 use crate::lock::lease::{Claim, Lease, LeaseTime, Owner};
 use crate::lock::lock_key::LockKey;
+use crate::lock::redis::cohorts::entry::Entry;
+use crate::lock::redis::cohorts::unsettled::Unsettled;
 use crate::lock::redis::reply::Ran;
 use crate::lock::redis::waiters::Waiting;
 use crate::lock::sync::{Mutex, MutexGuard, Notified, Notify};
 
-/// One [`Cohort`] for each key that somebody here holds or wants; a free key has none.
+mod entry;
+mod unsettled;
+
+/// One [`Entry`] for each key that somebody here holds or wants; a free key has none.
 #[derive(Debug, Default)]
 pub(super) struct Cohorts {
     state: Mutex<State>,
@@ -26,59 +30,7 @@ pub(super) struct Cohorts {
 #[derive(Debug, Default)]
 struct State {
     by_key: HashMap<LockKey, Entry>,
-    /// What is over and may not be so to Redis: releases under way or of unknown outcome, leases that
-    /// ran out here; and until when it matters. Who lets go is not always who Redis knows.
-    unsettled: HashMap<Owner, (Ended, Instant)>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    cohort: Cohort,
-    /// The longest of those that its claims ask for.
-    lease: LeaseTime,
-    /// Made when first asked for: a key that is not contended has nobody to wake.
-    news: Option<Arc<Notify>>,
-    /// Where a release got in line again: the ear for the grant, open before the release left. Or,
-    /// where the key is held and nobody waits for it here, for word of others who do.
-    waiting: Option<Box<(Owner, Waiting)>>,
-    ran: Option<Ran>,
-}
-
-impl Entry {
-    /// Wakes the one who asks for the line.
-    fn tell_news(&self) {
-        if let Some(news) = &self.news {
-            news.notify_one();
-        }
-    }
-
-    fn granted(&mut self, token: Owner, lease: Lease, limited: bool) -> bool {
-        let of_use = self.cohort.granted(token, lease, limited, Instant::now());
-        if of_use {
-            // Whoever rests while a claim asks for itself does not know of this lease's end.
-            self.tell_news();
-        }
-        of_use
-    }
-
-    fn overdue(&mut self) -> Option<(Owner, Ended, LeaseTime)> {
-        let (holder, ended) = self.cohort.take_overdue()?;
-        Some((holder, ended, self.lease))
-    }
-}
-
-impl State {
-    fn remember(&mut self, unsettled: Option<(Owner, Ended, LeaseTime)>) {
-        if let Some((owner, ended, lease)) = unsettled {
-            let now = Instant::now();
-            // Now and then, or a process that loses thousands at once looks at each of them for each.
-            if self.unsettled.len().is_power_of_two() {
-                self.unsettled.retain(|_, (_, until)| *until > now);
-            }
-            let until = now + 2 * lease.get();
-            self.unsettled.insert(owner, (ended, until));
-        }
-    }
+    unsettled: Unsettled,
 }
 
 impl Cohorts {
@@ -87,17 +39,11 @@ impl Cohorts {
         let entry = state
             .by_key
             .entry(claim.key.clone())
-            .or_insert_with(|| Entry {
-                cohort: Cohort::new(claim.owner),
-                lease: claim.lease,
-                news: None,
-                waiting: None,
-                ran: None,
-            });
+            .or_insert_with(|| Entry::new(claim));
         entry.lease = entry.lease.max(claim.lease);
         let arrival = entry.cohort.arrive(claim, wait, Instant::now(), max);
         let overdue = entry.overdue();
-        state.remember(overdue);
+        state.unsettled.remember(overdue);
         arrival
     }
 
@@ -280,13 +226,12 @@ impl Cohorts {
 
     /// Remembers a release until Redis has answered it.
     pub(super) fn unsettled(&self, claim: &Claim, ended: Ended) {
-        self.lock()
-            .remember(Some((claim.owner, ended, claim.lease)));
+        let over = (claim.owner, ended, claim.lease);
+        self.lock().unsettled.remember(Some(over));
     }
 
     pub(super) fn take_unsettled(&self, claim: &Claim) -> Option<Ended> {
-        let (ended, _) = self.lock().unsettled.remove(&claim.owner)?;
-        Some(ended)
+        self.lock().unsettled.take(claim.owner)
     }
 
     /// Does something to a key's entry, and forgets the entry when that was the last.
@@ -300,7 +245,7 @@ impl Cohorts {
             .is_over()
             .then(|| state.by_key.remove(key))
             .flatten();
-        state.remember(overdue);
+        state.unsettled.remember(overdue);
         drop(state);
         // An ear takes another lock when it closes.
         drop(forgotten);

@@ -16,6 +16,7 @@
 mod fixture;
 mod merges;
 mod suite;
+mod time_outs;
 mod users;
 
 pub use merges::check_merges;

@@ -6,7 +6,7 @@
 //! - a request is dropped at each of its awaits: `cancelling.rs`;
 //! - who loses the lock knows before another one holds it: below, `lease.rs`, and exactly in
 //!   `histories`;
-//! - fences grow after FLUSHALL: `faults.rs`; after a failover: below;
+//! - fences grow after FLUSHALL: `fences.rs`; after a failover: below;
 //! - a dead waiter is skipped, scripts are forgotten mid-wait, the subscription's connection is
 //!   killed mid-wait: `hand_over.rs`;
 //! - SIGTERM while locks are held: `e2e/lifecycle.rs` and `shutdown.rs`;

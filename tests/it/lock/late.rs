@@ -20,7 +20,7 @@ use crate::support::eventually::eventually;
 
 /// Locks in memory, of which the first few grants of a key come in when their lease is over.
 #[derive(Clone)]
-struct HeldUp {
+pub(super) struct HeldUp {
     locks: MemoryLocks,
     late: Arc<dyn Fn(&LockKey) -> usize + Send + Sync>,
     counts: Arc<Mutex<HashMap<LockKey, Count>>>,
@@ -33,7 +33,7 @@ struct Count {
 }
 
 impl HeldUp {
-    fn new(
+    pub(super) fn new(
         locks: MemoryLocks,
         late: impl Fn(&LockKey) -> usize + Send + Sync + 'static,
     ) -> (Self, Locks) {

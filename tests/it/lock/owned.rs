@@ -12,8 +12,7 @@ use tower_handoff::lock::{
     LockBackend, LockError, LockErrorKind, LockGuard, LockLayer, MemoryLocks, OwnedLock,
 };
 
-use super::rig::{fencing, guarded, layer, ms, on_both, request, send, status, text};
-use super::standalone::free_again;
+use super::rig::{fencing, free_again, guarded, layer, ms, on_both, request, send, status, text};
 
 on_both!(
     a_lock_taken_out_of_its_request_outlives_it,

@@ -15,9 +15,9 @@ use tower_handoff::redis::RedisHandle;
 use tower_handoff::{Reason, Refusal};
 
 use super::rig::{
-    Service, fencing, guarded, hanging, layer, ms, on_both, request, send, status, text,
+    Service, fencing, free_again, guarded, hanging, key, layer, ms, on_both, request, send, status,
+    text,
 };
-use super::standalone::{free_again, key};
 use crate::support::eventually::eventually;
 use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use tower_handoff::lock::{Acquired, Claim, LeaseTime, LockBackend, LockErrorKind, Locks};
 use tower_handoff::redis::RedisHandle;
 
-use super::standalone::{free_again, key};
+use super::rig::{free_again, key};
 use crate::support::eventually::{PATIENCE, eventually};
 use crate::support::patient::patient;
 use crate::support::proxy::Proxy;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,10 @@ use http::{HeaderName, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_handoff::lock::{LockBackend, LockBody, LockGuard, LockLayer, key};
+use tower_handoff::lock::{LockBackend, LockBody, LockGuard, LockKey, LockLayer, Locks, key};
+
+use crate::support::eventually::eventually;
+use crate::support::redis_server::RedisServer;
 
 pub(super) type Answer = Response<LockBody<Full<Bytes>>>;
 pub(super) type Service = BoxCloneSyncService<Request<()>, Answer, Infallible>;
@@ -85,6 +89,11 @@ pub(super) async fn text(answer: Answer) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// The key of a request's header.
+pub(super) fn key(name: &str) -> LockKey {
+    LockKey::new(format!("x-lock:{name}")).unwrap()
+}
+
 /// Sends a request that stays with its handler, and waits until it holds the lock.
 pub(super) async fn occupy(
     locks: &(impl LockBackend + Clone),
@@ -97,18 +106,35 @@ pub(super) async fn occupy(
     let task = tokio::spawn(async move {
         let _ = service.oneshot(request).await;
     });
-    crate::support::eventually::eventually("the lock is held", async || {
-        held.names().len() > before
-    })
-    .await;
+    eventually("the lock is held", async || held.names().len() > before).await;
     task
 }
 
 /// Whether nobody holds the key, as Redis has it: the fence of the last one may be left.
-pub(super) fn is_free(server: &crate::support::redis_server::RedisServer, key: &str) -> bool {
+pub(super) fn is_free(server: &RedisServer, key: &str) -> bool {
     let lock = format!("app:l1:{{{key}}}");
     let value: Option<Vec<u8>> = redis::from_redis_value(server.command(&["GET", &lock])).unwrap();
     value.is_none_or(|value| value.starts_with(b"0"))
+}
+
+pub(super) async fn free_again(locks: &(impl LockBackend + Clone), name: &str) {
+    let locks = Locks::new(locks.clone());
+    eventually("the key is free", async || {
+        locks.try_acquire(key(name)).await.is_ok()
+    })
+    .await;
+}
+
+/// Answers may come in between, so that the next poll gets further.
+pub(super) async fn poll_times<F: Future>(times: usize, future: F) {
+    let mut future = Box::pin(future);
+    for _ in 0..times {
+        let mut context = Context::from_waker(Waker::noop());
+        if future.as_mut().poll(&mut context).is_ready() {
+            return;
+        }
+        tokio::time::sleep(ms(3)).await;
+    }
 }
 
 pub(super) const fn ms(ms: u64) -> Duration {

@@ -8,8 +8,7 @@ use tower_handoff::lock::{LockBackend, LockKeys, Locks, MemoryLocks, RedisLocks}
 use tower_handoff::once::{Job, MemoryOnce, Once};
 use tower_handoff::redis::RedisHandle;
 
-use super::rig::{fencing, guarded, layer, ms, on_both, request, status};
-use super::standalone::{key, poll_times};
+use super::rig::{fencing, guarded, key, layer, ms, on_both, poll_times, request, status};
 use crate::support::eventually::PATIENCE;
 use crate::support::lock_paths::each_way;
 use crate::support::log::Log;

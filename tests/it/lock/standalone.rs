@@ -1,17 +1,12 @@
 //! Locks for code that is no request.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Waker};
-
 use http::StatusCode;
 use tower_handoff::lock::{
-    LockBackend, LockError, LockErrorKind, LockKey, LockKeys, Locks, MemoryLocks, OnLost,
-    OwnedLock, ReleaseOutcome,
+    LockBackend, LockError, LockErrorKind, LockKeys, Locks, MemoryLocks, OwnedLock, ReleaseOutcome,
 };
 use tower_handoff::redis::RedisHandle;
 
-use super::rig::{fencing, is_free, layer, ms, on_both, status};
+use super::rig::{fencing, free_again, is_free, key, layer, ms, on_both, poll_times, status};
 use crate::support::eventually::eventually;
 use crate::support::patient::patient;
 use crate::support::redis_server::{RedisServer, free_port};
@@ -24,27 +19,12 @@ on_both!(
     an_acquire_dropped_at_any_await_leaves_nothing,
     a_lock_outlasts_its_lease_until_it_is_dropped,
     a_lock_dropped_outside_of_any_runtime_is_let_go,
-    work_runs_under_the_lock_and_lets_go_however_it_ends,
-    work_dropped_at_any_await_lets_go,
-    work_is_told_or_stopped_when_its_lock_is_lost,
     a_shutdown_takes_what_is_owned_away,
     who_is_refused_is_told_what_is_left_of_the_lease,
 );
 
-pub(super) fn key(name: &str) -> LockKey {
-    LockKey::new(format!("x-lock:{name}")).unwrap()
-}
-
 fn kind(result: Result<OwnedLock, LockError>) -> LockErrorKind {
     result.unwrap_err().kind()
-}
-
-pub(super) async fn free_again(locks: &(impl LockBackend + Clone), name: &str) {
-    let locks = Locks::new(locks.clone());
-    eventually("the key is free", async || {
-        locks.try_acquire(key(name)).await.is_ok()
-    })
-    .await;
 }
 
 async fn one_holds_a_key_at_a_time_and_fences_grow(backend: impl LockBackend + Clone) {
@@ -188,75 +168,6 @@ async fn a_lock_dropped_outside_of_any_runtime_is_let_go(backend: impl LockBacke
     free_again(&backend, "a").await;
 }
 
-async fn work_runs_under_the_lock_and_lets_go_however_it_ends(backend: impl LockBackend + Clone) {
-    let locks = Locks::new(backend.clone());
-    let inside = locks.clone();
-    let done = locks
-        .with(key("a"), |lock| async move {
-            lock.check().unwrap();
-            let not_ours = lock.clone().into_owned().unwrap_err().kind();
-            assert_eq!(not_ours, LockErrorKind::NotOwned);
-            kind(inside.try_acquire(key("a")).await)
-        })
-        .await;
-    assert_eq!(done.unwrap(), LockErrorKind::Busy);
-    free_again(&backend, "a").await;
-
-    for early in [true, false] {
-        let locks = locks.clone();
-        let task = tokio::spawn(async move {
-            locks
-                .with(key("a"), |_| {
-                    assert!(!early, "before there is a future");
-                    async { panic!("on purpose") }
-                })
-                .await
-        });
-        assert!(task.await.unwrap_err().is_panic());
-        free_again(&backend, "a").await;
-    }
-
-    let holder = locks.acquire(key("a")).await.unwrap();
-    let impatient = locks.with_wait(ms(50)).unwrap();
-    let refused = impatient.with(key("a"), |_| async { unreachable!("not held") });
-    let error = refused.await.unwrap_err();
-    assert_eq!(error.kind(), LockErrorKind::Busy);
-    drop(holder);
-}
-
-async fn work_dropped_at_any_await_lets_go(backend: impl LockBackend + Clone) {
-    for on_lost in [OnLost::Signal, OnLost::Stop] {
-        let locks = Locks::new(backend.clone()).with_on_lost(on_lost);
-        for polls in 0..8 {
-            let work = locks.with(key("a"), |_| std::future::pending::<()>());
-            poll_times(polls, work).await;
-            free_again(&backend, "a").await;
-        }
-    }
-}
-
-async fn work_is_told_or_stopped_when_its_lock_is_lost(backend: impl LockBackend + Clone) {
-    let locks = Locks::new(backend.clone()).with_max_hold(ms(300)).unwrap();
-    let told = locks.with(key("a"), |lock| async move {
-        lock.lost().await;
-        lock.check().unwrap_err().kind()
-    });
-    assert_eq!(told.await.unwrap(), LockErrorKind::Lost);
-    free_again(&backend, "a").await;
-
-    let went_on = Arc::new(AtomicBool::new(false));
-    let flag = went_on.clone();
-    let locks = locks.with_on_lost(OnLost::Stop);
-    let stopped = locks.with(key("a"), |lock| async move {
-        lock.lost().await;
-        tokio::time::sleep(ms(1)).await;
-        flag.store(true, Ordering::SeqCst);
-    });
-    assert_eq!(stopped.await.unwrap_err().kind(), LockErrorKind::Lost);
-    assert!(!went_on.load(Ordering::SeqCst));
-    free_again(&backend, "a").await;
-}
-
 async fn a_shutdown_takes_what_is_owned_away(backend: impl LockBackend + Clone) {
     let locks = Locks::new(backend.clone());
     let lock = locks.acquire(key("a")).await.unwrap();
@@ -317,16 +228,4 @@ fn a_lock_that_outlives_its_runtime_is_dropped_without_a_panic() {
     });
     drop(runtime);
     drop(lock);
-}
-
-/// Answers may come in between, so that the next poll gets further.
-pub(super) async fn poll_times<F: Future>(times: usize, future: F) {
-    let mut future = Box::pin(future);
-    for _ in 0..times {
-        let mut context = Context::from_waker(Waker::noop());
-        if future.as_mut().poll(&mut context).is_ready() {
-            return;
-        }
-        tokio::time::sleep(ms(3)).await;
-    }
 }

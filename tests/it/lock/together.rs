@@ -6,17 +6,17 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service as _, ServiceExt, service_fn};
-use tower_handoff::lock::key::{self, KeyFrom, KeyFuture};
+use tower_handoff::lock::key::{self, KeyFrom};
 use tower_handoff::lock::{
     LockBackend, LockErrorKind, LockGuard, LockKey, LockKeys, LockLayer, Locks, MemoryLocks, OnLost,
 };
 use tower_handoff::{Reason, Refusal};
 
-use super::rig::{Service, guarded, layer, ms, on_both, send, status, text};
-use super::standalone::{free_again, key, poll_times};
-use crate::support::eventually::{PATIENCE, eventually};
-use crate::support::patient::patient;
-use crate::support::redis_server::RedisServer;
+use super::rig::{Service, free_again, guarded, key, layer, ms, on_both, poll_times, text};
+use crate::support::eventually::eventually;
+
+mod limits;
+mod losses;
 
 on_both!(
     each_key_is_held_and_has_its_fence,
@@ -242,122 +242,4 @@ async fn all_keys_share_one_wait() {
     assert!(begun.elapsed() < ms(5_100), "{:?}", begun.elapsed());
     drop(b);
     assert!(handle.try_acquire(keys(["a", "b"])).await.is_ok());
-}
-
-#[tokio::test]
-async fn the_loss_of_one_is_the_loss_of_all() {
-    let server = RedisServer::start();
-    let locks = patient(&server.url()).locks();
-    for lost in ["app:l1:{x-lock:a}", "app:l1:{x-other:a}"] {
-        let stopping = both(&locks)
-            .with_lease(ms(3_000))
-            .unwrap()
-            .with_on_lost(OnLost::Stop);
-        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-        let service = guarded(&stopping, move |guard| {
-            sender.send(guard).unwrap();
-            std::future::pending()
-        });
-        let stopped = tokio::spawn(async move { ask(&service, "a", "a").await.status() });
-        let guard = receiver.recv().await.unwrap();
-        server.command(&["DEL", lost]);
-        guard.lost().await;
-        assert_eq!(guard.check().unwrap_err().kind(), LockErrorKind::Lost);
-        let stopped = tokio::time::timeout(PATIENCE, stopped);
-        let status = stopped.await.expect("the handler is stopped").unwrap();
-        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-        eventually("both are free", async || locks.held().names().is_empty()).await;
-    }
-}
-
-#[tokio::test]
-async fn a_key_lost_while_another_one_is_waited_for_is_no_lock_at_all() {
-    let server = RedisServer::start();
-    let locks = patient(&server.url()).locks();
-    let handle = Locks::new(locks.clone())
-        .with_lease(ms(1_000))
-        .unwrap()
-        .with_wait(ms(60_000))
-        .unwrap();
-    let holder = handle.acquire(key("b")).await.unwrap();
-    let waiter = {
-        let handle = handle.clone();
-        tokio::spawn(async move { handle.acquire(keys(["a", "b"])).await.map(drop) })
-    };
-    eventually("it holds the first", async || {
-        locks.held().names().len() == 2
-    })
-    .await;
-    server.command(&["DEL", "app:l1:{x-lock:a}"]);
-    let stranger = Locks::new(patient(&server.url()).locks());
-    let taken = stranger.acquire(key("a")).await.unwrap();
-    eventually("it knows that it lost the first", async || {
-        locks.held().names() == [key("b")]
-    })
-    .await;
-    drop(holder);
-    let error = waiter.await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), LockErrorKind::Unavailable);
-    taken.check().unwrap();
-    free_again(&locks, "b").await;
-}
-
-/// As many keys as the request says.
-struct Counted;
-
-impl KeyFrom for Counted {
-    fn key(&self, parts: &mut http::request::Parts) -> KeyFuture {
-        let count = parts.headers["x-lock"].to_str().unwrap().parse().unwrap();
-        KeyFuture::all((0..count).map(|number: u32| {
-            let key = LockKey::bounded(format!("{}", number % 100));
-            match number % 2 {
-                0 => KeyFuture::ready(Ok(key)),
-                _ => KeyFuture::waiting(async move {
-                    tokio::task::yield_now().await;
-                    Ok(key)
-                }),
-            }
-        }))
-    }
-}
-
-#[tokio::test]
-async fn a_request_holds_no_more_than_sixteen_keys() {
-    let layer = LockLayer::new(MemoryLocks::new(), Counted);
-    let service = guarded(&layer, |guard| async move {
-        let names: Vec<_> = guard.guards().map(|guard| guard.key().clone()).collect();
-        assert!(names.is_sorted(), "{names:?}");
-        names.len().to_string()
-    });
-    for (count, expected) in [("1", 1), ("16", 16)] {
-        let answer = send(&service, count).await;
-        assert_eq!(text(answer).await, expected.to_string());
-    }
-    for (count, reason) in [
-        ("0", Reason::LockKeyMissing),
-        ("17", Reason::LockTooManyKeys),
-        ("100000", Reason::LockTooManyKeys),
-    ] {
-        let answer = send(&service, count).await;
-        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(answer.extensions().get::<Refusal>().unwrap().reason, reason);
-    }
-    let twice = key::header(HeaderName::from_static("x-lock"));
-    let layer = LockLayer::new(MemoryLocks::new(), twice.clone().and(twice));
-    let service = guarded(
-        &layer,
-        |guard| async move { guard.guards().count().to_string() },
-    );
-    assert_eq!(text(send(&service, "a").await).await, "1");
-    assert_eq!(status(&service, "a").await, StatusCode::OK);
-}
-
-#[test]
-fn too_many_keys_or_none_are_refused_with_what_is_accepted() {
-    for count in [0, 17] {
-        let error = LockKeys::new((0..count).map(|n| key(&n.to_string()))).unwrap_err();
-        assert_eq!(error.accepted(), "1 to 16 different keys");
-    }
-    let many = (0..1_000).map(|n| key(&(n % 16).to_string()));
-    assert_eq!(LockKeys::new(many).unwrap().as_slice().len(), 16);
 }

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use redis::{Commands, Connection};
+use redis::Commands;
 use tower_handoff::session::{
-    NewSession, RedisSessions, Revoke, Save, SaveOutcome, Session, SessionError, SessionErrorKind,
-    SessionId, SessionLayer, SessionRecord, SessionStore, StoreError, StoreErrorKind, Undecodable,
-    UserSession, Users, VerifierHash,
+    Session, SessionError, SessionErrorKind, SessionLayer, SessionRecord, StoreErrorKind,
+    Undecodable,
 };
 
 use super::support::request;
-use crate::support::patient::patient;
-use crate::support::redis_server::RedisServer;
+use dice::Dice;
+use renew_instead::RenewInstead;
+use world::World;
+
+mod dice;
+mod renew_instead;
+mod world;
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -20,112 +24,6 @@ fn rounds() -> u32 {
     match std::env::var_os("TOWER_HANDOFF_LONG") {
         Some(_) => 50_000,
         None => 1_500,
-    }
-}
-
-/// Xorshift: the same seed, the same damage.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    /// What disks, memory, other programs and other versions do to a record.
-    fn damaged(&mut self, record: &[u8]) -> Vec<u8> {
-        let mut bytes = record.to_vec();
-        match self.below(10) {
-            0..3 => {
-                for _ in 0..=self.below(4) {
-                    let at = self.below(bytes.len());
-                    bytes[at] ^= 1 << self.below(8);
-                }
-            }
-            3 => bytes.truncate(self.below(record.len())),
-            4 => bytes.extend((0..=self.below(40)).map(|_| self.below(256) as u8)),
-            // A time: never, the last that Lua counts, the first that it does not, for ever.
-            5 | 6 => {
-                let at = 73 + 8 * self.below(5);
-                let time = [0, 1, 1 << 53, (1 << 53) + 1, 1 << 63, u64::MAX][self.below(6)];
-                bytes[at..at + 8].copy_from_slice(&time.to_be_bytes());
-            }
-            // A length of the head, or whatever stands after it.
-            7 | 8 => {
-                let at = 113 + self.below(bytes.len() - 113);
-                let end = bytes.len().min(at + 1 + self.below(4));
-                bytes[at..end].fill([0, 1, 0x7f, 0x80, 0xc3, 0xff][self.below(6)]);
-            }
-            _ => bytes[0] = self.below(256) as u8,
-        }
-        bytes
-    }
-}
-
-struct World {
-    redis: Connection,
-    _server: RedisServer,
-    store: RedisSessions,
-    users: Users,
-    cookie: String,
-    key: String,
-    /// What was stored before the damage.
-    good: Vec<u8>,
-}
-
-impl World {
-    fn new() -> Self {
-        let server = RedisServer::start();
-        let client = redis::Client::open(server.url()).unwrap();
-        let store = patient(&server.url()).sessions();
-        Self {
-            redis: client.get_connection().unwrap(),
-            _server: server,
-            users: Users::new(store.clone()),
-            store,
-            cookie: String::new(),
-            key: String::new(),
-            good: Vec::new(),
-        }
-    }
-
-    fn layer(&self, undecodable: Undecodable) -> SessionLayer {
-        SessionLayer::new(self.store.clone()).with_undecodable(undecodable)
-    }
-
-    /// Ada logs in; what is stored then.
-    async fn fresh(&mut self) -> Vec<u8> {
-        let () = redis::cmd("FLUSHALL").query(&mut self.redis).unwrap();
-        let answer = request(&self.layer(Undecodable::Error), "", async |session| {
-            session.bind("ada").unwrap();
-            session.set_label("d\u{e9}sktop").unwrap();
-            session.set("n", &41).unwrap();
-            session.set("text", "some text").unwrap();
-            OK
-        })
-        .await;
-        self.cookie = answer.token();
-        let keys: Vec<String> = self.redis.keys("app:s1:*").unwrap();
-        self.key.clone_from(&keys[0]);
-        self.good = self.stored().unwrap();
-        self.good.clone()
-    }
-
-    fn stored(&mut self) -> Option<Vec<u8>> {
-        self.redis.get(&self.key).unwrap()
-    }
-
-    /// Whether a time-out that was damaged was over at once.
-    fn is_over(&self, after: Option<&Vec<u8>>, bytes: &[u8]) -> bool {
-        after.is_none() && bytes.get(97..113) != self.good.get(97..113)
-    }
-
-    fn damage(&mut self, bytes: &[u8]) {
-        let mut set = redis::cmd("SET");
-        let set = set.arg(&self.key).arg(bytes).arg("KEEPTTL");
-        let () = set.query(&mut self.redis).unwrap();
     }
 }
 
@@ -371,42 +269,5 @@ fn expected(fate: Fate, undecodable: Undecodable) -> Option<SessionErrorKind> {
         (Fate::Newer, _) => Some(SessionErrorKind::Unavailable),
         (Fate::Corrupt, Undecodable::Error) => Some(SessionErrorKind::Corrupt),
         _ => None,
-    }
-}
-
-/// Renews where the handle destroys: a renewal is nothing that a handler can ask for.
-struct RenewInstead(RedisSessions);
-
-impl SessionStore for RenewInstead {
-    fn now_ms(&self) -> u64 {
-        self.0.now_ms()
-    }
-
-    async fn load(&self, id: &SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        self.0.load(id).await
-    }
-
-    async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
-        self.0.create(id, new).await
-    }
-
-    async fn save(&self, id: &SessionId, save: &Save<'_>) -> Result<SaveOutcome, StoreError> {
-        self.0.save(id, save).await
-    }
-
-    async fn renew(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.0.renew(id, verifier).await
-    }
-
-    async fn destroy(&self, id: &SessionId, verifier: &VerifierHash) -> Result<bool, StoreError> {
-        self.0.renew(id, verifier).await
-    }
-
-    async fn sessions_of(&self, user: &str) -> Result<Vec<UserSession>, StoreError> {
-        self.0.sessions_of(user).await
-    }
-
-    async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
-        self.0.revoke(user, which).await
     }
 }

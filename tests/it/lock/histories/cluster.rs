@@ -6,12 +6,11 @@ use std::collections::BTreeSet;
 
 use tokio::time::sleep;
 
+use super::KEYS;
 use super::clock::now_us;
-use super::judge::{Whom, judge};
-use super::processes::Process;
+use super::judge::Whom;
 use super::resource::Resource;
-use super::worker::Errand;
-use super::{KEYS, errand, seeds, watch_over};
+use super::take_over::TakeOver;
 use crate::support::eventually::eventually;
 use crate::support::random::Random;
 use crate::support::redis_cluster::RedisCluster;
@@ -62,21 +61,8 @@ async fn connections_are_lost(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn through_a_fail_over_no_write_of_the_past_is_accepted() {
     let cluster = RedisCluster::start().await;
-    let (seed, resource) = (seeds(1)[0], Resource::start(true));
-    let watched = watch_over(&resource);
-    let mut random = Random::new(seed);
-    let start = |process: u32| {
-        Process::start(&Errand {
-            process,
-            seed: seed.wrapping_add(process.into()),
-            redis: cluster.url(),
-            tasks: 8,
-            lease_ms: 1_000,
-            ..errand(seed, &resource)
-        })
-    };
-    let numbers = [0, 1, 2];
-    let processes = numbers.map(start);
+    let history = TakeOver::start(&cluster.url());
+    let (mut random, resource) = (Random::new(history.seed), history.resource.clone());
     every_key_is_used(&resource).await;
     connections_are_lost(&cluster, &[0, 1, 2], &mut random, &resource).await;
     every_key_is_used(&resource).await;
@@ -92,20 +78,5 @@ async fn through_a_fail_over_no_write_of_the_past_is_accepted() {
     resource.disturbed(Whom::Everybody, from);
     connections_are_lost(&cluster, &[1, 2, 3], &mut random, &resource).await;
     every_key_is_used(&resource).await;
-
-    resource.stop();
-    let reports = || numbers.iter().filter_map(|number| resource.report(*number));
-    eventually("every process ends and leaves no task behind", async || {
-        reports().count() == numbers.len()
-    })
-    .await;
-    drop(processes);
-    watched.abort();
-    let (uses, disturbances) = resource.history();
-    let verdict = judge(&uses, &disturbances);
-    let reports: Vec<_> = reports().collect();
-    println!("seed {seed}: {verdict:?} {reports:?}");
-    assert!(verdict.violations.is_empty(), "seed {seed}: {verdict:#?}");
-    assert!(verdict.accepted > 300, "seed {seed}: {verdict:?}");
-    resource.clean_up();
+    history.ends(300).await;
 }
