@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::site::{Answer, Site};
 
-/// A column of the table.
+/// A column of the table, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
     Untouched,
