@@ -210,6 +210,8 @@ impl Row {
         })
         .await;
         assert_eq!(site.epoch() == epoch, self.away.is_none(), "connections");
+        // Nor a value past its lease, which a holder that dies leaves behind: nobody has died here, and whoever
+        // had a lock has let go of it.
         eventually("no lock and no place in line is left", async || {
             world.server().locks("app").is_empty()
         })
