@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_handoff::lock::{LockKey, Locks};
 use tower_handoff::redis::RedisHandle;
 
-use super::{connect, names_on};
+use super::{connect, names_on, ran};
 use crate::support::eventually::{PATIENCE, eventually};
 use crate::support::redis_cluster::RedisCluster;
 
@@ -19,13 +19,6 @@ fn locks(handle: &RedisHandle) -> Locks {
 
 fn key(name: &str) -> LockKey {
     LockKey::new(name).expect("short")
-}
-
-/// Scripts that the node has run.
-fn ran(cluster: &RedisCluster, node: usize) -> u64 {
-    let counts = cluster.nodes[node].command_counts();
-    let counts = ["evalsha", "eval"].map(|name| counts.get(name).copied().unwrap_or(0));
-    counts.iter().sum()
 }
 
 #[tokio::test]
