@@ -13,25 +13,50 @@ use super::redis_server::binary::version;
 const MASTERS: usize = 3;
 const SLOTS: u16 = 16_384;
 
+/// How many slots each master has, and which of them each replica follows.
+struct Plan<'a> {
+    shares: [u16; MASTERS],
+    followed: &'a [usize],
+}
+
+const USUAL: Plan<'_> = Plan {
+    shares: [SLOTS / 3, SLOTS / 3, SLOTS - 2 * (SLOTS / 3)],
+    followed: &[0, 1, 2],
+};
+
+/// Three masters, for there has to be a majority that votes.
+const ON_THE_FIRST: Plan<'_> = Plan {
+    shares: [SLOTS - 2, 1, 1],
+    followed: &[0, 1, 2, 0],
+};
+
 /// Its nodes declare each other dead after a second. One that is dead does not end the service of
 /// the others (`cluster-require-full-coverage no`).
 pub(crate) struct RedisCluster {
-    /// The masters first; the replica of each is so many places behind it.
+    /// The masters first; the replica of each is so many places behind it, and then come further ones.
     pub(crate) nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
     pub(crate) async fn start() -> Self {
-        Self::start_of(|arguments| {
-            let port = quiet_port();
-            (RedisServer::start_on(port, arguments), port)
-        })
-        .await
+        Self::start_of(start_one).await
+    }
+
+    /// The first master has all slots but two, and two replicas: the one that takes over has one of its
+    /// own.
+    pub(crate) async fn start_on_the_first() -> Self {
+        Self::start_as(ON_THE_FIRST, start_one).await
     }
 
     /// Of servers that `start` starts, each with the port that the others know it by.
     pub(crate) async fn start_of(start: impl Fn(&[&str]) -> (RedisServer, u16)) -> Self {
-        let mut bus: Vec<u16> = (0..2 * MASTERS).map(|_| quiet_port()).collect();
+        Self::start_as(USUAL, start).await
+    }
+
+    async fn start_as(plan: Plan<'_>, start: impl Fn(&[&str]) -> (RedisServer, u16)) -> Self {
+        let Plan { shares, followed } = plan;
+        let size = MASTERS + followed.len();
+        let mut bus: Vec<u16> = (0..size).map(|_| quiet_port()).collect();
         let has_bus_option = version() >= (7, 0);
         let started = bus.iter().map(|bus| {
             let bus = bus.to_string();
@@ -51,18 +76,15 @@ impl RedisCluster {
         if !has_bus_option {
             bus = ports.iter().map(|port| port + 10_000).collect();
         }
-        let share = SLOTS / MASTERS as u16;
+        let known = format!("cluster_known_nodes:{size}");
         for (at, node) in cluster.nodes.iter().enumerate() {
             let epoch = (at + 1).to_string();
             node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]);
             if at < MASTERS {
-                let first = at as u16 * share;
-                let last = match at + 1 {
-                    MASTERS => SLOTS - 1,
-                    _ => first + share - 1,
-                };
+                let first: u16 = shares[..at].iter().sum();
+                let slots = first..first + shares[at];
                 // `ADDSLOTSRANGE` came with 7.0.
-                let slots: Vec<String> = (first..=last).map(|slot| slot.to_string()).collect();
+                let slots: Vec<String> = slots.map(|slot| slot.to_string()).collect();
                 let mut add = vec!["CLUSTER", "ADDSLOTS"];
                 add.extend(slots.iter().map(String::as_str));
                 node.command(&add);
@@ -74,19 +96,18 @@ impl RedisCluster {
         }
         cluster
             .wait("the nodes know each other", |node| {
-                node.info().contains("cluster_known_nodes:6")
-                    && node.info().contains("cluster_state:ok")
+                node.info().contains(&known) && node.info().contains("cluster_state:ok")
             })
             .await;
-        for at in 0..MASTERS {
-            let master = cluster.nodes[at].id();
-            cluster.nodes[at + MASTERS].command(&["CLUSTER", "REPLICATE", &master]);
+        for (at, master) in followed.iter().enumerate() {
+            let master = cluster.nodes[*master].id();
+            cluster.nodes[MASTERS + at].command(&["CLUSTER", "REPLICATE", &master]);
         }
         cluster
             .wait("every master has a replica", |node| {
                 let shards = text(node.command(&["CLUSTER", "NODES"]));
                 let linked = text(node.command(&["INFO", "replication"]));
-                shards.matches("slave").count() == MASTERS
+                shards.matches("slave").count() == followed.len()
                     && (linked.contains("master_link_status:up") || linked.contains("state=online"))
             })
             .await;
@@ -136,7 +157,7 @@ impl RedisCluster {
 
     /// The place of whoever says that the slot is its own.
     pub(crate) fn owner(&self, slot: u16) -> usize {
-        let mut nodes = 0..2 * MASTERS;
+        let mut nodes = 0..self.nodes.len();
         let owner = nodes.find(|node| self.owner_by(*node, slot) == *node);
         owner.expect("somebody has the slot")
     }
@@ -185,7 +206,7 @@ impl RedisCluster {
         let old = self.owner_by(to, slot);
         let mut asked = 0;
         eventually("the replica is the master", async || {
-            let done = (0..2 * MASTERS).all(|node| self.owner_by(node, slot) == to);
+            let done = (0..self.nodes.len()).all(|node| self.owner_by(node, slot) == to);
             if !done && self.owner_by(to, slot) != to && asked % 200 == 0 {
                 self.nodes[to].command(&["CLUSTER", "FAILOVER"]);
             }
@@ -198,6 +219,19 @@ impl RedisCluster {
             role.contains("master_link_status:up")
         })
         .await;
+    }
+
+    /// Whether replicas take over by themselves; all nodes live.
+    pub(crate) fn replaces_the_dead(&self, replaces: bool) {
+        let never = if replaces { "no" } else { "yes" };
+        for node in &self.nodes[MASTERS..] {
+            node.command(&["CONFIG", "SET", "cluster-replica-no-failover", never]);
+        }
+    }
+
+    /// Whether the node takes itself for a master.
+    pub(crate) fn is_master(&self, node: usize) -> bool {
+        text(self.nodes[node].command(&["INFO", "replication"])).contains("role:master")
     }
 
     /// How often the nodes were asked for their slots.
@@ -224,6 +258,11 @@ impl RedisServer {
     fn info(&self) -> String {
         text(self.command(&["CLUSTER", "INFO"]))
     }
+}
+
+fn start_one(arguments: &[&str]) -> (RedisServer, u16) {
+    let port = quiet_port();
+    (RedisServer::start_on(port, arguments), port)
 }
 
 fn text(value: Value) -> String {

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::site::{Answer, Site};
 
-/// A column of the table.
+/// A column of the table, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
     Untouched,
@@ -37,7 +37,7 @@ pub(in crate::redis) enum Kept {
     Perhaps,
     /// As before, of what waits for replicas. A job does not: its result may be lost with its master, and
     /// then it runs again.
-    #[cfg(feature = "sentinel")]
+    #[cfg(any(feature = "cluster", feature = "sentinel"))]
     ByReplicas,
     /// Redis has lost everything.
     Nothing,
@@ -227,7 +227,7 @@ impl Ledger {
         }
         let runs = match kept {
             Kept::Exactly | Kept::Perhaps => 1..=1,
-            #[cfg(feature = "sentinel")]
+            #[cfg(any(feature = "cluster", feature = "sentinel"))]
             Kept::ByReplicas => 1..=2,
             Kept::Nothing => 2..=2,
         };

@@ -59,10 +59,14 @@ impl Neighbour {
     /// Somebody who is in line behind the neighbour when a fault begins.
     pub(super) async fn puts_in_line(&self, site: &Site) -> InLine {
         let hold = self.take("line").await.expect("nobody else wants it");
-        let site = site.clone();
+        let (site, refusal) = (site.clone(), site.refusal());
         let answer = tokio::spawn(async move { site.send("/wait/line", "").await.status });
         self.sees_a_line("line").await;
-        InLine { hold, answer }
+        InLine {
+            hold,
+            answer,
+            refusal,
+        }
     }
 
     async fn sees_a_line(&self, name: &str) {
@@ -81,12 +85,15 @@ impl Neighbour {
 pub(in crate::redis) struct InLine {
     hold: OwnedLock,
     answer: JoinHandle<StatusCode>,
+    /// In which it comes, where it is one.
+    refusal: Duration,
 }
 
 impl InLine {
-    /// Its answer while the neighbour holds on.
+    /// Its answer while the neighbour holds on, and Redis is known to refuse.
     pub(in crate::redis) async fn refusal(&mut self) -> StatusCode {
-        (&mut self.answer).await.expect("no panic")
+        let answer = tokio::time::timeout(self.refusal, &mut self.answer).await;
+        answer.expect("who is in line hangs").expect("no panic")
     }
 
     /// Its answer when the neighbour has let go.

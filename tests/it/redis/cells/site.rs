@@ -23,6 +23,12 @@ use crate::support::evidence::oneshot;
 const BUSY: Duration = Duration::from_secs(3);
 /// Those who wait may take longer than any fault lasts.
 const WAIT: Duration = Duration::from_secs(120);
+/// Who waits is refused no later than this after the first time-out: where nobody wakes him he looks every
+/// two seconds, and he puts up with a second in which the connection is replaced.
+const GIVES_UP: Duration = Duration::from_secs(3);
+/// In how many turns of its thread a request is refused that waits for nothing; one is usual, for the task of
+/// a line.
+const TURNS: usize = 20;
 
 #[derive(Clone)]
 pub(super) struct Site {
@@ -30,6 +36,18 @@ pub(super) struct Site {
     app: Router,
     runs: Runs,
     terms: Terms,
+    patience: Patience,
+}
+
+/// How soon an answer has to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// As soon as [`Terms::bound`] says.
+    Served,
+    /// As before, but who waits for a lock is refused.
+    Refused,
+    /// In [`TURNS`]: counted, so that a busy machine changes nothing.
+    AtOnce,
 }
 
 /// How a site is set up.
@@ -55,7 +73,7 @@ impl Default for Terms {
 
 impl Terms {
     /// No request to this path may take longer, whatever Redis does.
-    fn bound(&self, path: &str) -> Duration {
+    fn bound(&self, path: &str, patience: Patience) -> Duration {
         let bound = 2 * self.timeout + BUSY;
         // The round under way, the one after it, and Redis itself: a rotation waits for them twice.
         let bound = match self.replicas {
@@ -63,7 +81,8 @@ impl Terms {
             _ => bound + 2 * 3 * self.timeout,
         };
         match path.split('/').nth(1) {
-            Some("wait") => WAIT + bound,
+            Some("wait") if patience == Patience::Served => WAIT + bound,
+            Some("wait") => GIVES_UP + bound,
             // Keeps its result for as long as its lease lasts, where a fault comes while it runs.
             Some("once") => self.lease + bound,
             _ => bound,
@@ -98,7 +117,31 @@ impl Site {
             app,
             runs,
             terms,
+            patience: Patience::Served,
         }
+    }
+
+    /// Where nobody gets the lock that he waits for.
+    pub(super) fn refuses(&self) -> Self {
+        let patience = Patience::Refused;
+        Self {
+            patience,
+            ..self.clone()
+        }
+    }
+
+    /// Where it is known that Redis is away: nobody waits for it. For a runtime of one thread.
+    pub(super) fn answers_at_once(&self) -> Self {
+        let patience = Patience::AtOnce;
+        Self {
+            patience,
+            ..self.clone()
+        }
+    }
+
+    /// No longer does who is in line wait for his refusal.
+    pub(super) fn refusal(&self) -> Duration {
+        self.terms.bound("/wait", Patience::Refused)
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -114,9 +157,13 @@ impl Site {
     pub(super) async fn send(&self, path: &str, cookie: &str) -> Answer {
         let request = Request::post(path).header(COOKIE, cookie);
         let request = request.body(axum::body::Body::empty()).expect("a request");
-        let bound = self.terms.bound(path);
-        let response = tokio::time::timeout(bound, oneshot(self.app.clone(), request)).await;
-        let Ok(response) = response.unwrap_or_else(|_| panic!("{path} hangs"));
+        let answer = oneshot(self.app.clone(), request);
+        let Ok(response) = match self.patience {
+            Patience::AtOnce => in_turns(path, answer).await,
+            patience => tokio::time::timeout(self.terms.bound(path, patience), answer)
+                .await
+                .unwrap_or_else(|_| panic!("{path} hangs")),
+        };
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
         let cookie = parts.headers.get(SET_COOKIE).map(|value| {
@@ -137,6 +184,21 @@ impl Site {
             cookie,
             body: String::from_utf8(body.to_vec()).expect("text"),
         }
+    }
+}
+
+/// Answered without anything that this thread would have to sleep for: a turn is one of every task that can
+/// run, and a look at sockets and time.
+async fn in_turns<T>(path: &str, answer: impl Future<Output = T>) -> T {
+    let turns = async {
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = turns => panic!("{path} waits for something though Redis is known to be away"),
     }
 }
 
