@@ -188,7 +188,7 @@
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
 //! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
 //! replicas too. A connection begins with two round trips: the login, then `HELLO`, `PING`, `TIME`, `INFO memory`,
-//! `INFO server`, an empty `PUBLISH`, `COMMAND INFO EVALSHA EVAL` and two `EVALSHA` of no script as one pipeline.
+//! `INFO server`, an empty `PUBLISH`, `COMMAND INFO` of all that is needed and two `EVALSHA` of no script as one pipeline.
 //!
 //! | tested on (`scripts/test versions`) | what differs |
 //! | --- | --- |
@@ -198,8 +198,9 @@
 //!
 //! The servers of 6.2 and 8.2 were built without TLS.
 //!
-//! A command that an administrator renamed is missed where it is first needed: where a connection begins, it
-//! is away and the reason names the command; of a script's commands Redis names none. Where it is `EVALSHA` or
+//! Commands that an administrator renamed are named in a warning in the log where a connection begins, and
+//! missed where they are first needed: there itself, it is away and the reason names the command; of a script's
+//! commands Redis names none. Where it is `EVALSHA` or
 //! `EVAL`, scripts are [`Refused`](RedisErrorKind::Refused) by that name and not sent, with a
 //! [warning](RedisHandle::warning), and the connection stays. For a user without the right to `COMMAND` that
 //! is so of `EVALSHA` alone: where `EVAL` is missing the connection ends at each script that Redis does not
@@ -231,6 +232,7 @@ mod link;
 mod lookup;
 mod mailbox;
 mod managed;
+mod needs;
 mod open;
 mod origin;
 mod probe;
