@@ -95,6 +95,11 @@ impl Flight {
         self.batches.is_empty()
     }
 
+    /// Whether more than signs of life is on its way.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.batches.iter().all(Batch::is_probe)
+    }
+
     /// Hands a batch to the connection, behind all earlier ones. Never waits.
     pub(crate) async fn push(&mut self, mut batch: Batch) {
         poll_fn(|context| {

@@ -140,6 +140,10 @@ impl Intake {
         }
         for queued in mem::take(&mut self.ready) {
             if is_late(&queued) {
+                // Left behind, it would be said in front of another command.
+                if self.ready.back().is_some_and(Queued::is_asking) {
+                    self.ready.pop_back();
+                }
                 queued.caller.answer(Err(RedisError::away(
                     "the command waited in this process past its time-out: it was not sent",
                 )));
@@ -153,6 +157,28 @@ impl Intake {
     pub(crate) fn first_is_late(&self, timeout: Duration) -> Option<Instant> {
         let waiting = self.ready.iter().filter(|queued| queued.is_waited_for());
         waiting.map(|queued| queued.caller.since + timeout).min()
+    }
+
+    /// When the first of all that is ready has been there for its time-out: not always the one in front,
+    /// for one that another node had before has waited there too.
+    pub(crate) fn first_is_due(&self, timeout: Duration) -> Option<Instant> {
+        let due = self
+            .ready
+            .iter()
+            .map(|queued| queued.caller.since + timeout);
+        due.min()
+    }
+
+    /// Answers all whose time-out is over with an error, whether they are waited for or not.
+    pub(crate) fn refuse_due(&mut self, timeout: Duration, error: &RedisError) {
+        let now = Instant::now();
+        for queued in mem::take(&mut self.ready) {
+            if queued.caller.since + timeout <= now {
+                queued.caller.answer(Err(error.clone()));
+            } else {
+                self.ready.push_back(queued);
+            }
+        }
     }
 
     /// Answers whose command the server does not know.
@@ -209,7 +235,67 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::redis::status::closed;
+    use crate::redis::queue::Answer;
+    use crate::redis::status::{away, closed};
+
+    const TIME_OUT: Duration = Duration::from_millis(500);
+
+    /// A command that has waited for so long.
+    fn waited(ms: u64) -> (Queued, Answer) {
+        let since = Instant::now() - Duration::from_millis(ms);
+        Queued::new(redis::cmd("PING"), None, since)
+    }
+
+    fn of(queued: impl IntoIterator<Item = Queued>) -> Intake {
+        let mut intake = Intake::new(mpsc::channel(1).1);
+        intake.ready.extend(queued);
+        intake
+    }
+
+    /// One that another node had before stands behind those that have just come.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_due_is_answered_wherever_it_stands_and_nobody_else() {
+        tokio::time::advance(TIME_OUT).await;
+        let (fresh, still) = waited(0);
+        let (old, due) = waited(450);
+        let mut intake = of([fresh, old]);
+        let first = intake.first_is_due(TIME_OUT).expect("two are ready");
+        assert_eq!(first - Instant::now(), Duration::from_millis(50));
+        tokio::time::advance(Duration::from_millis(50)).await;
+        intake.refuse_due(TIME_OUT, &away());
+        let error = due.reply().now_or_never().expect("it is answered");
+        assert_eq!(error.expect_err("it is due").kind(), RedisErrorKind::Away);
+        assert_eq!(intake.ready.len(), 1);
+        assert!(still.reply().now_or_never().is_none());
+    }
+
+    #[cfg(feature = "cluster")]
+    #[tokio::test(start_paused = true)]
+    async fn what_another_node_had_before_waits_no_longer_and_takes_its_asking_along() {
+        tokio::time::advance(TIME_OUT).await;
+        let sent_on = |ms| {
+            let (mut queued, answer) = waited(ms);
+            queued.caller.sent_on = true;
+            ([Queued::asking(queued.caller.since), queued], answer)
+        };
+        let (late, refused) = sent_on(500);
+        let (in_time, waits) = sent_on(450);
+        let (posted, _) = sent_on(500);
+        let mut intake = of(late.into_iter().chain(in_time).chain(posted));
+        intake.refuse_late(TIME_OUT);
+        assert!(refused.reply().now_or_never().is_some());
+        assert!(waits.reply().now_or_never().is_none());
+        let left: Vec<_> = intake.ready.iter().map(Queued::is_asking).collect();
+        assert_eq!(
+            left,
+            [true, false, true, false],
+            "nobody waits for the last"
+        );
+        let next = of(sent_on(450).0.into_iter().chain(sent_on(450).0));
+        assert_eq!(next.first_is_late(TIME_OUT), None, "their callers are gone");
+        let (queued, _answer) = sent_on(450);
+        assert!(of(queued).first_is_late(TIME_OUT).is_some());
+    }
 
     #[test]
     fn who_is_about_to_queue_at_the_end_is_answered_too() {

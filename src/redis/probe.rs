@@ -14,6 +14,7 @@ use super::away::AwayCause;
 use super::error::describe;
 use super::failure::Failure;
 use super::keyspace::Keyspace;
+use super::needs::{NEEDED, SCRIPTS, misses, unknown};
 
 /// No clock shows more: beyond it milliseconds cannot be added to without care.
 pub(super) const LATEST_MS: u64 = 1 << 53;
@@ -28,16 +29,11 @@ pub(crate) struct Probed {
     pub(crate) run: Option<Arc<str>>,
     /// What an operator should know though Redis serves.
     pub(crate) warnings: Vec<String>,
-    /// Commands that it does not know: an administrator has renamed them.
+    /// Commands that are needed and that it does not know: an administrator has renamed them.
     pub(crate) unknown: Vec<&'static str>,
     /// Why this user can run no script that is needed.
     pub(crate) no_scripts: Option<String>,
 }
-
-/// What runs scripts. Where Redis does not know a command it repeats what came with it, and of what
-/// scripts are given much is no text: such a reply cannot be read, and would end the connection. So it
-/// is found out here, and they are not sent.
-const SCRIPTS: [&str; 2] = ["EVALSHA", "EVAL"];
 
 /// Sessions, and locks: who has one of them alone need not have a right to the other's keys.
 const KINDS: [&str; 2] = ["s1", "l1"];
@@ -69,7 +65,8 @@ pub(crate) async fn probe(
     pipeline.cmd("INFO").arg("memory");
     pipeline.cmd("INFO").arg("server");
     pipeline.cmd("PUBLISH").arg(channel).arg("");
-    pipeline.cmd("COMMAND").arg("INFO").arg(&SCRIPTS);
+    let commands = pipeline.cmd("COMMAND").arg("INFO");
+    commands.arg(&SCRIPTS).arg(&NEEDED);
     // Rights are looked at first, then whose the key's slot is, and only then whether there is a script.
     for kind in KINDS {
         let evalsha = pipeline.cmd("EVALSHA").arg(NO_SCRIPT);
@@ -89,7 +86,7 @@ pub(crate) async fn probe(
         info,
         server,
         publish,
-        scripts,
+        commands,
         session,
         lock,
     ] = replies;
@@ -104,7 +101,8 @@ pub(crate) async fn probe(
     hello.takes_writes()?;
     let redis_ms = milliseconds(served(time)?)
         .ok_or_else(|| Failure::new(AwayCause::NotReady, "TIME was not answered with a time"))?;
-    let warnings = evicts(info).into_iter().chain(mute(publish)).collect();
+    let unknown = unknown(commands, &session);
+    let warnings = [evicts(info), mute(publish), misses(&unknown)];
     Ok(Probed {
         time: Time {
             redis_ms,
@@ -112,8 +110,8 @@ pub(crate) async fn probe(
             received,
         },
         run: run_id(server),
-        warnings,
-        unknown: unknown(scripts, &session),
+        warnings: warnings.into_iter().flatten().collect(),
+        unknown,
         no_scripts: no_scripts(keyspace.prefix(), &[session, lock]),
     })
 }
@@ -206,29 +204,6 @@ pub(super) fn evicts(info: Value) -> Option<String> {
              noeviction does not"
         )
     })
-}
-
-/// A user without the right to ask is told only of `EVALSHA`, which was sent.
-fn unknown(scripts: Value, evalsha: &Value) -> Vec<&'static str> {
-    let told = match scripts {
-        Value::Array(told) if told.len() == SCRIPTS.len() => told,
-        _ if is_unknown(evalsha) => return vec![SCRIPTS[0]],
-        _ => return Vec::new(),
-    };
-    let all = SCRIPTS.into_iter().zip(told);
-    all.filter(|(_, told)| *told == Value::Nil)
-        .map(|(name, _)| name)
-        .collect()
-}
-
-fn is_unknown(reply: &Value) -> bool {
-    let Value::ServerError(error) = reply else {
-        return false;
-    };
-    error
-        .details()
-        .unwrap_or_default()
-        .starts_with("unknown command")
 }
 
 /// Where neither may be run: sessions and locks alike need scripts.

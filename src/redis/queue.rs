@@ -54,6 +54,7 @@ impl Queued {
     pub(crate) fn asking(since: Instant) -> Self {
         let mut caller = Caller::new(oneshot::channel().0, None, since);
         caller.sent_on = true;
+        caller.asking = true;
         Self {
             command: redis::cmd("ASKING"),
             caller,
@@ -65,9 +66,17 @@ impl Queued {
         self.caller.since + timeout <= now && self.is_waited_for()
     }
 
-    /// What nobody waits for goes out however late, and so does what another node had before.
+    /// What nobody waits for goes out however late.
     pub(crate) fn is_waited_for(&self) -> bool {
-        !self.caller.reply.is_closed() && !self.leaves_alone()
+        !self.caller.reply.is_closed()
+    }
+
+    /// Whether it goes with the one behind it.
+    pub(crate) fn is_asking(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.caller.asking;
+        #[cfg(not(feature = "cluster"))]
+        false
     }
 
     /// Whether it leaves by itself: a pipeline ends with the first of its time-outs, and this one's
@@ -137,6 +146,9 @@ pub(crate) struct Caller {
     /// Another node had it before.
     #[cfg(feature = "cluster")]
     pub(crate) sent_on: bool,
+    /// It is what a node wants to hear in front of another command.
+    #[cfg(feature = "cluster")]
+    pub(crate) asking: bool,
 }
 
 impl Caller {
@@ -150,6 +162,8 @@ impl Caller {
             hops: 0,
             #[cfg(feature = "cluster")]
             sent_on: false,
+            #[cfg(feature = "cluster")]
+            asking: false,
         }
     }
 

@@ -120,8 +120,7 @@ impl Supervisor {
         let mut attempts: JoinSet<Result<Line, Failure>> = JoinSet::new();
         let mut next = Box::pin(tokio::time::sleep(self.backoff.first()));
         loop {
-            let oldest = self.intake.ready.front();
-            let expiry = oldest.map(|queued| queued.caller.since + self.settings.command_timeout);
+            let expiry = self.intake.first_is_due(self.settings.command_timeout);
             let room = self.intake.ready.len() < self.settings.queue_bound;
             tokio::select! {
                 Some(ended) = attempts.join_next() => {
@@ -157,11 +156,7 @@ impl Supervisor {
                     }
                 }
                 () = self.shared.closing.notified() => return None,
-                () = until(expiry) => {
-                    if let Some(queued) = self.intake.ready.pop_front() {
-                        queued.caller.answer(Err(away()));
-                    }
-                }
+                () = until(expiry) => self.intake.refuse_due(self.settings.command_timeout, &away()),
             }
         }
     }
@@ -177,7 +172,7 @@ impl Supervisor {
                 return End::Unfit(Failure::new(AwayCause::ReadOnly, reason));
             }
             self.send(flight).await;
-            if self.intake.closing && self.intake.is_drained() && flight.is_empty() {
+            if self.intake.closing && self.intake.is_drained() && !flight.is_waited_for() {
                 return End::Closed;
             }
             // While the window is shut more is left in the queue, which has its bound.

@@ -50,8 +50,8 @@ impl Wire {
         self.0.now_ms()
     }
 
-    pub fn observe_time(&self, redis_ms: u64) {
-        self.0.observe_time(|| "", redis_ms);
+    pub fn observe_time(&self, tag: &str, redis_ms: u64) {
+        self.0.observe_time(|| tag, redis_ms);
     }
 
     #[must_use]

@@ -29,6 +29,15 @@
 //! ([`CommitOutcome::Gone`]): a logout is never undone by a slower request. A token that names no
 //! session is never adopted: whoever writes under it gets a fresh session.
 //!
+//! # What comes late
+//! A 503 of [`OutcomeUnknown`](SessionErrorKind::OutcomeUnknown) says that a write may have happened: by
+//! then or never. What the network still has on its way when its sender has given up is refused by Redis
+//! when it arrives, so it neither comes back over what was answered meanwhile, nor shuts anybody out who
+//! was let in, nor ends a session that began since. Two things are done however late they come, for nobody
+//! is harmed by them: a write to the very record that its request had read, where nobody wrote in between,
+//! and a logout ([`Session::destroy`]), which ends what is under the same secret still, and so no session
+//! that was logged in or rotated since. In memory nothing is on its way.
+//!
 //! # Whose a session is
 //! [`Session::bind`] logs a user in; [`Users`] lists and ends the sessions of a user, from wherever
 //! it is called.

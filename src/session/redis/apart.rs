@@ -17,6 +17,7 @@ use crate::redis::script::{Script, script};
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
+use crate::session::redis::late::{TRIES, not_after, refused_at, too_late};
 use crate::session::redis::reply::{ABSENT, refused, store_error, surprise};
 use crate::session::redis::scripts::Scripts;
 use crate::session::redis::walk::{CORRUPT, Pages, Walked, index};
@@ -245,14 +246,30 @@ async fn theirs(
     ids: &[SessionId],
     which: Option<Revoke>,
 ) -> Result<Vec<(SessionId, Result<Value, RedisError>)>, StoreError> {
-    let commands = ids.iter().map(|id| {
-        let ends = which.is_some_and(|which| which.ends(id));
-        let task = if ends { "E" } else { "L" };
-        THEIRS.by_digest(&[&key(redis, id)], &[user.as_bytes(), task.as_bytes()])
-    });
-    let replies = redis.run_all(&THEIRS, commands).await;
-    let replies = replies.map_err(store_error)?;
-    Ok(ids.iter().copied().zip(replies).collect())
+    let mut answered = Vec::with_capacity(ids.len());
+    let mut asking = ids.to_vec();
+    for _ in 0..TRIES {
+        let commands = asking.iter().map(|id| {
+            let ends = which.is_some_and(|which| which.ends(id));
+            let task = if ends { "E" } else { "L" };
+            let last = not_after(redis, redis.now_ms_at(|| id.to_string())).to_string();
+            THEIRS.by_digest(&[&key(redis, id)], &[user, task, &last].map(str::as_bytes))
+        });
+        let replies = redis.run_all(&THEIRS, commands).await;
+        let mut late = Vec::new();
+        for (id, reply) in asking.into_iter().zip(replies.map_err(store_error)?) {
+            match reply.as_ref().ok().and_then(refused_at) {
+                Some(now_ms) => {
+                    redis.observe_time(|| id.to_string(), now_ms);
+                    late.push(id);
+                }
+                None => answered.push((id, reply)),
+            }
+        }
+        asking = late;
+    }
+    answered.extend(asking.into_iter().map(|id| (id, Err(too_late()))));
+    Ok(answered)
 }
 
 fn key(redis: &RedisHandle, id: &SessionId) -> Vec<u8> {

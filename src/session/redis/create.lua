@@ -1,7 +1,9 @@
 -- KEYS[1] the session; ARGV: 1 the record as far as its clocks, 2 what follows them, 3 idle ms,
--- 4 absolute ms, 5 user. Replies Redis's time in ms, or 0 where the key is taken.
+-- 4 absolute ms, 5 user, 6 the last of Redis's time in ms at which anything is done. Replies Redis's time
+-- in ms, negative where that is over, or 0 where the key is taken.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now > tonumber(ARGV[6]) then return -now end
 local idle, absolute = tonumber(ARGV[3]), tonumber(ARGV[4])
 if ARGV[5] ~= '' then
   if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end

@@ -1,4 +1,5 @@
--- KEYS[1] the session; ARGV: 1 verifier's hash. Deletes it for its owner only.
+-- KEYS[1] the session; ARGV: 1 verifier's hash. Deletes it for its owner only, however late
+-- this comes: late.rs says why.
 -- Replies 0 done, 2 absent, 6 newer format, 7 corrupt.
 local header = redis.call('GETRANGE', KEYS[1], 0, 372)
 if header == '' then return redis.call('EXISTS', KEYS[1]) == 1 and 7 or 2 end

@@ -2,8 +2,10 @@
 
 #[cfg(feature = "cluster")]
 mod apart;
+mod create;
 #[cfg(feature = "testing")]
 pub(super) mod fuzz;
+mod late;
 mod reply;
 mod save;
 mod scripts;

@@ -1,12 +1,14 @@
 -- KEYS[1] the session. ARGV: 1 the first 97 bytes of the session as it was read, if nothing but its
 -- version and fields changes and no renewal is due, else ''; 2 the whole record to store in its place,
 -- or ''; 3 packed: plan (M merge, W replace or merge, C replace or report, A merge and add), verifier's
--- hash, next version, version as it was read, limit, Redis's time in ms as the caller knows it;
+-- hash, next version, version as it was read, limit, Redis's time in ms as the caller knows it, and the
+-- last at which anything is done but where 1 fits: then nobody wrote meanwhile, however late this comes;
 -- 4 names to cut; 5 new fields.
 -- Maybe: 6 name to add to, 7 addend. And: 8 next verifier's hash or '', 9 idle ms or '', 10 absolute
 -- ms or '', 11 ':' and a user, or '', 12 ':' and a label, or '', 13 how the cookie is kept, or ''.
--- Replies 0 saved as it was read, else deadline, flags, Redis's time in ms or 0, packed, and the sum;
--- {record} conflict, 2 absent, 3 superseded, 4 too large, 5 not an integer, 6 newer format, 7 corrupt.
+-- Replies 0 saved as it was read, else deadline, flags, Redis's time in ms, packed, and the sum;
+-- {record} conflict, 2 absent, 3 superseded, 4 too large, 5 not an integer, 6 newer format, 7 corrupt, or
+-- Redis's time, negative: too late.
 -- Lengths become numbers; of the values only the one that is added to.
 local key, call, sub = KEYS[1], redis.call, string.sub
 -- Verifier, version and clocks, all at once: the record is the one that the caller knows.
@@ -17,7 +19,7 @@ end
 local record = call('GET', key)
 if not record then return 2 end
 local unpack, byte = struct.unpack, string.byte
-local plan, verifier, version, base, limit, asked = unpack('>c1c32c8c8I4I8', ARGV[3])
+local plan, verifier, version, base, limit, asked, last = unpack('>c1c32c8c8I4I8I8', ARGV[3])
 local format = byte(record, 1) or 0
 if format > 1 then return 6 end
 if format < 1 or #record < 117 then return 7 end
@@ -28,14 +30,12 @@ local fields_at = label_at + label_length
 if user_length > 256 or #record < fields_at - 1
   or math.max(rotated, created, seen, idle, deadline) >= 2^53 then return 7 end
 
-local function clock()
-  local time = call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now > last then return -now end
 
 if sub(record, 10, 41) ~= verifier then
-  local late = clock() - rotated < 60000
-  if late and sub(record, 42, 73) == verifier then return 3 end
+  if now - rotated < 60000 and sub(record, 42, 73) == verifier then return 3 end
   return 2
 end
 
@@ -120,10 +120,9 @@ if not ARGV[8] and math.abs(asked - seen) < math.min(math.floor(idle / 10), 6000
   else
     call('SET', key, '\1' .. front .. kept .. sub(record, rest_at), 'KEEPTTL')
   end
-  return sub(record, 106, 114) .. '\0\0\0\0\0\0\0\0' .. sum
+  return sub(record, 106, 114) .. struct.pack('>I8', now) .. sum
 end
 
-local now = clock()
 local old = sub(record, 118, label_at - 1)
 local hashes, user, label = sub(record, 10, 81), old, sub(record, label_at, fields_at - 1)
 local renewed = ARGV[9] and ARGV[9] ~= ''

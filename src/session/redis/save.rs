@@ -16,8 +16,8 @@ use crate::session::redis::reply::{ABSENT, refused, surprise};
 use crate::session::save::{Plan, Save, SaveOutcome, Saved};
 use crate::session::token::VerifierHash;
 
-/// Plan, verifier, two versions, limit, time.
-const PACKED: usize = 1 + VerifierHash::BYTES + 2 * Version::BYTES + 4 + 8;
+/// Plan, verifier, two versions, limit, two times.
+const PACKED: usize = 1 + VerifierHash::BYTES + 2 * Version::BYTES + 4 + 2 * 8;
 
 /// A run of the script, of what `begin` makes room for: arguments and bytes. The script's comment says
 /// what each argument means.
@@ -25,6 +25,7 @@ pub(super) fn save_command(
     begin: impl FnOnce(usize, usize) -> Cmd,
     save: &Save<'_>,
     now_ms: u64,
+    not_after_ms: u64,
 ) -> Cmd {
     let (plan, base) = match save.plan {
         Plan::Merge => (b'M', None),
@@ -43,7 +44,7 @@ pub(super) fn save_command(
     let rest = 64 + save.changes.size();
     let mut command = begin(13, mark.len() + whole.len() + PACKED + rest);
     command.arg(mark).arg(whole);
-    command.arg(&packed(plan, save, base, now_ms));
+    command.arg(&packed(plan, save, base, [now_ms, not_after_ms]));
     let changes = save.changes;
     {
         let mut names = command.writer_for_next_arg();
@@ -91,7 +92,12 @@ fn push_special(command: &mut Cmd, save: &Save<'_>) {
     };
 }
 
-fn packed(plan: u8, save: &Save<'_>, base: Option<&SessionRecord>, now_ms: u64) -> [u8; PACKED] {
+fn packed(
+    plan: u8,
+    save: &Save<'_>,
+    base: Option<&SessionRecord>,
+    times_ms: [u64; 2],
+) -> [u8; PACKED] {
     let mut packed = [0; PACKED];
     let mut rest = &mut packed[..];
     let mut put = |bytes: &[u8]| {
@@ -106,11 +112,13 @@ fn packed(plan: u8, save: &Save<'_>, base: Option<&SessionRecord>, now_ms: u64) 
     put(save.version.as_bytes());
     put(&base);
     put(&limit.to_be_bytes());
-    put(&now_ms.to_be_bytes());
+    for time in times_ms {
+        put(&time.to_be_bytes());
+    }
     packed
 }
 
-/// What became of it, and Redis's time, where the script had to look at its clock.
+/// What became of it, and Redis's time where the reply says it.
 pub(super) fn save_reply(
     reply: Value,
     save: &Save<'_>,
@@ -124,7 +132,7 @@ pub(super) fn save_reply(
             }
             Plan::Merge | Plan::Add { .. } => return Err(surprise()),
         },
-        Value::BulkString(reply) => return saved(&reply, now_ms),
+        Value::BulkString(reply) => return saved(&reply),
         Value::Array(reply) => match reply.into_iter().next() {
             Some(Value::BulkString(record)) => {
                 SaveOutcome::Conflict(SessionRecord::decode(Bytes::from(record))?)
@@ -141,16 +149,16 @@ pub(super) fn save_reply(
     Ok((outcome, None))
 }
 
-fn saved(reply: &[u8], now_ms: u64) -> Result<(SaveOutcome, Option<u64>), StoreError> {
+fn saved(reply: &[u8]) -> Result<(SaveOutcome, Option<u64>), StoreError> {
     let read = || {
         let (deadline, rest) = reply.split_first_chunk()?;
         let (flags, rest) = rest.split_first()?;
         let (now, sum) = rest.split_first_chunk()?;
-        let now = Some(u64::from_be_bytes(*now)).filter(|now| *now > 0);
-        let lifetime_ms = u64::from_be_bytes(*deadline).saturating_sub(now.unwrap_or(now_ms));
+        let now = u64::from_be_bytes(*now);
+        let lifetime_ms = u64::from_be_bytes(*deadline).saturating_sub(now);
         let sum = std::str::from_utf8(sum).ok()?.parse().ok();
         let saved = Saved::new(lifetime_ms, sum, persistent_of(*flags));
-        Some((SaveOutcome::Saved(saved), now))
+        Some((SaveOutcome::Saved(saved), Some(now)))
     };
     read().ok_or_else(surprise)
 }

@@ -17,6 +17,8 @@ use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
 #[cfg(feature = "cluster")]
 use crate::session::redis::apart::{self, Deadline};
+use crate::session::redis::create::create_command;
+use crate::session::redis::late::{in_time, not_after};
 use crate::session::redis::reply::{ABSENT, refused, store_error, surprise};
 use crate::session::redis::save::{save_command, save_reply};
 use crate::session::redis::scripts::{Scripts, TOGETHER};
@@ -50,6 +52,13 @@ const FIRST_TIME: i64 = 8;
 ///
 /// While Redis has no memory left (`OOM`) writes are refused, and sessions that are used are renewed all the
 /// same, by one command more where it was a write.
+///
+/// A write that reaches Redis later than the command time-out after it was asked for does nothing
+/// ([why](crate::session#what-comes-late)): by Redis's clock as this process knows it, which can be a
+/// time-out off. For whoever waits still, as where that clock was set forward, it is sent once more, and
+/// fails with [`Unavailable`](crate::session::StoreErrorKind::Unavailable) where it is late again. Where the
+/// clock was set back meanwhile, or that of the replica that follows is behind, as much more time passes
+/// before a write is late.
 ///
 /// In a [Cluster](crate::redis#redis-cluster) the list may be on another node than the session, and is
 /// written by a command of its own, before the session.
@@ -221,9 +230,6 @@ impl SessionStore for RedisSessions {
     }
 
     async fn create(&self, id: &SessionId, new: &NewSession<'_>) -> Result<bool, StoreError> {
-        // Its times are Redis's to say.
-        let record = new.record(0);
-        let (before, after) = record.around_clocks();
         let user = new.terms.user.as_deref().unwrap_or_default();
         let writing = self.writing();
         #[cfg(feature = "cluster")]
@@ -236,14 +242,12 @@ impl SessionStore for RedisSessions {
             user
         };
         let script = &self.scripts().create;
-        let bytes = record.as_bytes().len() + 2 * 13 + user.len();
-        let mut command = self.on_session(script, id, 5, bytes);
-        command.arg(before).arg(after);
-        command
-            .arg(new.expiry.idle_ms())
-            .arg(new.expiry.absolute_ms())
-            .arg(user);
-        let created = writing.run(script, command).await?;
+        let command = |asked_ms| {
+            let begin = |args, bytes| self.on_session(script, id, args, bytes);
+            create_command(begin, new, user, not_after(&self.handle, asked_ms))
+        };
+        let created = in_time(&writing.handle, script, || id.to_string(), command).await;
+        let created = created.map_err(store_error)?;
         writing.lasts().await?;
         match created {
             Value::Int(0) => Ok(false),
@@ -266,10 +270,12 @@ impl SessionStore for RedisSessions {
             // Whoever asks again finds the session written, and would not wait for the list again.
             writing.lasts().await?;
         }
-        let begin = |args, bytes| self.on_session(script, id, args, bytes);
-        let now_ms = || self.handle.now_ms_at(|| id.to_string());
-        let command = save_command(begin, save, now_ms());
-        let reply = writing.handle.run_built(script, command).await;
+        let tag = || id.to_string();
+        let command = |asked_ms| {
+            let begin = |args, bytes| self.on_session(script, id, args, bytes);
+            save_command(begin, save, asked_ms, not_after(&self.handle, asked_ms))
+        };
+        let reply = in_time(&writing.handle, script, tag, command).await;
         let is_not_written = |error: &RedisError| {
             let has_nobody_to_wait_for = error.kind() == RedisErrorKind::Away;
             error.is_out_of_memory() || self.replicas.is_some() && has_nobody_to_wait_for
@@ -278,7 +284,8 @@ impl SessionStore for RedisSessions {
             // The save would have renewed it, and whoever writes is at work.
             let _ = self.renew(id, &save.verifier).await;
         }
-        let (outcome, now) = save_reply(reply.map_err(store_error)?, save, now_ms())?;
+        let now_ms = self.handle.now_ms_at(tag);
+        let (outcome, now) = save_reply(reply.map_err(store_error)?, save, now_ms)?;
         if matches!(outcome, SaveOutcome::Saved(_)) {
             writing.lasts().await?;
         }

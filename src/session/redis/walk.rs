@@ -14,6 +14,7 @@ use crate::redis::script::{Script, script};
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
+use crate::session::redis::late::{in_time, not_after};
 use crate::session::redis::reply::{refused, store_error, surprise};
 use crate::session::user_session::{Revoke, UserSession};
 
@@ -48,8 +49,12 @@ pub(super) async fn walk(
     let mut seen = HashSet::new();
     loop {
         let (at, size) = (pages.at.to_string(), pages.size.to_string());
-        let arguments = [user, task, &id, &at, &size].map(str::as_bytes);
-        let reply = redis.run(&USERS, &[&index], &arguments).await;
+        let command = |asked_ms| {
+            let last = not_after(redis, asked_ms).to_string();
+            let arguments = [user, task, &id, &at, &size, &last].map(str::as_bytes);
+            USERS.by_digest(&[&index], &arguments)
+        };
+        let reply = in_time(redis, &USERS, || escaped(user), command).await;
         let page = Page::read(reply.map_err(store_error)?)?;
         walked.ended += page.ended;
         for (id, head) in page.found {

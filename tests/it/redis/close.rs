@@ -57,6 +57,27 @@ async fn closing_does_not_wait_for_a_redis_that_is_silent_or_away() {
     assert_eq!(error.kind(), RedisErrorKind::Away);
 }
 
+/// By the timers of one runtime: whoever is silent is left when its time is over, and not half as much later.
+#[tokio::test]
+async fn closing_takes_no_longer_than_the_time_out_where_redis_is_silent() {
+    let server = RedisServer::start();
+    let of = |ms| {
+        let builder = RedisHandle::builder(server.url()).command_timeout(Duration::from_millis(ms));
+        builder.connect().expect("a good url")
+    };
+    let (silent, clock) = (of(2_000), of(2_600));
+    silent.ping().await.expect("it is up");
+    clock.ping().await.expect("it is up");
+    server.signal("STOP");
+    post_many(&silent);
+    let later = async { clock.ping().await.expect_err("nobody answers") };
+    tokio::select! {
+        biased;
+        () = silent.close() => {}
+        _ = later => panic!("it waits for longer than its time-out"),
+    }
+}
+
 #[tokio::test]
 async fn the_last_handle_s_end_is_the_supervisor_s_and_what_was_posted_still_goes_out() {
     let server = RedisServer::start();

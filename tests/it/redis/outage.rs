@@ -220,7 +220,7 @@ async fn the_clock_is_redis_s_and_not_this_machine_s() {
     );
 
     // A Redis whose clock is an hour ahead says so in a script's reply.
-    wire.observe_time(local() + 3_600_000);
+    wire.observe_time("", local() + 3_600_000);
     let ahead = wire.now_ms() - local();
     assert!((3_590_000..3_610_000).contains(&ahead), "{ahead}");
 

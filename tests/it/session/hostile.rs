@@ -270,7 +270,7 @@ async fn a_write_tells_the_handle_what_time_it_is_in_redis() {
     let wire = redis.wire();
     let before = wire.now_ms();
     // As after the machine was put to sleep, the other way round.
-    wire.observe_time(before + 3_600_000);
+    wire.observe_time("", before + 3_600_000);
     assert!(wire.now_ms() > before + 3_000_000);
     visit(&layer, &cookie, "user", "eve").await;
     assert!(

@@ -24,6 +24,9 @@ pub(crate) struct BadLine {
 #[derive(Debug, Clone, Copy, Default)]
 struct Faults {
     delay: Duration,
+    /// What comes meanwhile is kept back, until this has grown.
+    keeps_back: bool,
+    let_through: u64,
     swallow: bool,
     lose: bool,
     halve: Option<Halved>,
@@ -63,6 +66,17 @@ impl BadLine {
         self.faults.send_modify(|faults| faults.delay = delay);
     }
 
+    /// Whether requests are kept back that come from now on, and all that follows them on their
+    /// connections, as in the buffers of whoever sends again until the network is well.
+    pub(crate) fn keep_back(&self, keep: bool) {
+        self.faults.send_modify(|faults| faults.keeps_back = keep);
+    }
+
+    /// What was kept back goes on its way.
+    pub(crate) fn let_through(&self) {
+        self.faults.send_modify(|faults| faults.let_through += 1);
+    }
+
     /// Whether answers are lost. A connection that lost one is closed with the next that comes.
     pub(crate) fn swallow(&self, swallow: bool) {
         self.faults.send_modify(|faults| faults.swallow = swallow);
@@ -99,7 +113,7 @@ async fn carry(inbound: TcpStream, target: u16, mut faults: watch::Receiver<Faul
     let (from_client, to_client) = inbound.into_split();
     let (from_server, to_server) = outbound.into_split();
     let (queue, queued) = mpsc::unbounded_channel();
-    tokio::spawn(deliver(queued, to_server));
+    tokio::spawn(deliver(queued, to_server, faults.clone()));
     tokio::select! {
         () = requests(from_client, queue, faults.clone()) => {}
         () = answers(from_server, to_client, faults.clone()) => {}
@@ -107,7 +121,12 @@ async fn carry(inbound: TcpStream, target: u16, mut faults: watch::Receiver<Faul
     }
 }
 
-type Late = (Instant, Vec<u8>);
+struct Late {
+    due: Instant,
+    /// What has to grow first.
+    kept_back: Option<u64>,
+    bytes: Vec<u8>,
+}
 
 async fn requests(
     mut client: OwnedReadHalf,
@@ -122,17 +141,32 @@ async fn requests(
         }
         let halved = now.halve == Some(Halved::Requests);
         let kept = if halved { read / 2 } else { read };
-        let due = Instant::now() + now.delay;
-        if queue.send((due, buffer[..kept].to_vec())).is_err() || halved {
+        let late = Late {
+            due: Instant::now() + now.delay,
+            kept_back: now.keeps_back.then_some(now.let_through),
+            bytes: buffer[..kept].to_vec(),
+        };
+        if queue.send(late).is_err() || halved {
             return;
         }
     }
 }
 
-async fn deliver(mut queued: mpsc::UnboundedReceiver<Late>, mut server: OwnedWriteHalf) {
-    while let Some((due, bytes)) = queued.recv().await {
-        sleep_until(due).await;
-        if server.write_all(&bytes).await.is_err() {
+async fn deliver(
+    mut queued: mpsc::UnboundedReceiver<Late>,
+    mut server: OwnedWriteHalf,
+    mut faults: watch::Receiver<Faults>,
+) {
+    while let Some(late) = queued.recv().await {
+        sleep_until(late.due).await;
+        if let Some(before) = late.kept_back {
+            // The test that ends lets nothing through.
+            let through = faults.wait_for(|now| now.let_through > before).await;
+            if through.is_err() {
+                return;
+            }
+        }
+        if server.write_all(&late.bytes).await.is_err() {
             return;
         }
     }

@@ -8,7 +8,10 @@ use super::sessions::request;
 use super::{command, connect, names_on};
 use crate::support::eventually::eventually;
 use crate::support::log::Log;
+use crate::support::quiet_port::quiet_port;
 use crate::support::redis_cluster::RedisCluster;
+use crate::support::redis_server::RedisServer;
+use crate::support::redis_server::binary::version;
 
 /// Nobody takes over: master and replica at once.
 async fn lose_the_first(cluster: &RedisCluster, handle: &RedisHandle) {
@@ -58,6 +61,40 @@ async fn a_queue_that_is_shorter_than_a_page_of_the_list_is_enough() {
     }
     let ended = store.revoke("short-queue", Revoke::All).await;
     assert_eq!(ended.expect("ended"), 60);
+}
+
+/// It stands still, so that the connection to it is about to be made for all of its time-out.
+#[tokio::test]
+async fn a_node_without_slots_that_a_redirect_names_is_not_missed() {
+    let cluster = RedisCluster::start().await;
+    let handle = connect(&cluster).await;
+    let (port, bus) = (quiet_port(), quiet_port().to_string());
+    let mut arguments = vec!["--cluster-enabled", "yes"];
+    arguments.extend(["--cluster-announce-ip", "127.0.0.1"]);
+    let bus = match version() >= (7, 0) {
+        true => {
+            arguments.extend(["--cluster-port", &bus]);
+            bus.clone()
+        }
+        false => (port + 10_000).to_string(),
+    };
+    let spare = RedisServer::start_on(port, &arguments);
+    let id = spare.command(&["CLUSTER", "MYID"]);
+    let id: String = redis::from_redis_value(id).expect("text");
+    let slot = cluster.slot_of("{spare}");
+    let owner = &cluster.nodes[cluster.owner(slot)];
+    owner.command(&["CLUSTER", "MEET", "127.0.0.1", &port.to_string(), &bus]);
+    let slot = slot.to_string();
+    let migrating = ["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id];
+    eventually("they know each other", async || {
+        owner.try_command(&migrating).is_ok()
+    })
+    .await;
+    spare.signal("STOP");
+    let asked = handle.wire().send(command(&["GET", "{spare}"])).await;
+    asked.expect_err("it says nothing");
+    let status = handle.status();
+    assert!(status.is_up(), "{status:?}");
 }
 
 #[tokio::test]

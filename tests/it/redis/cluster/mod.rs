@@ -4,6 +4,7 @@ mod cells;
 mod contracts;
 mod degraded;
 mod fail_over;
+mod late;
 mod lists;
 mod locks;
 mod on_the_way;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tower_handoff::lock::{LockKey, Locks};
 use tower_handoff::redis::{AwayCause, RedisError, RedisErrorKind, RedisHandle, RedisStatus};
 
-use super::said::failure;
+use super::said::{failure, own_lines};
+use crate::support::log::Log;
 use crate::support::patient::patient;
 use crate::support::redis_server::binary::version;
 use crate::support::redis_server::{RedisServer, free_port};
@@ -90,6 +91,31 @@ async fn a_command_that_was_renamed_is_named_where_a_connection_begins() {
     let (cause, reason) = failure(&handle).await;
     assert_eq!(cause, AwayCause::NotReady, "{reason}");
     assert!(reason.contains("TIME"), "{reason}");
+}
+
+// One thread, so that the subscriber of this thread sees the supervisor too.
+#[tokio::test]
+async fn commands_of_the_scripts_that_were_renamed_are_named_once_where_a_connection_begins() {
+    let (log, _guard) = Log::of_this_thread(tracing::Level::INFO);
+    let renamed = ["LPOS", "ZADD"].map(|name| ["--rename-command", name, ""]);
+    let server = RedisServer::start_on(free_port(), renamed.as_flattened());
+    let handle = patient(&server.url());
+    handle.ping().await.expect("the others are served");
+    let text = log.text();
+    let said = own_lines(&text).into_iter();
+    let said: Vec<_> = said
+        .filter(|line| line.contains("rename-command"))
+        .collect();
+    assert_eq!(said.len(), 1, "{text}");
+    assert!(
+        said[0].contains("WARN") && said[0].contains("LPOS, ZADD "),
+        "{text}"
+    );
+
+    let (log, _guard) = Log::of_this_thread(tracing::Level::INFO);
+    let server = RedisServer::start();
+    patient(&server.url()).ping().await.expect("it is up");
+    assert!(!log.text().contains("rename-command"), "{}", log.text());
 }
 
 #[tokio::test]
