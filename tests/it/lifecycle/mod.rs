@@ -5,6 +5,7 @@ mod common;
 
 mod arrivals;
 mod budget;
+mod busy;
 mod cancellations;
 mod checks_that_block;
 mod close_at_drain;
