@@ -184,8 +184,7 @@ impl LifecycleBuilder {
 
     /// Whether [`Lifecycle::run`] watches SIGTERM and SIGINT (elsewhere Ctrl-C). Default: yes.
     ///
-    /// Turn it off where somebody else does, and call [`LifecycleHandle::shutdown`]: in tests, or
-    /// with several lifecycles in one process.
+    /// Turn it off where somebody else does, who calls [`LifecycleHandle::shutdown`], and in tests.
     pub fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
         self
