@@ -27,6 +27,7 @@ mod instance;
 mod last_moments;
 mod late_tasks;
 mod latecomers;
+mod log_out;
 #[cfg(target_os = "linux")]
 mod manager_away;
 mod most_named;
