@@ -196,6 +196,9 @@ impl LifecycleBuilder {
     /// When a variable holds no number, when settle, hooks and margin do not fit into the grace
     /// (the error spells the sum out), when a name is used twice or is empty, when the instance's
     /// name or that of the header is not acceptable.
+    ///
+    /// # Panics
+    /// Where a managed part or a check does, when asked for its name, class, policy or check.
     pub fn build(self) -> Result<Lifecycle, ConfigError> {
         let Self {
             platform,
