@@ -77,9 +77,8 @@ fn begin() -> io::Result<()> {
     let (says, said) = channel();
     let name = "handoff-signals".to_owned();
     thread::Builder::new().name(name).spawn(move || {
-        if let Err(error) = listen(&says) {
-            let _ = says.send(Err(error));
-        }
+        let Err(error) = listen(&says);
+        let _ = says.send(Err(error));
     })?;
     said.recv()
         .unwrap_or_else(|_| Err(io::Error::other("the thread for signals has ended")))
