@@ -11,11 +11,11 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_sink::Sink;
 use pin_project_lite::pin_project;
-use tokio::sync::futures::Notified;
 use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep};
 
 use crate::lifecycle::phase::Phase;
+use crate::lifecycle::sync::Notified;
 use crate::lifecycle::watch::PhaseWatch;
 
 pin_project! {

@@ -186,6 +186,7 @@ mod signal;
 mod start;
 mod stop;
 mod stream;
+mod sync;
 mod talk;
 mod tasks;
 pub(crate) mod unfinished;

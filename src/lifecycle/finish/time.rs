@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::sync::futures::Notified;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::lifecycle::phase::Phase;
+use crate::lifecycle::sync::Notified;
 use crate::lifecycle::watch::PhaseWatch;
 
 pin_project! {
