@@ -17,7 +17,9 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpConnectInfo};
-use tower_handoff::lifecycle::{Report, TrackedStream};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower_handoff::lifecycle::{Phase, PhaseWatch, Report, TrackedStream};
 use tower_handoff::{BoxError, Lifecycle};
 
 /// A connection of the lifecycle's as tonic takes it: with what its handlers may ask of it.
@@ -75,10 +77,25 @@ pub(crate) async fn serve(lifecycle: Lifecycle, tcp: TcpListener, routes: Routes
     lifecycle.run(server).await
 }
 
+/// Says of the whole server, to who asks and who watches, what `/ready` says of the phase. When draining
+/// begins the watches end: they have no end of their own, and would hold the drain to its deadline.
+pub(crate) async fn tell(watch: PhaseWatch, mut reporter: HealthReporter) {
+    let all = "";
+    let (serving, not_serving) = (ServingStatus::Serving, ServingStatus::NotServing);
+    reporter.set_service_status(all, not_serving).await;
+    watch.reached(Phase::Ready).await;
+    reporter.set_service_status(all, serving).await;
+    watch.reached(Phase::Settling).await;
+    reporter.set_service_status(all, not_serving).await;
+    watch.reached(Phase::Draining).await;
+    reporter.clear_service_status(all).await;
+}
+
 #[tokio::main]
 async fn main() -> Result<ExitCode, BoxError> {
     let lifecycle = Lifecycle::builder().build()?;
-    let (_reporter, health) = tonic_health::server::health_reporter();
+    let (reporter, health) = tonic_health::server::health_reporter();
+    lifecycle.spawn("health", tell(lifecycle.watch(), reporter));
     let tcp = TcpListener::bind("127.0.0.1:3000").await?;
     println!("gRPC on port 3000; Ctrl-C shows the drain.");
     let report = serve(lifecycle, tcp, Routes::new(health)).await;

@@ -2,6 +2,7 @@
 //! files, on loom's atomics and locks.
 //!
 //! - `in_flight`: the tracker of requests in flight and a drain.
+//! - `lifecycle::phases`: the phase, who moves it on, and who waits for that: all of it the library's.
 //! - `lock::redis::line`: the line of one process for one key, and another process that wants it.
 //!   `cohort.rs`, `cohorts.rs` and all that they say are the library's. Who asks, waits and drives is
 //!   told anew here, as `turn.rs` and `drive.rs` do it: those await a connection. So what is proven is
@@ -28,9 +29,9 @@ mod oneshot;
 // What is the library's has tests of its own, which are none for loom: so it is built without them,
 // and its models run from `tests/`.
 #[cfg(not(test))]
-pub use library::lock;
-#[cfg(not(test))]
 use library::{BoxError, config, random, telemetry};
+#[cfg(not(test))]
+pub use library::{lifecycle, lock};
 
 /// Every way in which `work` can go with up to three switches at places of the scheduler's choice.
 pub(crate) fn explore(work: impl Fn() + Send + Sync + 'static) {

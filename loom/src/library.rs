@@ -18,6 +18,27 @@ pub(crate) mod telemetry {
     mod shape;
 }
 
+#[path = "../../src/lifecycle"]
+pub mod lifecycle {
+    mod close_at_drain;
+    mod phase;
+    mod until_drain;
+    mod watch;
+
+    #[path = "../../loom/src/phases.rs"]
+    pub mod phases;
+
+    mod finish {
+        pub(crate) mod time;
+    }
+
+    mod sync {
+        pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+
+        pub(crate) use crate::notify::{Notified, Notify};
+    }
+}
+
 #[path = "../../src/lock"]
 pub mod lock {
     mod cohort;

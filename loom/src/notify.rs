@@ -65,6 +65,7 @@ pub(crate) fn unpoisoned<T>(result: LockResult<T>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
 
+#[derive(Debug)]
 pub(crate) struct Notified<'a> {
     notify: &'a Notify,
     /// How many calls there had been when it was made.

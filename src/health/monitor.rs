@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::BoxError;
+use crate::health::policy::{CheckClass, CheckPolicy};
 use crate::health::verdict::{Run, Status, Verdict};
 use crate::lifecycle::check::HealthCheck;
 use crate::lifecycle::guarded::{AbortOnDrop, Ended};
@@ -25,6 +26,10 @@ pub(crate) struct Monitor {
 
 struct Watched {
     check: Arc<dyn HealthCheck>,
+    // Asked for once: of somebody else's code only `check` runs from then on, in a task of its own.
+    name: Box<str>,
+    class: CheckClass,
+    policy: CheckPolicy,
     verdict: Mutex<Verdict>,
 }
 
@@ -37,8 +42,13 @@ pub(crate) struct CheckView<'a> {
 }
 
 impl Monitor {
+    /// # Panics
+    /// Where a check's name, class or policy does.
     pub(crate) fn new(checks: Vec<Arc<dyn HealthCheck>>) -> Self {
-        let watched = |check| Watched {
+        let watched = |check: Arc<dyn HealthCheck>| Watched {
+            name: check.name().into(),
+            class: check.class(),
+            policy: check.policy(),
             check,
             verdict: Mutex::new(Verdict::UNKNOWN),
         };
@@ -74,11 +84,10 @@ impl fmt::Debug for Monitor {
 
 impl Watched {
     async fn keep_checking(&self) {
-        let policy = self.check.policy();
         // A run that was told to end and has not: it blocks its thread.
         let mut left_behind: Option<Task> = None;
         loop {
-            let deadline = Instant::now() + policy.timeout;
+            let deadline = Instant::now() + self.policy.timeout;
             if let Some(task) = &mut left_behind {
                 // None begins beside it, for each would block one more thread of the runtime. But
                 // it is out of time as often as they would have been.
@@ -90,7 +99,7 @@ impl Watched {
             }
             let check = self.check.clone();
             let mut task = AbortOnDrop(tokio::spawn(async move { check.check().await }));
-            let deadline = Instant::now() + policy.timeout;
+            let deadline = Instant::now() + self.policy.timeout;
             let (run, error) = match task.until(deadline).await {
                 Ended::Returned(Ok(())) => (Run::Passed, None),
                 Ended::Returned(Err(error)) => (Run::Failed, Some(error)),
@@ -106,21 +115,20 @@ impl Watched {
 
     /// How long to wait until the next one.
     fn record(&self, run: Run, error: Option<BoxError>) -> Duration {
-        let policy = self.check.policy();
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         let first_failure = run != Run::Passed && !verdict.has_results();
-        if verdict.record(run, &policy) || first_failure {
+        if verdict.record(run, &self.policy) || first_failure {
             let error = error.map(tracing::field::display);
-            tracing::info!(check = self.check.name(), result = ?run, error, "health changed");
+            tracing::info!(check = &*self.name, result = ?run, error, "health changed");
         }
-        verdict.pause(&policy)
+        verdict.pause(&self.policy)
     }
 
     fn view(&self) -> CheckView<'_> {
         let verdict = *self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         CheckView {
-            name: self.check.name(),
-            status: verdict.status(self.check.class()),
+            name: &self.name,
+            status: verdict.status(self.class),
             output: verdict.output(),
         }
     }

@@ -184,8 +184,7 @@ impl LifecycleBuilder {
 
     /// Whether [`Lifecycle::run`] watches SIGTERM and SIGINT (elsewhere Ctrl-C). Default: yes.
     ///
-    /// Turn it off where somebody else does, and call [`LifecycleHandle::shutdown`]: in tests, or
-    /// with several lifecycles in one process.
+    /// Turn it off where somebody else does, who calls [`LifecycleHandle::shutdown`], and in tests.
     pub fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
         self
@@ -197,6 +196,9 @@ impl LifecycleBuilder {
     /// When a variable holds no number, when settle, hooks and margin do not fit into the grace
     /// (the error spells the sum out), when a name is used twice or is empty, when the instance's
     /// name or that of the header is not acceptable.
+    ///
+    /// # Panics
+    /// Where a managed part or a check does, when asked for its name, class, policy or check.
     pub fn build(self) -> Result<Lifecycle, ConfigError> {
         let Self {
             platform,

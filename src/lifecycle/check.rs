@@ -17,7 +17,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// A check runs in the background, beside all others; probes read its last result and never
 /// wait for it. One run at a time: where one blocks its thread past its time-out, it counts as failed
-/// again and again, and no other begins before it has ended.
+/// again and again, and no other begins before it has ended. Name, class and policy are asked for when
+/// the lifecycle is built, and not again.
 ///
 /// # Contract
 /// - It asks the dependency anew each time, at the cost of one cheap round trip.

@@ -4,17 +4,18 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
 use futures_sink::Sink;
 use pin_project_lite::pin_project;
-use tokio::sync::futures::Notified;
+use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep};
 
 use crate::lifecycle::phase::Phase;
+use crate::lifecycle::sync::Notified;
 use crate::lifecycle::watch::PhaseWatch;
 
 pin_project! {
@@ -182,8 +183,9 @@ where
                 Poll::Pending => {}
             }
         }
-        let patience = this.patience.as_mut();
-        if patience.is_none_or(|patience| patience.as_mut().poll(cx).is_ready()) {
+        // The socket may have used up the task's budget.
+        let patience = this.patience.as_mut().map(|it| unconstrained(it.as_mut()));
+        if patience.is_none_or(|patience| pin!(patience).poll(cx).is_ready()) {
             *this.stage = Stage::Over;
         }
         if *this.stage != Stage::Over {

@@ -48,7 +48,9 @@
 //! `Server` takes connections that implement its `Connected`, so there it needs a newtype around
 //! [`TrackedStream`] as well: `examples/tonic.rs` in the repository. With either, calls that are
 //! under way come to their end, and tonic's client has `UNAVAILABLE` of one that comes while
-//! draining: at once, or in place of a stream's first answer.
+//! draining: at once, or in place of a stream's first answer. Who watches `grpc.health.v1` hears of the
+//! settle from the application, which also has to end the watches when draining begins: the example
+//! has that in ten lines.
 //!
 //! # Why in this order
 //! A server that stops accepting at the signal resets the connections that wait in its queue,
@@ -69,7 +71,7 @@
 //! | gate on HTTP/2 | lets in | lets in | lets in | 503; GOAWAY is the server's | 503 | 503 |
 //! | in flight | counted | counted | counted | waited for; `finish_within` counts from here | named, and cut off | over |
 //! | streams, sockets, `spawn` | go on | go on | go on | are told, and waited for | named, and cut off | dropped at once |
-//! | sessions | read, written | read, written | read, written | read, written | written where the request still ends | commits under way are waited for |
+//! | sessions | read, written | read, written | read, written | read, written | written where the request still ends | commits and log-outs under way are waited for, by a managed `RedisHandle` or `SessionLayer::commits` |
 //! | locks | granted, renewed | granted, renewed | granted, renewed | granted until a quarter of it is left; renewed | renewed | let go; none granted |
 //! | hooks | `on_start` | | | | | flushes, `on_shutdown`, then connections close |
 //!
@@ -184,6 +186,7 @@ mod signal;
 mod start;
 mod stop;
 mod stream;
+mod sync;
 mod talk;
 mod tasks;
 pub(crate) mod unfinished;

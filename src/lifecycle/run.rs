@@ -72,8 +72,13 @@ impl Lifecycle {
     /// and wrappers send theirs twice. So a `preStop` of Kubernetes that signals by itself (`kill -TERM 1;
     /// sleep 15`) makes the kubelet's own the second: let it just `sleep`, or ask by
     /// [`pre_stop`](Self::pre_stop). Only signals count for that, so one that follows a
-    /// [`shutdown`](LifecycleHandle::shutdown) by code is still a first one. Once set up, the
-    /// handlers stay until the process ends, as is tokio's way: after `run` signals do nothing.
+    /// [`shutdown`](LifecycleHandle::shutdown) by code is still a first one.
+    ///
+    /// A thread of its own hears them, one a process, from the first `run` on until the process ends:
+    /// so the second one works though handlers block every worker of the runtime. When `run` has
+    /// returned, or was dropped, the next signal ends the process at once with code 130, unless it is
+    /// the same request as the first: where something that blocks keeps the runtime from ending, Ctrl-C
+    /// still works. Of several lifecycles in a process, the first signal reaches all that run.
     ///
     /// The server ends by itself when [`stop_accepting`](LifecycleHandle::stop_accepting)
     /// resolves. One that ends earlier, well or with an error, begins the shutdown. One that does

@@ -6,6 +6,8 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use tokio::task::unconstrained;
+
 use crate::BoxError;
 use crate::lifecycle::report::ServerOutcome;
 
@@ -28,6 +30,9 @@ impl<E: Into<BoxError>> ServerOutput for Result<(), E> {
 }
 
 /// A server that is polled whenever something is awaited through it.
+///
+/// What is awaited has no part in the task's budget, or one that is never at rest (an accept loop
+/// whose queue is never empty) would use it up each time, and tokio's timers come to nothing without.
 pub(crate) struct Served<'a, F> {
     future: Pin<&'a mut F>,
     outcome: Option<ServerOutcome>,
@@ -47,7 +52,7 @@ where
 
     /// Waits for `event`, or for the server's end if that comes first.
     pub(crate) async fn until(&mut self, event: impl Future<Output = ()>) {
-        let mut event = pin!(event);
+        let mut event = pin!(unconstrained(event));
         poll_fn(|cx| match self.poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => event.as_mut().poll(cx),
@@ -57,7 +62,7 @@ where
 
     /// Waits for `work`, also when the server ends meanwhile.
     pub(crate) async fn alongside<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
+        let mut work = pin!(unconstrained(work));
         poll_fn(|cx| {
             let _ = self.poll(cx);
             work.as_mut().poll(cx)

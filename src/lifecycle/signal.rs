@@ -2,12 +2,14 @@
 //!
 //! Floor 3.
 
+use std::convert::Infallible;
 use std::io;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::lifecycle::guarded::AbortOnDrop;
 
 /// The exit code of a process that was told twice.
 const TOLD_TWICE: i32 = 130;
@@ -16,36 +18,118 @@ const TOLD_TWICE: i32 = 130;
 /// and a wrapper passes on what it got, or a unit's `ExecStop` and systemd each send their own.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
-/// Calls `first` at the first signal and ends the process at the second, until dropped.
+/// How long an exit waits for its line in a log that may block.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+type First = Box<dyn FnOnce() + Send>;
+
+/// Signals are the process's, and so is what hears them.
+static LISTENER: Mutex<Listener> = Mutex::new(Listener {
+    began: false,
+    last: 0,
+    untold: Vec::new(),
+});
+
+struct Listener {
+    began: bool,
+    /// Numbers who is to be told.
+    last: u64,
+    untold: Vec<(u64, First)>,
+}
+
+fn listener() -> MutexGuard<'static, Listener> {
+    LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls `first` at the next signal, unless that comes when what is returned was dropped. One that
+/// finds nobody to be told ends the process.
 ///
-/// In a task of its own, so that the second signal works whatever the shutdown waits for.
-///
-/// # Panics
-/// Outside a tokio runtime.
-pub(crate) fn watch_signals(first: impl FnOnce() + Send + 'static) -> AbortOnDrop<()> {
-    // Set up before this returns: a signal that comes right after is not missed.
-    let signals = Signals::new();
-    AbortOnDrop(tokio::spawn(async move {
-        let mut signals = match signals {
-            Ok(signals) => signals,
-            Err(error) => {
-                tracing::error!(%error, "signals cannot be watched, so they end the process");
-                return;
-            }
-        };
-        let name = signals.next().await;
-        tracing::info!(signal = name, "shutdown asked for");
-        let same_until = Instant::now() + SAME_REQUEST;
-        first();
+/// They are heard by a thread and a runtime of their own, one a process, from the first call on and
+/// until the process ends: so whatever blocks the workers of other runtimes, and after these.
+pub(crate) fn watch_signals(first: impl FnOnce() + Send + 'static) -> Untold {
+    let mut listener = listener();
+    listener.last += 1;
+    let number = listener.last;
+    listener.untold.push((number, Box::new(first)));
+    let began = match listener.began {
+        true => Ok(()),
+        false => begin(),
+    };
+    listener.began = began.is_ok();
+    drop(listener);
+    if let Err(error) = began {
+        tracing::error!(%error, "signals cannot be watched, so they end the process");
+    }
+    Untold(number)
+}
+
+/// Who waits for a signal.
+pub(crate) struct Untold(u64);
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        listener().untold.retain(|(number, _)| *number != self.0);
+    }
+}
+
+/// Returns when it listens: a signal that comes right after is not missed.
+fn begin() -> io::Result<()> {
+    let (says, said) = channel();
+    let name = "handoff-signals".to_owned();
+    thread::Builder::new().name(name).spawn(move || {
+        let Err(error) = listen(&says);
+        let _ = says.send(Err(error));
+    })?;
+    said.recv()
+        .unwrap_or_else(|_| Err(io::Error::other("the thread for signals has ended")))
+}
+
+fn listen(says: &Sender<io::Result<()>>) -> io::Result<Infallible> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let _ = says.send(Ok(()));
+        let mut same_until = None;
         loop {
-            let name = signals.next().await;
-            if Instant::now() >= same_until {
-                tracing::warn!(signal = name, "second signal: exit at once");
+            let signal = signals.next().await;
+            let untold = std::mem::take(&mut listener().untold);
+            if !untold.is_empty() {
+                same_until = Some(Instant::now() + SAME_REQUEST);
+                beside(move || {
+                    tracing::info!(signal, "shutdown asked for");
+                    untold.into_iter().for_each(|(_, first)| first());
+                });
+            } else if same_until.is_some_and(|until| Instant::now() < until) {
+                beside(move || tracing::info!(signal, "the same request again"));
+            } else {
+                let (said, is_said) = channel::<Infallible>();
+                beside(move || {
+                    tracing::warn!(signal, "second signal: exit at once");
+                    drop(said);
+                });
+                let _ = is_said.recv_timeout(LAST_WORDS);
                 std::process::exit(TOLD_TWICE);
             }
-            tracing::info!(signal = name, "the same request again");
         }
-    }))
+    })
+}
+
+/// In a thread of its own, because a log may block; here where the system has no more threads.
+fn beside(work: impl FnOnce() + Send + 'static) {
+    let work = Arc::new(Mutex::new(Some(work)));
+    let theirs = Arc::clone(&work);
+    if thread::Builder::new().spawn(move || once(&theirs)).is_err() {
+        once(&work);
+    }
+}
+
+fn once(work: &Mutex<Option<impl FnOnce()>>) {
+    let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(work) = work {
+        work();
+    }
 }
 
 /// Both are graceful: Fly and Nomad send SIGINT where others send SIGTERM.

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use tokio::sync::futures::Notified;
 
 use crate::lifecycle::phase::Phase;
+use crate::lifecycle::sync::Notified;
 use crate::lifecycle::watch::PhaseWatch;
 
 pin_project! {

@@ -6,13 +6,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use crate::lifecycle::phase::Phase;
+use crate::lifecycle::sync::{AtomicU8, AtomicU64, Notified, Notify, SeqCst};
 
 /// Leaked on purpose, some 100 bytes a process: a watch is then one word that every request can
 /// copy, where a reference count shared by all threads would cost more than all else it does.

@@ -13,9 +13,11 @@ use crate::lifecycle::check::{BoxFuture, HealthCheck};
 use crate::lifecycle::managed::Managed;
 use crate::redis::handle::RedisHandle;
 use crate::redis::status::RedisStatus;
+use crate::session::commits::Commits;
 
 /// Released at the flush: every lock that is held through this handle, so that the next
-/// instance need not wait for leases. Closed at the end: the connection, after what was posted
+/// instance need not wait for leases. Waited for: log-outs and commits that the sessions of this
+/// handle have under way though no request does any more. Closed at the end: the connection, after what was posted
 /// to it is out.
 ///
 /// Its check, `redis`, is required until it has passed once: a fresh instance that cannot reach
@@ -42,11 +44,13 @@ impl Managed for RedisHandle {
     }
 
     /// # Cancel safety
-    /// Dropped, it stops waiting; the releases go on while the process lives, and the leases end
-    /// what is left.
+    /// Dropped, it stops waiting; the releases and commits go on while the process lives and the
+    /// connection is open, and the leases end what is left of the locks.
     fn flush(&self) -> BoxFuture<'_, Result<(), BoxError>> {
         Box::pin(async {
-            self.locks().held().release_all().await;
+            let (locks, commits) = (self.locks(), self.slot::<Commits>());
+            let held = locks.held();
+            tokio::join!(held.release_all(), commits.flush());
             Ok(())
         })
     }

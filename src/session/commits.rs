@@ -1,6 +1,7 @@
 //! The writes that a shutdown waits for.
-//! Floor 5.
+//! Floor 2.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
@@ -8,9 +9,12 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::telemetry::pending::{Operation, Pending};
 
-/// Commits of detached handles, and log-outs. Clones are one and the same.
+/// What goes on though nobody waits for it, and a shutdown does: commits of detached handles, and
+/// log-outs ([`Session::destroy`](crate::session::Session::destroy)). Clones are one and the same.
+///
+/// Said by a store ([`SessionStore::commits`](crate::session::SessionStore::commits)).
 #[derive(Clone, Default)]
-pub(crate) struct Commits {
+pub struct Commits {
     /// Read by each of them, written by the shutdown.
     gate: Arc<RwLock<()>>,
     pending: Pending,
@@ -30,6 +34,12 @@ impl Commits {
     pub(crate) async fn flush(&self) {
         let _flush = self.pending.flush();
         drop(self.gate.write().await);
+    }
+}
+
+impl fmt::Debug for Commits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commits").finish_non_exhaustive()
     }
 }
 

@@ -32,7 +32,8 @@ use crate::session::state::Known;
 /// A streaming body is in flight to its end, so the drain waits for the stream and all it commits.
 /// What serves a WebSocket is a task of its own; spawn it with
 /// [`LifecycleHandle::spawn`](crate::lifecycle::LifecycleHandle::spawn) and let it end when phase
-/// `Draining` begins. For a commit that is under way when the time is up, register
+/// `Draining` begins. A commit that is under way when the time is up is waited for by the
+/// `RedisHandle` that is managed; with another store, register
 /// [`SessionLayer::commits`](crate::session::SessionLayer::commits) with the lifecycle:
 ///
 /// ```
@@ -95,9 +96,8 @@ impl DetachedSession {
     /// Writes what was set, removed and taken since the last commit; one command, none where there
     /// is nothing to write.
     ///
-    /// Once it has begun it is carried out even if this future is dropped, and
-    /// [`SessionLayer::commits`](crate::session::SessionLayer::commits) waits for it. What could
-    /// not be written is still to be written with the next commit.
+    /// Once it has begun it is carried out even if this future is dropped, and a shutdown waits for it,
+    /// as [above](Self#shutdown). What could not be written is still to be written with the next commit.
     ///
     /// # Errors
     /// [`Gone`](crate::session::SessionErrorKind::Gone) and

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::session::commits::Commits;
 use crate::session::error::{StoreError, StoreErrorKind};
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
@@ -178,6 +179,10 @@ impl<S: SessionStore> SessionStore for FaultySessions<S> {
     async fn revoke(&self, user: &str, which: Revoke) -> Result<u64, StoreError> {
         let revoke = self.inner.revoke(user, which);
         self.run(Some(0), revoke).await
+    }
+
+    fn commits(&self) -> Commits {
+        self.inner.commits()
     }
 }
 

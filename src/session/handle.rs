@@ -175,7 +175,10 @@ impl Session {
     ///
     /// # Cancel safety
     /// Once polled it is carried out though nobody waits for it, by a task of its own, and the
-    /// response waits for that. Outside a tokio runtime, a dropped one may not have happened.
+    /// response waits for that; where the client is gone, a shutdown does, with the time of its flushes:
+    /// that of a managed `RedisHandle`, or with another store, of
+    /// [`SessionLayer::commits`](crate::session::SessionLayer::commits). Outside a tokio runtime, a
+    /// dropped one may not have happened.
     pub async fn destroy(&self) -> Result<bool, SessionError> {
         let core = Arc::clone(&self.core);
         CarriedOut::new(async move {

@@ -55,6 +55,7 @@ impl SessionLayer {
     #[must_use]
     pub fn new(store: impl SessionStore) -> Self {
         Self(Arc::new(Options {
+            commits: store.commits(),
             store: Arc::new(store),
             transport: Transport::Cookie(SessionCookie::default()),
             expiry: SessionExpiry::default(),
@@ -62,7 +63,6 @@ impl SessionLayer {
             undecodable: Undecodable::default(),
             responder: Responder::default(),
             commit_when: |status| !status.is_server_error(),
-            commits: Default::default(),
             renewals: Arc::default(),
             on_gone: None,
         }))
@@ -124,10 +124,12 @@ impl SessionLayer {
     }
 
     /// What a shutdown waits for: the commits of detached handles
-    /// ([`DetachedSession::commit`](crate::session::DetachedSession::commit)) that are under way.
+    /// ([`DetachedSession::commit`](crate::session::DetachedSession::commit)) that are under way, and
+    /// log-outs ([`Session::destroy`](crate::session::Session::destroy)) whose clients are gone.
     ///
-    /// For [`LifecycleBuilder::manage`](crate::lifecycle::LifecycleBuilder::manage). Layers for
-    /// cookies of different names are different parts.
+    /// For [`LifecycleBuilder::manage`](crate::lifecycle::LifecycleBuilder::manage), where the store is
+    /// not Redis: a `RedisHandle` that is managed waits for what its sessions have under way. Layers
+    /// for cookies of different names are different parts.
     #[must_use]
     pub fn commits(&self) -> SessionCommits {
         SessionCommits::new(&self.0)

@@ -59,7 +59,7 @@ mod candidates;
 mod carry;
 mod change;
 mod commit;
-mod commits;
+pub(crate) mod commits;
 #[cfg(feature = "testing")]
 pub mod contract;
 mod cookie;
@@ -113,6 +113,7 @@ mod write;
 
 pub use crate::codec::{Decode, Encode, Json, Raw};
 pub use commit::CommitOutcome;
+pub use commits::Commits;
 pub use cookie::{SessionCookie, SessionSameSite};
 pub use detached::{DetachedSession, SessionCommits};
 pub use error::{SessionError, SessionErrorKind, SessionLayerMissing, StoreError, StoreErrorKind};

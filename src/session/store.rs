@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::session::commits::Commits;
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
@@ -196,6 +197,15 @@ pub trait SessionStore: Send + Sync + 'static {
         user: &str,
         which: Revoke,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Where it is noted what a shutdown waits for, in a store whose connection the shutdown closes:
+    /// that of Redis waits for it by itself, when its handle is
+    /// [managed](crate::lifecycle::LifecycleBuilder::manage). A store around another one hands on
+    /// what that says. Default: a place of the layer's own, for
+    /// [`SessionLayer::commits`](crate::session::SessionLayer::commits). Called once a layer.
+    fn commits(&self) -> Commits {
+        Commits::default()
+    }
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

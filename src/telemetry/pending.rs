@@ -74,9 +74,11 @@ impl Drop for Flush {
     fn drop(&mut self) {
         let lost = {
             let mut state = self.0.lock();
-            // Nobody counts them twice where they end after all.
-            state.flushing = false;
-            state.under_way
+            // Nobody counts them twice, where they end after all or another flush waited for them too.
+            match std::mem::take(&mut state.flushing) {
+                true => state.under_way,
+                false => 0,
+            }
         };
         if lost > 0 {
             add(ShutdownOperations::Lost, lost);

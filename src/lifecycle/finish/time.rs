@@ -3,15 +3,16 @@
 //! Floor 4.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::sync::futures::Notified;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::lifecycle::phase::Phase;
+use crate::lifecycle::sync::Notified;
 use crate::lifecycle::watch::PhaseWatch;
 
 pin_project! {
@@ -76,7 +77,8 @@ impl Future for DrainTime {
             *this.sleep = Some(Box::pin(sleep_until(ends)));
         }
         match this.sleep {
-            Some(sleep) => sleep.as_mut().poll(cx),
+            // The handler, polled before, may have used up the task's budget.
+            Some(sleep) => pin!(unconstrained(sleep.as_mut())).poll(cx),
             None => Poll::Pending,
         }
     }

@@ -12,6 +12,7 @@ use crate::redis::error::{RedisError, RedisErrorKind};
 use crate::redis::handle::RedisHandle;
 use crate::redis::replicas::Replicas;
 use crate::redis::script::{Script, push_pieces, script};
+use crate::session::commits::Commits;
 use crate::session::error::StoreError;
 use crate::session::id::SessionId;
 use crate::session::record::SessionRecord;
@@ -316,5 +317,9 @@ impl SessionStore for RedisSessions {
         let walked = writing.walk(user, Some(which)).await?;
         writing.lasts().await?;
         Ok(walked.ended)
+    }
+
+    fn commits(&self) -> Commits {
+        Commits::clone(&self.handle.slot())
     }
 }

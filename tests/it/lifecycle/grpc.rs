@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use tokio::sync::watch;
@@ -12,7 +13,9 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower_handoff::lifecycle::{Outcome, Phase, Stage};
 
 use super::common::{eventually, quiet_builder, within};
-use super::grpc_servers::{Grpc, check, client, start};
+use super::grpc_servers::{Grpc, check, client, start, tell};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_served_while_ready_and_unavailable_while_draining() {
@@ -63,6 +66,39 @@ async fn a_stream_of_answers_is_in_flight_until_its_client_lets_go() {
         let next = next.unwrap().unwrap().status;
         assert_eq!(next, i32::from(ServingStatus::NotServing));
         drop(answers);
+        let report = instance.report().await;
+        assert_eq!(report.outcome, Outcome::Clean, "{server:?} {report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_the_health_hears_of_the_settle_and_is_let_go_when_draining_begins() {
+    for server in Grpc::ALL {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let builder = quiet_builder()
+            .grace(MINUTE)
+            .settle(Duration::from_millis(200));
+        let instance = start(server, builder, health).await;
+        let handle = instance.handle.clone();
+        handle.spawn("health", tell(handle.watch(), reporter));
+        let mut client = client(instance.address).await;
+        let watching = client.watch(HealthCheckRequest::default());
+        let mut answers = within("a stream", watching).await.unwrap().into_inner();
+        let mut next = async || {
+            let next = within("an answer", answers.message()).await.unwrap();
+            next.map(|answer| answer.status)
+        };
+        let (up, down) = (ServingStatus::Serving, ServingStatus::NotServing);
+        // It may have asked before the reporter was told.
+        while next().await.expect("an answer") != i32::from(up) {}
+        handle.shutdown();
+        let mut last = next().await;
+        while last == Some(i32::from(up)) {
+            last = next().await;
+        }
+        assert_eq!(last, Some(i32::from(down)), "{server:?}");
+        assert!(handle.phase() < Phase::Stopping);
+        assert_eq!(next().await, None, "{server:?}");
         let report = instance.report().await;
         assert_eq!(report.outcome, Outcome::Clean, "{server:?} {report:?}");
     }

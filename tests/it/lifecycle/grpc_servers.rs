@@ -18,6 +18,7 @@ use super::common::within;
 #[path = "../../../examples/tonic.rs"]
 #[allow(dead_code, reason = "an example has a main")]
 mod example;
+pub(crate) use example::tell;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grpc {

@@ -5,6 +5,7 @@ mod common;
 
 mod arrivals;
 mod budget;
+mod busy;
 mod cancellations;
 mod checks_that_block;
 mod close_at_drain;
@@ -26,6 +27,7 @@ mod instance;
 mod last_moments;
 mod late_tasks;
 mod latecomers;
+mod log_out;
 #[cfg(target_os = "linux")]
 mod manager_away;
 mod most_named;

@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tower::ServiceExt;
+use tower_handoff::BoxError;
 use tower_handoff::health::ProbeService;
 use tower_handoff::health::{BoxFuture, Check, CheckClass, CheckPolicy, HealthCheck, ProbeBody};
 use tower_handoff::lifecycle::{LifecycleBuilder, LifecycleHandle, Managed, Phase};
@@ -351,5 +352,46 @@ async fn without_details_a_probe_says_its_verdict_alone() {
         get(&terse, "/ready").await,
         (503, json!({ "status": "fail" }))
     );
+    run.await.unwrap();
+}
+
+/// What it says of itself, it says once: nothing of it but `check` can fail later.
+#[tokio::test(start_paused = true)]
+async fn a_check_that_would_panic_when_asked_for_its_policy_again_is_not_asked_again() {
+    #[derive(Default)]
+    struct Once {
+        asked: [AtomicBool; 2],
+    }
+    impl Once {
+        fn first(&self, which: usize) {
+            assert!(!self.asked[which].swap(true, SeqCst), "as asked");
+        }
+    }
+    impl HealthCheck for Once {
+        fn name(&self) -> &str {
+            "once"
+        }
+        fn class(&self) -> CheckClass {
+            self.first(0);
+            CheckClass::Required
+        }
+        fn policy(&self) -> CheckPolicy {
+            self.first(1);
+            CheckPolicy::default()
+        }
+        fn check(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+    let (handle, probes, run) = start(quiet_builder().check(Once::default()));
+    eventually("it has passed", async || {
+        get(&probes, "/ready").await.0 == 200
+    })
+    .await;
+    assert_eq!(
+        get(&probes, "/ready").await.1["checks"]["once"][0]["status"],
+        "pass"
+    );
+    handle.shutdown();
     run.await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! The same shutdown on hyper-util, with an accept loop of the user's own.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,11 +17,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tower::{ServiceBuilder, service_fn};
-use tower_handoff::lifecycle::{LifecycleBuilder, LifecycleHandle, Outcome, Phase, Report};
+use tower_handoff::lifecycle::{
+    Lifecycle, LifecycleBuilder, LifecycleHandle, Outcome, Phase, Report,
+};
 
 use super::common::{Client, eventually, quiet_builder, within};
 
@@ -29,12 +32,18 @@ async fn start(builder: LifecycleBuilder) -> (SocketAddr, LifecycleHandle, JoinH
     let address = tcp.local_addr().unwrap();
     let lifecycle = builder.build().unwrap();
     let handle = lifecycle.handle();
+    let server = serve(&lifecycle, tcp);
+    let run = tokio::spawn(lifecycle.run(server));
+    handle.watch().reached(Phase::Ready).await;
+    (address, handle, run)
+}
+
+fn serve(lifecycle: &Lifecycle, tcp: TcpListener) -> impl Future<Output = ()> + Send + use<> {
     let app = ServiceBuilder::new()
         .layer(lifecycle.layer())
         .service(service_fn(answer));
-
     let mut listener = lifecycle.tcp_listener(tcp);
-    let server = async move {
+    async move {
         let (open, mut closed) = mpsc::channel::<()>(1);
         while let Some((stream, _peer)) = listener.accept().await {
             let (goodbye, open) = (stream.goodbye(), open.clone());
@@ -56,10 +65,7 @@ async fn start(builder: LifecycleBuilder) -> (SocketAddr, LifecycleHandle, JoinH
         }
         drop(open);
         let _ = closed.recv().await; // none when every connection has ended
-    };
-    let run = tokio::spawn(lifecycle.run(server));
-    handle.watch().reached(Phase::Ready).await;
-    (address, handle, run)
+    }
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -244,4 +250,49 @@ async fn accept_ends_when_the_queue_is_empty_and_the_socket_closed() {
     assert!(listener.accept().await.is_none());
     assert_eq!(listener.local_addr(), address);
     within("the run", run).await.unwrap();
+}
+
+/// The accept loop runs on a thread that is kept busy until the settle is over, or nearly so: whoever
+/// waits in its queue is taken in with what is left of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_in_the_accept_queue_are_answered() {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let lifecycle = quiet_builder().grace(Duration::from_secs(60)).build();
+    let lifecycle = lifecycle.unwrap();
+    let handle = lifecycle.handle();
+    let server = serve(&lifecycle, tcp);
+    let (block, blocked) = std::sync::mpsc::channel::<()>();
+    let (ends, ended) = oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        blocked.recv().unwrap();
+        runtime.block_on(server);
+        drop(ends);
+    });
+    let run = tokio::spawn(lifecycle.run(async { drop(ended.await) }));
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let mut client = Client::connect(address).await;
+        client.send("/").await;
+        clients.push(client);
+    }
+    handle.shutdown();
+    // Where it is less, or more than the gate waits, this shows less, and holds all the same.
+    tokio::time::sleep(INTAKE_WAIT / 5).await;
+    block.send(()).unwrap();
+    let answers = join_all(clients.iter_mut().map(Client::answer));
+    for (head, body) in within("the answers", answers).await {
+        // Taken in, and served or told to go elsewhere: not reset.
+        let served = head.starts_with("http/1.1 200") && body == b"hello";
+        assert!(served || head.starts_with("http/1.1 503"), "{head:?}");
+        assert!(head.contains("connection: close"), "{head:?}");
+    }
+    let report = within("the run", run).await.unwrap();
+    thread.join().unwrap();
+    assert_eq!(report.outcome, Outcome::Clean);
+    assert_eq!(report.completed + report.rejected, 40);
 }

@@ -1,7 +1,9 @@
 //! Real signals at moments that no other test hits, to a process of their own.
 
 use std::future::{Future, pending};
+use std::io::{self, Write};
 use std::process::Stdio;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -32,21 +34,30 @@ impl Process {
     }
 
     async fn until(&mut self, phase: Phase) {
-        let said = format!("phase {phase}");
+        self.says(&format!("phase {phase}")).await;
+    }
+
+    async fn says(&mut self, what: &str) {
         let heard = async {
             while let Some(line) = self.says.next_line().await.unwrap() {
-                if line.contains(&said) {
+                if line.contains(what) {
                     return;
                 }
             }
-            panic!("it never said {said}");
+            panic!("it never said {what}");
         };
-        within(&said, heard).await;
+        within(what, heard).await;
     }
 
     fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
         let pid = self.child.id().expect("it runs").to_string();
-        let sent = std::process::Command::new("kill").arg(pid).status();
+        let sent = std::process::Command::new("kill")
+            .args(["-s", name, &pid])
+            .status();
         assert!(sent.unwrap().success());
     }
 
@@ -86,6 +97,62 @@ async fn the_second_one_ends_it_at_once_though_the_drain_is_forced() {
     sleep(SAME_REQUEST).await;
     process.terminate();
     assert_eq!(process.code().await, Some(130));
+}
+
+#[tokio::test]
+async fn both_are_heard_though_handlers_block_every_thread() {
+    for blocked in ["blocks_every_worker", "blocks_its_only_thread"] {
+        let mut process = Process::start(blocked);
+        process.says("all blocked").await;
+        process.terminate();
+        process.until(Phase::Settling).await;
+        sleep(SAME_REQUEST).await;
+        process.signal("INT");
+        assert_eq!(process.code().await, Some(130), "{blocked}");
+    }
+}
+
+#[tokio::test]
+async fn the_second_one_ends_it_though_the_log_takes_nothing_in() {
+    let mut process = Process::start("has_a_log_that_is_stuck");
+    process.until(Phase::Ready).await;
+    process.terminate();
+    process.says("stuck").await;
+    sleep(SAME_REQUEST).await;
+    process.terminate();
+    assert_eq!(process.code().await, Some(130));
+}
+
+/// A runtime that ends waits for `spawn_blocking`.
+#[tokio::test]
+async fn one_that_comes_when_the_run_is_over_ends_it_at_once() {
+    for first in [Some("TERM"), None] {
+        let mut process = Process::start(match first {
+            Some(_) => "runs_and_goes_on_blocking",
+            None => "ends_by_itself_and_goes_on_blocking",
+        });
+        if let Some(first) = first {
+            process.until(Phase::Ready).await;
+            process.signal(first);
+        }
+        process.until(Phase::Stopped).await;
+        if first.is_some() {
+            // Still the same request.
+            process.signal("TERM");
+            sleep(SAME_REQUEST).await;
+        }
+        assert_eq!(process.child.try_wait().unwrap(), None);
+        process.signal("INT");
+        assert_eq!(process.code().await, Some(130));
+    }
+}
+
+#[tokio::test]
+async fn the_first_one_reaches_all_lifecycles_that_run() {
+    let mut process = Process::start("is_two");
+    process.says("both ready").await;
+    process.terminate();
+    assert_eq!(process.code().await, Some(0));
 }
 
 /// Runs it to its end and exits, saying each phase.
@@ -148,4 +215,114 @@ async fn is_forced() {
         std::thread::sleep(LONG);
     };
     run(builder, server).await;
+}
+
+/// A server that blocks, and so do as many workers beside it as are said.
+async fn blocks(workers: usize) {
+    let lifecycle = builder().grace(300 * SECOND).build().unwrap();
+    let watch = lifecycle.watch();
+    let all = Arc::new(Barrier::new(workers + 2));
+    for _ in 0..workers {
+        let all = all.clone();
+        tokio::spawn(async move { block(&all) });
+    }
+    // No runtime gets to say it.
+    let (sees, blocked) = (watch, all.clone());
+    std::thread::spawn(move || {
+        blocked.wait();
+        println!("all blocked");
+        while sees.current() < Phase::Settling {
+            std::thread::yield_now();
+        }
+        println!("phase {}", Phase::Settling);
+    });
+    lifecycle.run(async move { block(&all) }).await;
+}
+
+#[allow(clippy::disallowed_methods, reason = "it is to block")]
+fn block(all: &Barrier) {
+    all.wait();
+    std::thread::sleep(LONG);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run and signalled by a test above"]
+async fn blocks_every_worker() {
+    blocks(2).await;
+}
+
+#[tokio::test]
+#[ignore = "run and signalled by a test above"]
+async fn blocks_its_only_thread() {
+    blocks(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run and signalled by a test above"]
+async fn has_a_log_that_is_stuck() {
+    struct Stuck;
+    impl Write for Stuck {
+        #[allow(clippy::disallowed_methods, reason = "it is to block")]
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let text = String::from_utf8_lossy(line);
+            if text.contains("asked for") || text.contains("second") {
+                println!("stuck");
+                std::thread::sleep(LONG);
+            }
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    tracing_subscriber::fmt().with_writer(|| Stuck).init();
+    run(builder().grace(300 * SECOND), |_| pending()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run and signalled by a test above"]
+async fn runs_and_goes_on_blocking() {
+    goes_on_blocking(|watch| async move {
+        watch.reached(Phase::Ready).await;
+        println!("phase {}", Phase::Ready);
+        watch.reached(Phase::Draining).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run and signalled by a test above"]
+async fn ends_by_itself_and_goes_on_blocking() {
+    goes_on_blocking(|_| std::future::ready(())).await;
+}
+
+async fn goes_on_blocking<S: Future<Output = ()>>(server: impl FnOnce(PhaseWatch) -> S) {
+    let lifecycle = builder().build().unwrap();
+    let begun = Arc::new(Barrier::new(2));
+    let blocking = begun.clone();
+    tokio::task::spawn_blocking(move || block(&blocking));
+    begun.wait();
+    let server = server(lifecycle.watch());
+    lifecycle.run(server).await;
+    println!("phase {}", Phase::Stopped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run and signalled by a test above"]
+async fn is_two() {
+    let two = [builder(), builder()].map(|builder| builder.build().unwrap());
+    let watches = two.each_ref().map(|lifecycle| lifecycle.watch());
+    tokio::spawn(async move {
+        for watch in watches {
+            watch.reached(Phase::Ready).await;
+        }
+        println!("both ready");
+    });
+    let [one, other] = two.map(|lifecycle| {
+        let stop = lifecycle.stop_accepting();
+        lifecycle.run(stop)
+    });
+    let (one, other) = tokio::join!(one, other);
+    std::process::exit((one.exit_status() + other.exit_status()).into());
 }
