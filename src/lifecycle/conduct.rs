@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use crate::in_flight::tracker::Token;
 use crate::lifecycle::asks::Asks;
 use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
-use crate::lifecycle::frames::Http2;
+use crate::lifecycle::frames::{Http2, begins_with_settings};
 use crate::lifecycle::fresh::Fresh;
 use crate::lifecycle::linger::Linger;
 use crate::lifecycle::phase::Phase;
@@ -25,6 +25,9 @@ use crate::lifecycle::unfinished::Stage;
 enum Said {
     Nothing,
     Something,
+    /// Nothing before the server did, which did not greet as one of HTTP/2 does: it speaks neither
+    /// HTTP nor TLS.
+    Second,
     /// On HTTP/2 a first request when draining had begun: all it gets is refused.
     Late,
 }
@@ -40,7 +43,7 @@ pub(crate) struct Conduct {
     intake: Option<Token<()>>,
     /// There while the connection is in a stage that has a name.
     stage: Option<Token<Socket>>,
-    /// That stage is a head that is not whole.
+    /// That stage is a head, or a handshake, that is not whole.
     head: bool,
     said: Said,
     /// Set by what is read, and read by `goodbye`.
@@ -79,7 +82,7 @@ impl Conduct {
     }
 
     fn enter(&mut self, stage: Stage) {
-        self.head = stage == Stage::Head;
+        self.head = matches!(stage, Stage::Head | Stage::Handshake);
         let aside =
             stage == Stage::Http2 && (self.said == Said::Late || !self.http2.frames().has_asked());
         let entered = match aside {
@@ -96,9 +99,14 @@ impl Conduct {
             Some(asks) => self.asks = asks,
             None => self.asks.go_on(bytes),
         }
-        // Behind empty lines a server looks at nothing until a head is whole. TLS begins with none.
-        if before == Talk::new() && self.talk == Talk::Opaque && self.said != Said::Nothing {
-            self.talk = Talk::Head { blank_line: 0 };
+        if before == Talk::new() && matches!(self.talk, Talk::Tls | Talk::Opaque) {
+            match self.said {
+                // Behind empty lines a server looks at nothing until a head is whole. TLS begins with
+                // none.
+                Said::Something => self.talk = Talk::Head { blank_line: 0 },
+                Said::Second => self.talk = Talk::Opaque,
+                Said::Nothing | Said::Late => {}
+            }
         }
         if self.said == Said::Nothing && !bytes.is_empty() {
             self.said = Said::Something;
@@ -135,21 +143,25 @@ impl Conduct {
         }
     }
 
-    fn in_head(&self) -> bool {
-        match self.talk {
-            Talk::Http2 => self.http2.frames().in_head(),
-            talk => talk.in_head(),
-        }
+    /// What has begun and is not whole, of which no handler has heard.
+    fn half(&self) -> Option<Stage> {
+        let (half, stage) = match self.talk {
+            Talk::Http2 => (self.http2.frames().in_head(), Stage::Head),
+            Talk::Tls => (self.fresh.shakes_hands(), Stage::Handshake),
+            talk => (talk.in_head(), Stage::Head),
+        };
+        half.then_some(stage)
     }
 
     /// Nothing has been asked here, not wholly, or nothing that was let in.
     fn may_be_given_up(&self) -> bool {
         match self.talk {
             Talk::Http2 => self.said == Said::Late || !self.http2.frames().has_asked(),
-            // Empty lines, for which a server waits as for the rest of a head. Who has sent nothing
-            // may be no client of HTTP: on such a connection the server speaks first.
-            Talk::New { preface: 0 } => self.said != Said::Nothing,
-            talk => self.head && talk.in_head(),
+            // Nothing, which may be a server's that waits for a handshake or a preface; or empty lines,
+            // for which it waits as for the rest of a head. Where another protocol's server spoke
+            // first, only that server knows what is under way.
+            Talk::New { preface: 0 } => self.said != Said::Second,
+            _ => self.head && self.half().is_some(),
         }
     }
 
@@ -157,8 +169,11 @@ impl Conduct {
     pub(crate) fn waits_for_bytes(&mut self, cx: &Context<'_>) -> io::Result<()> {
         // Elsewhere an answer that is not out is what is waited for.
         let free = self.stage.is_none() || self.talk == Talk::Http2;
-        if free && !self.head && self.in_head() {
-            self.enter(Stage::Head);
+        if free
+            && !self.head
+            && let Some(half) = self.half()
+        {
+            self.enter(half);
         }
         self.fresh.finds_nothing();
         self.leave_intake();
@@ -189,6 +204,10 @@ impl Conduct {
     pub(crate) fn writes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.is_not_cut()?;
         let before = self.talk;
+        let first = self.said == Said::Nothing && !bytes.is_empty();
+        if first && !begins_with_settings(bytes) {
+            self.said = Said::Second;
+        }
         self.talk.write(bytes, self.asks);
         if self.talk == before {
             return Ok(());
@@ -254,14 +273,11 @@ impl Conduct {
 
     /// What was written is out.
     pub(crate) fn flushed(&mut self) {
-        match self.talk {
-            Talk::New { preface: 0 } | Talk::Idle | Talk::Asked | Talk::Opaque => {
-                (self.stage, self.head) = (None, false);
-            }
+        match (self.talk, self.half()) {
+            (Talk::Http2 | Talk::Upgraded | Talk::Whole, _) => {}
+            (_, None) => (self.stage, self.head) = (None, false),
             // Its beginning was read while the answer in front of it was on its way.
-            talk if talk.in_head() && self.stage.is_some() && !self.head => {
-                self.enter(Stage::Head);
-            }
+            (_, Some(half)) if self.stage.is_some() && !self.head => self.enter(half),
             _ => {}
         }
     }

@@ -37,7 +37,7 @@ pub(crate) struct Connections {
     pub(crate) linger_until: OnceLock<Instant>,
     /// What the drain waits for: unsent answers, upgraded sockets.
     busy: Tracker<Socket>,
-    /// Heads that are not whole. No handler has heard of them, so the drain waits a bounded time for
+    /// Heads that are not whole, and handshakes. No handler has heard of them, so the drain waits a bounded time for
     /// them, and what it gives up of them is not cut off.
     heads: Tracker<Socket>,
     /// Connections of HTTP/2. Only the server knows which of them are at work, so the drain
@@ -107,7 +107,7 @@ impl Connections {
     pub(crate) fn enter(&self, peer: Option<SocketAddr>, stage: Stage) -> Token<Socket> {
         let tracker = match stage {
             Stage::Http2 => self.http2,
-            Stage::Head => self.heads,
+            Stage::Head | Stage::Handshake => self.heads,
             _ => self.busy,
         };
         tracker.enter_as(Socket::new(peer, stage))
@@ -123,7 +123,8 @@ impl Connections {
         self.given_up.load(SeqCst)
     }
 
-    /// Ends them: who waits there for the rest of a head, or on HTTP/2 for a first one, fails.
+    /// Ends them: who waits there for the rest of a head or a handshake, on HTTP/2 for a first one, or
+    /// for anything at all, fails.
     pub(crate) fn give_up(&self) {
         self.given_up.store(true, SeqCst);
         self.wake();
@@ -174,7 +175,7 @@ impl Connections {
         self.busy.idle()
     }
 
-    /// Waits until no head is left that has begun and is not whole. May be dropped at any time.
+    /// Waits until no head or handshake is left that has begun and is not whole. May be dropped at any time.
     pub(crate) fn without_heads(&self) -> impl Future<Output = ()> + Send + use<> {
         self.heads.idle()
     }
@@ -205,7 +206,7 @@ impl Connections {
         named(self.busy, most)
     }
 
-    /// The oldest `most` heads that are not whole, likewise.
+    /// The oldest `most` heads and handshakes that are not whole, likewise.
     pub(crate) fn heads(&self, most: usize) -> Vec<Unfinished> {
         named(self.heads, most)
     }

@@ -33,6 +33,7 @@ const KIND: u8 = LENGTH + 1;
 const STREAM: u32 = 4;
 
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -98,6 +99,11 @@ impl Frames {
     }
 }
 
+/// Whether a server that has read nothing yet greets so as one that speaks HTTP/2 and nothing else.
+pub(crate) fn begins_with_settings(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, _, _, SETTINGS, _, 0, 0, 0, 0, ..])
+}
+
 /// Whether a connection speaks HTTP/2, and then what has been read of it: one word, which others may
 /// look at, as those that idle by the thousand have no room for more.
 #[derive(Debug, Default)]
@@ -140,7 +146,7 @@ impl Http2 {
 mod tests {
     use super::*;
 
-    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const HELLO: &[u8] = &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0];
     const PING: &[u8] = &[0, 0, 8, 6, 4, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
 
     /// What is said of it, and whether a head has begun, after each byte of it.
@@ -159,7 +165,7 @@ mod tests {
 
     #[test]
     fn who_has_said_no_more_than_hello_has_asked_for_nothing() {
-        let hello = [SETTINGS, PING, SETTINGS].concat();
+        let hello = [HELLO, PING, HELLO].concat();
         let mut frames = Frames::default();
         frames.read(&hello);
         assert_eq!((frames.has_asked(), frames.in_head()), (false, false));
@@ -176,7 +182,7 @@ mod tests {
         let more = [0, 0, 1, CONTINUATION, 0, 0, 0, 0, 1, 0x84];
         let last = [0, 0, 0, CONTINUATION, 4, 0, 0, 0, 1];
         for head in [&whole[..], &[&first[..], &more, &last].concat()] {
-            let bytes = [SETTINGS, head].concat();
+            let bytes = [HELLO, head].concat();
             let begins = bytes.len() - head.len();
             let told = told(&bytes);
             let (end, before) = told.split_last().expect("bytes");

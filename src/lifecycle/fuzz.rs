@@ -33,7 +33,10 @@ pub fn talk(data: &[u8]) {
         "an answer ends its request"
     );
     // What is somebody else's stays theirs.
-    let theirs = matches!(talk, Talk::Http2 | Talk::Opaque | Talk::Upgraded);
+    let theirs = matches!(
+        talk,
+        Talk::Http2 | Talk::Tls | Talk::Opaque | Talk::Upgraded
+    );
     let before = talk;
     talk.read(bytes);
     talk.write(bytes, asks);

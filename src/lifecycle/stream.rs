@@ -30,7 +30,9 @@ use crate::lifecycle::linger::Linger;
 /// long as it likes, with a single byte. So the gate stays open for its rest for half a second when the
 /// settle is over; then it gets the gate's answer, for which the drain waits a second when all else is
 /// over. The connection ends then, as `ConnectionAborted` too, is named among the report's
-/// [`unfinished_heads`](crate::lifecycle::Report::unfinished_heads), and makes nothing forced.
+/// [`unfinished_heads`](crate::lifecycle::Report::unfinished_heads), and makes nothing forced. A
+/// handshake of TLS that is not over is treated so too. A connection on which nobody has said anything,
+/// but a server its settings of HTTP/2, ends when the server has been told to, and is not named.
 ///
 /// A connection of HTTP/2 on which nothing had been asked when draining began (a browser's reserve) is
 /// told to end when the server is, and ends a second later, also in the middle of a stream that the

@@ -26,7 +26,9 @@ pub(crate) enum Talk {
     Upgraded,
     /// HTTP/2: which of its streams are at work is not seen from here.
     Http2,
-    /// TLS, or nothing that is known.
+    /// TLS, whose first record is a handshake's.
+    Tls,
+    /// Nothing that is known.
     Opaque,
 }
 
@@ -34,6 +36,8 @@ pub(crate) enum Talk {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Ends the head of an HTTP/1 request; without its `\r` it is accepted too.
 const BLANK_LINE: &[u8] = b"\r\n\r\n";
+/// The kind of a record of TLS.
+const TLS_HANDSHAKE: u8 = 0x16;
 /// `\n`, maybe `\r`, and `\n` have been read.
 const WHOLE_BLANK_LINE: u8 = 3;
 
@@ -113,6 +117,7 @@ fn first(preface: u8, bytes: &[u8]) -> Talk {
         },
         // No body can be in front of it, so any method will do.
         _ if may_begin_method(bytes[0]) => head_from(0, bytes),
+        _ if bytes[0] == TLS_HANDSHAKE => Talk::Tls,
         _ => Talk::Opaque,
     }
 }
@@ -254,7 +259,9 @@ mod tests {
             assert_eq!(after(&[a]).behind_preface(&frame), [0; 9]);
         }
         let client_hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
-        assert_eq!(after(&[&client_hello]), Talk::Opaque);
+        assert_eq!(after(&[&client_hello]), Talk::Tls);
+        assert_eq!(after(&[&client_hello[..1], &client_hello[1..]]), Talk::Tls);
+        assert_eq!(after(&[&[0x17, 0x03]]), Talk::Opaque);
         assert!(!after(&[&client_hello, b"GET "]).in_head());
         assert_eq!(after(&[]), Talk::new());
         assert!(!Talk::new().in_head());

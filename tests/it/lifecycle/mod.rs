@@ -18,6 +18,7 @@ mod gate;
 mod grpc;
 mod grpc_servers;
 mod half_time;
+mod handshakes;
 mod hanging;
 mod hanging_http2;
 mod in_flight;
