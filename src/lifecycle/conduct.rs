@@ -95,7 +95,7 @@ impl Conduct {
 
     pub(crate) fn has_read(&mut self, bytes: &[u8]) {
         let before = self.talk;
-        match self.talk.read(bytes) {
+        match self.talk.read(bytes, self.asks) {
             Some(asks) => self.asks = asks,
             None => self.asks.go_on(bytes),
         }

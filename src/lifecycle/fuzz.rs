@@ -38,7 +38,7 @@ pub fn talk(data: &[u8]) {
         Talk::Http2 | Talk::Tls | Talk::Opaque | Talk::Upgraded
     );
     let before = talk;
-    talk.read(bytes);
+    talk.read(bytes, asks);
     talk.write(bytes, asks);
     assert!(!theirs || talk == before);
 }
@@ -46,7 +46,7 @@ pub fn talk(data: &[u8]) {
 fn read(bytes: &[u8], size: usize) -> (Talk, Asks) {
     let (mut talk, mut asks) = (Talk::new(), Asks::Answer);
     for piece in bytes.chunks(size) {
-        match talk.read(piece) {
+        match talk.read(piece, asks) {
             Some(begun) => asks = begun,
             None => asks.go_on(piece),
         }

@@ -54,6 +54,7 @@ impl Talk {
     /// What is left of `bytes` behind HTTP/2's preface, which they end or follow.
     pub(crate) fn behind_preface(self, bytes: &[u8]) -> &[u8] {
         match self {
+            Self::New { preface: 0 } => &without_empty_lines(bytes)[PREFACE.len()..],
             Self::New { preface } => &bytes[PREFACE.len() - usize::from(preface)..],
             _ => bytes,
         }
@@ -64,15 +65,16 @@ impl Talk {
         matches!(self, Self::Idle | Self::Asked | Self::Upgraded)
     }
 
-    /// These bytes came from the peer. Where they begin a request, says what it asks for.
+    /// These bytes came from the peer, whose last request asked for `last`. Where they begin a request,
+    /// says what it asks for.
     #[inline]
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<Asks> {
+    pub(crate) fn read(&mut self, bytes: &[u8], last: Asks) -> Option<Asks> {
         match *self {
             Self::New { preface: 0 } | Self::Idle => {
                 let bytes = without_empty_lines(bytes);
                 let before = *self;
                 *self = match before {
-                    Self::Idle => head(bytes),
+                    Self::Idle => head(bytes, last),
                     _ => first(0, bytes),
                 };
                 return (*self != before).then(|| Asks::of(bytes));
@@ -127,12 +129,17 @@ fn may_begin_method(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The first bytes after an answer. What begins no request is the rest of a body.
-fn head(bytes: &[u8]) -> Talk {
-    if begin_request(bytes) {
-        head_from(0, bytes)
-    } else {
-        Talk::Idle
+/// The first bytes after an answer to `last`. What begins no request is the rest of a body; where there
+/// was none, as far as the method tells, any method will do.
+fn head(bytes: &[u8], last: Asks) -> Talk {
+    let begins = match bytes.first() {
+        None => false,
+        Some(_) if last == Asks::Upload => begin_request(bytes),
+        Some(byte) => may_begin_method(*byte),
+    };
+    match begins {
+        true => head_from(0, bytes),
+        false => Talk::Idle,
     }
 }
 
@@ -207,7 +214,7 @@ mod tests {
     fn after(pieces: &[&[u8]]) -> Talk {
         let mut talk = Talk::new();
         for piece in pieces {
-            talk.read(piece);
+            talk.read(piece, Asks::Answer);
         }
         talk
     }
@@ -258,6 +265,8 @@ mod tests {
             let frame = [b, &[0; 9]].concat();
             assert_eq!(after(&[a]).behind_preface(&frame), [0; 9]);
         }
+        let frame = [b"\r\n\n", PREFACE, &[0; 9]].concat();
+        assert_eq!(after(&[]).behind_preface(&frame), [0; 9]);
         let client_hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
         assert_eq!(after(&[&client_hello]), Talk::Tls);
         assert_eq!(after(&[&client_hello[..1], &client_hello[1..]]), Talk::Tls);
@@ -274,7 +283,7 @@ mod tests {
         talk.flush();
         assert_eq!(talk, Talk::Asked);
         talk.write(b"HTTP/1.1 100 Continue\r\n\r\n", Asks::Upload);
-        talk.read(b"GET is how this body begins");
+        talk.read(b"GET is how this body begins", Asks::Upload);
         assert_eq!(talk, Talk::Asked);
         talk.write(b"HTTP/1.1 200 OK\r\n", Asks::Upload);
         assert_eq!(talk, Talk::Idle);
@@ -283,10 +292,22 @@ mod tests {
         assert_eq!(talk, Talk::Idle);
         // The rest of the request's body.
         for rest in [&b"{}"[..], b"BODY", b"GETTING on", b"\r\n", b""] {
-            assert_eq!(talk.read(rest), None);
+            assert_eq!(talk.read(rest, Asks::Upload), None);
             assert_eq!(talk, Talk::Idle, "{rest:?}");
         }
-        talk.read(b"GET / HT");
+        // Behind an answer to what has no body any method is one.
+        for (begin, is_head) in [
+            (&b"PROPFIND /"[..], true),
+            (b"\r\nq", true),
+            (b"<xml>", false),
+            (b"\r\n", false),
+            (b"", false),
+        ] {
+            let mut talk = talk;
+            assert_eq!(talk.read(begin, Asks::Answer).is_some(), is_head);
+            assert_eq!(talk.in_head(), is_head, "{begin:?}");
+        }
+        talk.read(b"GET / HT", Asks::Upload);
         assert!(talk.in_head());
         // A partial head is answered too: 408, 431.
         talk.write(b"HTTP/1.1 408 Request Timeout\r\n", Asks::Answer);
@@ -299,7 +320,7 @@ mod tests {
         talk.flush();
         talk.write(b"HTTP/1.1 101 Switching Protocols\r\n", Asks::Answer);
         talk.write(b"HTTP/1.1 200 OK\r\n", Asks::Answer);
-        talk.read(b"GET / HTTP/1.1\r\n");
+        talk.read(b"GET / HTTP/1.1\r\n", Asks::Answer);
         talk.flush();
         assert_eq!(talk, Talk::Upgraded);
     }
@@ -313,7 +334,7 @@ mod tests {
         ] {
             let mut talk = Talk::new();
             let head = format!("{method} x:1 HTTP/1.1\r\n\r\n");
-            let asks = talk.read(head.as_bytes()).expect("a request");
+            let asks = talk.read(head.as_bytes(), Asks::Answer).expect("a request");
             talk.write(format!("HTTP/1.1 {status} x\r\n").as_bytes(), asks);
             assert_eq!(talk, then, "{method} {status}");
         }
@@ -330,11 +351,11 @@ mod tests {
             for cut in 0..head.len() {
                 for mut talk in [Talk::new(), Talk::Idle] {
                     let (a, b) = head.split_at(cut);
-                    let mut asks = talk.read(a);
+                    let mut asks = talk.read(a, Asks::Upload);
                     match &mut asks {
-                        None => asks = talk.read(b),
+                        None => asks = talk.read(b, Asks::Upload),
                         Some(asks) => {
-                            assert_eq!(talk.read(b), None, "{head:?} cut at {cut}");
+                            assert_eq!(talk.read(b, *asks), None, "{head:?} cut at {cut}");
                             asks.go_on(b);
                         }
                     }
