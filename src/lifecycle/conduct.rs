@@ -118,8 +118,14 @@ impl Conduct {
     }
 
     fn has_read_http2(&mut self, before: Talk, bytes: &[u8]) {
+        if self.is_told() {
+            self.http2.is_heard();
+        }
         let (begins, mut frames) = (before != Talk::Http2, self.http2.frames());
         let asked = frames.has_asked();
+        if asked && !begins {
+            return;
+        }
         frames.read(before.behind_preface(bytes));
         if begins {
             // Who took a goodbye holds the other one.
@@ -141,6 +147,16 @@ impl Conduct {
         if begins || asks || was_no_head {
             self.enter(Stage::Http2);
         }
+    }
+
+    /// Its server has heard that it ends, or hears it now. Who took a goodbye hears it first.
+    fn is_told(&self) -> bool {
+        let connections = &self.connections;
+        let told = match self.fresh {
+            Fresh::Told => &connections.shut,
+            _ => &connections.stop,
+        };
+        connections.watch.current() >= Phase::Settling && told.is_said()
     }
 
     /// What has begun and is not whole, of which no handler has heard.
@@ -186,6 +202,11 @@ impl Conduct {
         if self.may_be_given_up() && self.connections.are_given_up() {
             return Err(cut_off());
         }
+        let silent = self.talk == Talk::Http2 && self.http2.is_silent();
+        if silent && self.connections.are_silent_given_up() {
+            tracing::info!(peer = ?self.peer, "its peer was told to end, and has answered nothing");
+            return Err(cut_off());
+        }
         self.is_not_cut()
     }
 
@@ -227,6 +248,7 @@ impl Conduct {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
+            self.is_stuck(false);
             self.fresh.wrote(self.talk);
             self.leave_intake();
             return written;
@@ -237,6 +259,7 @@ impl Conduct {
 
     /// The socket takes nothing, or has not sent what it took.
     pub(crate) fn waits_for_room(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        self.is_stuck(true);
         match (&self.stage, self.talk) {
             (Some(_), Talk::Upgraded | Talk::Http2) => {}
             (Some(_), _) if !self.head => {}
@@ -271,8 +294,15 @@ impl Conduct {
         self.leave_intake();
     }
 
+    fn is_stuck(&self, stuck: bool) {
+        if self.talk == Talk::Http2 {
+            self.http2.is_stuck(stuck);
+        }
+    }
+
     /// What was written is out.
     pub(crate) fn flushed(&mut self) {
+        self.is_stuck(false);
         match (self.talk, self.half()) {
             (Talk::Http2 | Talk::Upgraded | Talk::Whole, _) => {}
             (_, None) => (self.stage, self.head) = (None, false),

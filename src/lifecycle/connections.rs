@@ -49,6 +49,7 @@ pub(crate) struct Connections {
     /// Who is woken when the connections are cut off.
     wakers: Tracker<Wakers>,
     given_up: AtomicBool,
+    silent_given_up: AtomicBool,
     cut: AtomicBool,
 }
 
@@ -99,6 +100,7 @@ impl Connections {
             aside: Tracker::new(),
             wakers: Tracker::new(),
             given_up: AtomicBool::new(false),
+            silent_given_up: AtomicBool::new(false),
             cut: AtomicBool::new(false),
         }
     }
@@ -127,6 +129,18 @@ impl Connections {
     /// for anything at all, fails.
     pub(crate) fn give_up(&self) {
         self.given_up.store(true, SeqCst);
+        self.wake();
+    }
+
+    /// Whether connections of HTTP/2 whose peers have said nothing since they were told come to their
+    /// end now.
+    pub(crate) fn are_silent_given_up(&self) -> bool {
+        self.silent_given_up.load(SeqCst)
+    }
+
+    /// Ends them likewise.
+    pub(crate) fn give_up_silent(&self) {
+        self.silent_given_up.store(true, SeqCst);
         self.wake();
     }
 

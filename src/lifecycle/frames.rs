@@ -110,6 +110,10 @@ pub(crate) fn begins_with_settings(bytes: &[u8]) -> bool {
 pub(crate) struct Http2(AtomicU64);
 
 const SPOKEN: u64 = 1 << 63;
+/// Its peer has said something since it was told that the connection ends.
+const HEARD: u64 = 1 << 62;
+/// The socket takes no more of what is to go out.
+const STUCK: u64 = 1 << 61;
 
 impl Http2 {
     pub(crate) fn is_spoken(&self) -> bool {
@@ -133,12 +137,31 @@ impl Http2 {
         }
     }
 
+    /// That its peer was told to end and has let its `PING` go unanswered, with nothing on its way out.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.load(SeqCst) & (HEARD | STUCK) == 0
+    }
+
+    pub(crate) fn is_heard(&self) {
+        self.0.fetch_or(HEARD, SeqCst);
+    }
+
+    pub(crate) fn is_stuck(&self, stuck: bool) {
+        let was = self.0.load(SeqCst) & STUCK != 0;
+        match (was, stuck) {
+            (false, true) => self.0.fetch_or(STUCK, SeqCst),
+            (true, false) => self.0.fetch_and(!STUCK, SeqCst),
+            _ => return,
+        };
+    }
+
     /// Who reads the connection is the only one who says so.
     pub(crate) fn is_spoken_with(&self, frames: Frames) {
         let [a, b, c, d] = frames.left.to_le_bytes();
         let head = frames.head as u8 | u8::from(frames.last) << 2;
         let word = u64::from_le_bytes([a, b, c, d, frames.kind, frames.read, head, 0]);
-        self.0.store(word | SPOKEN, SeqCst);
+        let kept = self.0.load(SeqCst) & (HEARD | STUCK);
+        self.0.store(word | kept | SPOKEN, SeqCst);
     }
 }
 
@@ -158,6 +181,9 @@ mod tests {
             assert!(!word.is_spoken());
             word.is_spoken_with(frames);
             assert_eq!((word.is_spoken(), word.frames()), (true, frames));
+            word.is_heard();
+            word.is_stuck(true);
+            assert_eq!(word.frames(), frames);
             (frames.has_asked(), frames.in_head())
         });
         each.collect()

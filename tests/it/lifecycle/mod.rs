@@ -15,6 +15,7 @@ mod detached;
 mod finish_within;
 mod first_bytes;
 mod gate;
+mod gone_quiet;
 mod grpc;
 mod grpc_servers;
 mod half_time;
