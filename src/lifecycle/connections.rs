@@ -22,6 +22,8 @@ use crate::lifecycle::watch::PhaseWatch;
 #[derive(Debug)]
 pub(crate) struct Connections {
     pub(crate) watch: PhaseWatch,
+    /// The instance has been ready: clients were told to come.
+    pub(crate) ready: AtomicBool,
     /// Listeners close their sockets.
     pub(crate) shut: Stop,
     /// The server lets go of its connections.
@@ -88,6 +90,7 @@ impl Connections {
     pub(crate) fn new(watch: PhaseWatch) -> Self {
         Self {
             watch,
+            ready: AtomicBool::new(false),
             shut: Stop::new(),
             stop: Stop::new(),
             http2_found: Notify::new(),

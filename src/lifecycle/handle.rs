@@ -226,6 +226,7 @@ impl LifecycleHandle {
 
     pub(crate) fn started(&self) {
         self.shared.started.store(true, SeqCst);
+        self.shared.connections.ready.store(true, SeqCst);
         self.advance(Phase::Ready);
     }
 
