@@ -1,8 +1,14 @@
 //! Who comes to a port under TLS and does not come to the end of the handshake holds no drain.
 
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Response;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -151,16 +157,14 @@ async fn who_does_not_answer_the_greeting_of_http2_is_given_up() {
         let lifecycle = quiet_builder().grace(LONG).build().unwrap();
         let handle = lifecycle.handle();
         let (mut theirs, ours) = duplex(1 << 16);
-        let stream = hyper_util::rt::TokioIo::new(handle.wrap_io(ours, None));
+        let stream = TokioIo::new(handle.wrap_io(ours, None));
         let stop = handle.stop_accepting();
         let server = async move {
-            let executor = hyper_util::rt::TokioExecutor::new();
-            let service = hyper::service::service_fn(|_| async {
-                Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
-            });
-            let served = hyper::server::conn::http2::Builder::new(executor)
-                .serve_connection(stream, service);
-            let mut served = std::pin::pin!(served);
+            let executor = TokioExecutor::new();
+            let service =
+                service_fn(|_| async { Ok::<_, Infallible>(Response::new(String::new())) });
+            let served = http2::Builder::new(executor).serve_connection(stream, service);
+            let mut served = pin!(served);
             tokio::select! {
                 _ = served.as_mut() => return,
                 () = stop => served.as_mut().graceful_shutdown(),

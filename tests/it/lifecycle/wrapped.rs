@@ -221,29 +221,6 @@ async fn a_greeting_that_is_out_is_waited_for_no_longer() {
     assert_eq!(handle.status().connections, []);
 }
 
-/// A server looks at nothing behind empty lines until a head is whole; in front of them it does.
-#[tokio::test(start_paused = true)]
-async fn whatever_follows_empty_lines_is_half_a_head() {
-    for (pieces, is_head) in [
-        (&["\r\n", "("][..], true),
-        (&["\r\n", "\x16"], true),
-        (&["("], false),
-    ] {
-        let (handle, _run) = settling(90).await;
-        let (mut theirs, ours) = duplex(16);
-        let mut stream = handle.wrap_io(ours, None);
-        for piece in pieces {
-            theirs.write_all(piece.as_bytes()).await.unwrap();
-            stream.read_exact(&mut vec![0; piece.len()]).await.unwrap();
-        }
-        assert!(stream.read_u8().now_or_never().is_none());
-        let stages = handle.status().connections.into_iter();
-        let stages: Vec<_> = stages.map(|one| one.stage).collect();
-        let expected: &[Stage] = if is_head { &[Stage::Head] } else { &[] };
-        assert_eq!(stages, expected, "{pieces:?}");
-    }
-}
-
 /// How long the shutdown of a stream takes after `rounds` requests, when its peer then does as
 /// `peer` says.
 async fn lingers<F: Future<Output = ()> + Send + 'static>(
