@@ -2,20 +2,21 @@
 //!
 //! Floor 4.
 
+mod writing;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use crate::in_flight::tracker::Token;
 use crate::lifecycle::asks::Asks;
 use crate::lifecycle::connections::{Connections, Half, Socket, Wakers};
 use crate::lifecycle::frames::Http2;
 use crate::lifecycle::fresh::Fresh;
-use crate::lifecycle::linger::Linger;
 use crate::lifecycle::phase::Phase;
 use crate::lifecycle::talk::Talk;
 use crate::lifecycle::unfinished::Stage;
@@ -25,6 +26,9 @@ use crate::lifecycle::unfinished::Stage;
 enum Said {
     Nothing,
     Something,
+    /// Nothing before the server did, which did not greet as one of HTTP/2 does: it speaks neither
+    /// HTTP nor TLS.
+    Second,
     /// On HTTP/2 a first request when draining had begun: all it gets is refused.
     Late,
 }
@@ -40,7 +44,7 @@ pub(crate) struct Conduct {
     intake: Option<Token<()>>,
     /// There while the connection is in a stage that has a name.
     stage: Option<Token<Socket>>,
-    /// That stage is a head that is not whole.
+    /// That stage is a head, or a handshake, that is not whole.
     head: bool,
     said: Said,
     /// Set by what is read, and read by `goodbye`.
@@ -79,7 +83,7 @@ impl Conduct {
     }
 
     fn enter(&mut self, stage: Stage) {
-        self.head = stage == Stage::Head;
+        self.head = matches!(stage, Stage::Head | Stage::Handshake);
         let aside =
             stage == Stage::Http2 && (self.said == Said::Late || !self.http2.frames().has_asked());
         let entered = match aside {
@@ -92,13 +96,18 @@ impl Conduct {
 
     pub(crate) fn has_read(&mut self, bytes: &[u8]) {
         let before = self.talk;
-        match self.talk.read(bytes) {
+        match self.talk.read(bytes, self.asks) {
             Some(asks) => self.asks = asks,
             None => self.asks.go_on(bytes),
         }
-        // Behind empty lines a server looks at nothing until a head is whole. TLS begins with none.
-        if before == Talk::new() && self.talk == Talk::Opaque && self.said != Said::Nothing {
-            self.talk = Talk::Head { blank_line: 0 };
+        if before == Talk::new() && matches!(self.talk, Talk::Tls | Talk::Opaque) {
+            match self.said {
+                // Behind empty lines a server looks at nothing until a head is whole. TLS begins with
+                // none.
+                Said::Something => self.talk = Talk::Head { blank_line: 0 },
+                Said::Second => self.talk = Talk::Opaque,
+                Said::Nothing | Said::Late => {}
+            }
         }
         if self.said == Said::Nothing && !bytes.is_empty() {
             self.said = Said::Something;
@@ -110,8 +119,14 @@ impl Conduct {
     }
 
     fn has_read_http2(&mut self, before: Talk, bytes: &[u8]) {
+        if self.is_told() {
+            self.http2.is_heard();
+        }
         let (begins, mut frames) = (before != Talk::Http2, self.http2.frames());
         let asked = frames.has_asked();
+        if asked && !begins {
+            return;
+        }
         frames.read(before.behind_preface(bytes));
         if begins {
             // Who took a goodbye holds the other one.
@@ -135,21 +150,35 @@ impl Conduct {
         }
     }
 
-    fn in_head(&self) -> bool {
-        match self.talk {
-            Talk::Http2 => self.http2.frames().in_head(),
-            talk => talk.in_head(),
-        }
+    /// Its server has heard that it ends, or hears it now. Who took a goodbye hears it first.
+    fn is_told(&self) -> bool {
+        let connections = &self.connections;
+        let told = match self.fresh {
+            Fresh::Told => &connections.shut,
+            _ => &connections.stop,
+        };
+        connections.watch.current() >= Phase::Settling && told.is_said()
+    }
+
+    /// What has begun and is not whole, of which no handler has heard.
+    fn half(&self) -> Option<Stage> {
+        let (half, stage) = match self.talk {
+            Talk::Http2 => (self.http2.frames().in_head(), Stage::Head),
+            Talk::Tls => (self.fresh.shakes_hands(), Stage::Handshake),
+            talk => (talk.in_head(), Stage::Head),
+        };
+        half.then_some(stage)
     }
 
     /// Nothing has been asked here, not wholly, or nothing that was let in.
     fn may_be_given_up(&self) -> bool {
         match self.talk {
             Talk::Http2 => self.said == Said::Late || !self.http2.frames().has_asked(),
-            // Empty lines, for which a server waits as for the rest of a head. Who has sent nothing
-            // may be no client of HTTP: on such a connection the server speaks first.
-            Talk::New { preface: 0 } => self.said != Said::Nothing,
-            talk => self.head && talk.in_head(),
+            // Nothing, which may be a server's that waits for a handshake or a preface; or empty lines,
+            // for which it waits as for the rest of a head. Where another protocol's server spoke
+            // first, only that server knows what is under way.
+            Talk::New { preface: 0 } => self.said != Said::Second,
+            _ => self.head && self.half().is_some(),
         }
     }
 
@@ -157,8 +186,11 @@ impl Conduct {
     pub(crate) fn waits_for_bytes(&mut self, cx: &Context<'_>) -> io::Result<()> {
         // Elsewhere an answer that is not out is what is waited for.
         let free = self.stage.is_none() || self.talk == Talk::Http2;
-        if free && !self.head && self.in_head() {
-            self.enter(Stage::Head);
+        if free
+            && !self.head
+            && let Some(half) = self.half()
+        {
+            self.enter(half);
         }
         self.fresh.finds_nothing();
         self.leave_intake();
@@ -169,6 +201,11 @@ impl Conduct {
             self.connections.wake_at_cut(place, Half::Read, waker);
         }
         if self.may_be_given_up() && self.connections.are_given_up() {
+            return Err(cut_off());
+        }
+        let silent = self.talk == Talk::Http2 && self.http2.is_silent();
+        if silent && self.connections.are_silent_given_up() {
+            tracing::info!(peer = ?self.peer, "its peer was told to end, and has answered nothing");
             return Err(cut_off());
         }
         self.is_not_cut()
@@ -185,90 +222,11 @@ impl Conduct {
         Ok(())
     }
 
-    /// Bytes are about to go out.
-    pub(crate) fn writes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.is_not_cut()?;
-        let before = self.talk;
-        self.talk.write(bytes, self.asks);
-        if self.talk == before {
-            return Ok(());
-        }
-        if self.talk == Talk::Upgraded {
-            // Before the peer can know.
-            self.enter(Stage::Upgraded);
-        }
-        let ends = || self.connections.watch.current() >= Phase::Settling;
-        self.last_word = self.asks == Asks::Upload && ends();
-        Ok(())
-    }
-
-    pub(crate) fn wrote(
-        &mut self,
-        cx: &Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.fresh.wrote(self.talk);
-            self.leave_intake();
-            return written;
-        }
-        self.waits_for_room(cx)?;
-        Poll::Pending
-    }
-
-    /// The socket takes nothing, or has not sent what it took.
-    pub(crate) fn waits_for_room(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        match (&self.stage, self.talk) {
-            (Some(_), Talk::Upgraded | Talk::Http2) => {}
-            (Some(_), _) if !self.head => {}
-            // Or it was answered before its head was whole, or flushed.
-            _ => self.enter(Stage::Unsent),
-        }
-        self.waits_to_write(cx)
-    }
-
-    pub(crate) fn waits_to_write(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        let (place, waker) = (&mut self.wakers, cx.waker().clone());
-        self.connections.wake_at_cut(place, Half::Write, waker);
-        // Where nothing goes out to the peer, the server may never read again.
-        let given_up = self.talk == Talk::Http2 && self.may_be_given_up();
-        if given_up && self.connections.are_given_up() {
-            return Err(cut_off());
-        }
-        self.is_not_cut()
-    }
-
     pub(crate) fn is_not_cut(&self) -> io::Result<()> {
         if self.connections.are_cut() {
             return Err(cut_off());
         }
         Ok(())
-    }
-
-    /// All is written, and the service has been called for what was read whole.
-    pub(crate) fn flushes(&mut self) {
-        self.talk.flush();
-        self.fresh.flushes(self.talk);
-        self.leave_intake();
-    }
-
-    /// What was written is out.
-    pub(crate) fn flushed(&mut self) {
-        match self.talk {
-            Talk::New { preface: 0 } | Talk::Idle | Talk::Asked | Talk::Opaque => {
-                (self.stage, self.head) = (None, false);
-            }
-            // Its beginning was read while the answer in front of it was on its way.
-            talk if talk.in_head() && self.stage.is_some() && !self.head => {
-                self.enter(Stage::Head);
-            }
-            _ => {}
-        }
-    }
-
-    /// The answer is out, so the drain waits for nothing here; only the server does.
-    pub(crate) fn only_lingers(&mut self) {
-        (self.stage, self.head) = (None, false);
     }
 
     /// As [`TrackedStream::goodbye`](crate::lifecycle::TrackedStream::goodbye) says.
@@ -293,16 +251,6 @@ impl Conduct {
                 connections.stop.reached().await;
             }
         }
-    }
-
-    /// What is left to do after the last word. Not for bytes that are somebody else's, and not
-    /// where another task reads: what comes is dropped, and who waits for it would never wake.
-    pub(crate) fn linger(&self, cx: &Context<'_>) -> Option<Box<Linger>> {
-        let last = *self.connections.linger_until.get()?;
-        let reader = self.reader.as_ref();
-        let reads = reader.is_none_or(|reader| reader.will_wake(cx.waker()));
-        let lingers = self.last_word && self.talk == Talk::Idle && reads;
-        lingers.then(|| Box::new(Linger::new(last)))
     }
 }
 

@@ -22,6 +22,8 @@ use crate::lifecycle::watch::PhaseWatch;
 #[derive(Debug)]
 pub(crate) struct Connections {
     pub(crate) watch: PhaseWatch,
+    /// The instance has been ready: clients were told to come.
+    pub(crate) ready: AtomicBool,
     /// Listeners close their sockets.
     pub(crate) shut: Stop,
     /// The server lets go of its connections.
@@ -37,7 +39,7 @@ pub(crate) struct Connections {
     pub(crate) linger_until: OnceLock<Instant>,
     /// What the drain waits for: unsent answers, upgraded sockets.
     busy: Tracker<Socket>,
-    /// Heads that are not whole. No handler has heard of them, so the drain waits a bounded time for
+    /// Heads that are not whole, and handshakes. No handler has heard of them, so the drain waits a bounded time for
     /// them, and what it gives up of them is not cut off.
     heads: Tracker<Socket>,
     /// Connections of HTTP/2. Only the server knows which of them are at work, so the drain
@@ -49,6 +51,7 @@ pub(crate) struct Connections {
     /// Who is woken when the connections are cut off.
     wakers: Tracker<Wakers>,
     given_up: AtomicBool,
+    silent_given_up: AtomicBool,
     cut: AtomicBool,
 }
 
@@ -87,6 +90,7 @@ impl Connections {
     pub(crate) fn new(watch: PhaseWatch) -> Self {
         Self {
             watch,
+            ready: AtomicBool::new(false),
             shut: Stop::new(),
             stop: Stop::new(),
             http2_found: Notify::new(),
@@ -99,6 +103,7 @@ impl Connections {
             aside: Tracker::new(),
             wakers: Tracker::new(),
             given_up: AtomicBool::new(false),
+            silent_given_up: AtomicBool::new(false),
             cut: AtomicBool::new(false),
         }
     }
@@ -107,7 +112,7 @@ impl Connections {
     pub(crate) fn enter(&self, peer: Option<SocketAddr>, stage: Stage) -> Token<Socket> {
         let tracker = match stage {
             Stage::Http2 => self.http2,
-            Stage::Head => self.heads,
+            Stage::Head | Stage::Handshake => self.heads,
             _ => self.busy,
         };
         tracker.enter_as(Socket::new(peer, stage))
@@ -123,9 +128,22 @@ impl Connections {
         self.given_up.load(SeqCst)
     }
 
-    /// Ends them: who waits there for the rest of a head, or on HTTP/2 for a first one, fails.
+    /// Ends them: who waits there for the rest of a head or a handshake, on HTTP/2 for a first one, or
+    /// for anything at all, fails.
     pub(crate) fn give_up(&self) {
         self.given_up.store(true, SeqCst);
+        self.wake();
+    }
+
+    /// Whether connections of HTTP/2 whose peers have said nothing since they were told come to their
+    /// end now.
+    pub(crate) fn are_silent_given_up(&self) -> bool {
+        self.silent_given_up.load(SeqCst)
+    }
+
+    /// Ends them likewise.
+    pub(crate) fn give_up_silent(&self) {
+        self.silent_given_up.store(true, SeqCst);
         self.wake();
     }
 
@@ -174,7 +192,7 @@ impl Connections {
         self.busy.idle()
     }
 
-    /// Waits until no head is left that has begun and is not whole. May be dropped at any time.
+    /// Waits until no head or handshake is left that has begun and is not whole. May be dropped at any time.
     pub(crate) fn without_heads(&self) -> impl Future<Output = ()> + Send + use<> {
         self.heads.idle()
     }
@@ -205,7 +223,7 @@ impl Connections {
         named(self.busy, most)
     }
 
-    /// The oldest `most` heads that are not whole, likewise.
+    /// The oldest `most` heads and handshakes that are not whole, likewise.
     pub(crate) fn heads(&self, most: usize) -> Vec<Unfinished> {
         named(self.heads, most)
     }

@@ -151,15 +151,23 @@ where
         // they are out, for which it has a moment also where the time is over. What began
         // meanwhile, a task or a socket, has the time that there was.
         handle.stop();
-        server.until(handle.parted(farewell)).await;
-        handle.connections().give_up();
+        let mut parted = pin!(async {
+            handle.parted(deadline).await;
+            sleep_until(farewell).await;
+        });
+        let mut over = false;
         if in_half {
-            server.until(sleep_until(half)).await;
+            let in_half = timeout_at(half, parted.as_mut());
+            server.until(async { over = in_half.await.is_ok() }).await;
             if server.outcome() == ServerOutcome::Cut {
                 name_who_is_late(handle, deadline);
             }
         }
-        server.until(sleep_until(farewell)).await;
+        if !over {
+            server.until(parted).await;
+        }
+        // Also where the server has ended, and left its connections to others.
+        handle.connections().give_up();
         in_time = timely(&mut server, deadline, handle.quiet()).await.is_ok()
             && server.outcome() != ServerOutcome::Cut;
     }

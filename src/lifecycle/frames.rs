@@ -33,6 +33,7 @@ const KIND: u8 = LENGTH + 1;
 const STREAM: u32 = 4;
 
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -98,12 +99,21 @@ impl Frames {
     }
 }
 
+/// Whether a server that has read nothing yet greets so as one that speaks HTTP/2 and nothing else.
+pub(crate) fn begins_with_settings(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, _, _, SETTINGS, _, 0, 0, 0, 0, ..])
+}
+
 /// Whether a connection speaks HTTP/2, and then what has been read of it: one word, which others may
 /// look at, as those that idle by the thousand have no room for more.
 #[derive(Debug, Default)]
 pub(crate) struct Http2(AtomicU64);
 
 const SPOKEN: u64 = 1 << 63;
+/// Its peer has said something since it was told that the connection ends.
+const HEARD: u64 = 1 << 62;
+/// The socket takes no more of what is to go out.
+const STUCK: u64 = 1 << 61;
 
 impl Http2 {
     pub(crate) fn is_spoken(&self) -> bool {
@@ -127,12 +137,31 @@ impl Http2 {
         }
     }
 
+    /// That its peer was told to end and has let its `PING` go unanswered, with nothing on its way out.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.load(SeqCst) & (HEARD | STUCK) == 0
+    }
+
+    pub(crate) fn is_heard(&self) {
+        self.0.fetch_or(HEARD, SeqCst);
+    }
+
+    pub(crate) fn is_stuck(&self, stuck: bool) {
+        let was = self.0.load(SeqCst) & STUCK != 0;
+        match (was, stuck) {
+            (false, true) => self.0.fetch_or(STUCK, SeqCst),
+            (true, false) => self.0.fetch_and(!STUCK, SeqCst),
+            _ => return,
+        };
+    }
+
     /// Who reads the connection is the only one who says so.
     pub(crate) fn is_spoken_with(&self, frames: Frames) {
         let [a, b, c, d] = frames.left.to_le_bytes();
         let head = frames.head as u8 | u8::from(frames.last) << 2;
         let word = u64::from_le_bytes([a, b, c, d, frames.kind, frames.read, head, 0]);
-        self.0.store(word | SPOKEN, SeqCst);
+        let kept = self.0.load(SeqCst) & (HEARD | STUCK);
+        self.0.store(word | kept | SPOKEN, SeqCst);
     }
 }
 
@@ -140,7 +169,7 @@ impl Http2 {
 mod tests {
     use super::*;
 
-    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const HELLO: &[u8] = &[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0];
     const PING: &[u8] = &[0, 0, 8, 6, 4, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
 
     /// What is said of it, and whether a head has begun, after each byte of it.
@@ -152,6 +181,9 @@ mod tests {
             assert!(!word.is_spoken());
             word.is_spoken_with(frames);
             assert_eq!((word.is_spoken(), word.frames()), (true, frames));
+            word.is_heard();
+            word.is_stuck(true);
+            assert_eq!(word.frames(), frames);
             (frames.has_asked(), frames.in_head())
         });
         each.collect()
@@ -159,7 +191,7 @@ mod tests {
 
     #[test]
     fn who_has_said_no_more_than_hello_has_asked_for_nothing() {
-        let hello = [SETTINGS, PING, SETTINGS].concat();
+        let hello = [HELLO, PING, HELLO].concat();
         let mut frames = Frames::default();
         frames.read(&hello);
         assert_eq!((frames.has_asked(), frames.in_head()), (false, false));
@@ -176,7 +208,7 @@ mod tests {
         let more = [0, 0, 1, CONTINUATION, 0, 0, 0, 0, 1, 0x84];
         let last = [0, 0, 0, CONTINUATION, 4, 0, 0, 0, 1];
         for head in [&whole[..], &[&first[..], &more, &last].concat()] {
-            let bytes = [SETTINGS, head].concat();
+            let bytes = [HELLO, head].concat();
             let begins = bytes.len() - head.len();
             let told = told(&bytes);
             let (end, before) = told.split_last().expect("bytes");

@@ -13,6 +13,9 @@ use crate::lifecycle::talk::Talk;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fresh {
     Begins,
+    /// TLS, and the server has answered to the first of what its peer says: to all of it, in however
+    /// many pieces that came.
+    Answered,
     /// Requests are not seen here, and something was read after the first bytes.
     Read,
     /// And what there was to write is written.
@@ -26,8 +29,9 @@ pub(crate) enum Fresh {
 impl Fresh {
     /// Bytes have come.
     pub(crate) fn read(&mut self, before: Talk, talk: Talk) {
-        let unseen = before == talk && matches!(talk, Talk::Http2 | Talk::Opaque);
-        if unseen && !matches!(self, Self::Told | Self::Over) {
+        let unseen = before == talk && matches!(talk, Talk::Http2 | Talk::Tls | Talk::Opaque);
+        let greets = talk == Talk::Tls && *self == Self::Begins;
+        if unseen && !greets && !matches!(self, Self::Told | Self::Over) {
             *self = Self::Read;
         }
     }
@@ -41,14 +45,26 @@ impl Fresh {
 
     /// Bytes have gone out.
     pub(crate) fn wrote(&mut self, talk: Talk) {
+        self.is_over_where_handed(talk);
+        if talk == Talk::Tls && *self == Self::Begins {
+            *self = Self::Answered;
+        }
+    }
+
+    fn is_over_where_handed(&mut self, talk: Talk) {
         if talk.is_handed_over() {
             *self = Self::Over;
         }
     }
 
+    /// On TLS: the peer has said hello, and not all that a handshake takes.
+    pub(crate) fn shakes_hands(self) -> bool {
+        matches!(self, Self::Begins | Self::Answered | Self::Read)
+    }
+
     /// All is written.
     pub(crate) fn flushes(&mut self, talk: Talk) {
-        self.wrote(talk);
+        self.is_over_where_handed(talk);
         if *self == Self::Read {
             *self = Self::Flushed;
         }

@@ -33,9 +33,12 @@ pub fn talk(data: &[u8]) {
         "an answer ends its request"
     );
     // What is somebody else's stays theirs.
-    let theirs = matches!(talk, Talk::Http2 | Talk::Opaque | Talk::Upgraded);
+    let theirs = matches!(
+        talk,
+        Talk::Http2 | Talk::Tls | Talk::Opaque | Talk::Upgraded
+    );
     let before = talk;
-    talk.read(bytes);
+    talk.read(bytes, asks);
     talk.write(bytes, asks);
     assert!(!theirs || talk == before);
 }
@@ -43,7 +46,7 @@ pub fn talk(data: &[u8]) {
 fn read(bytes: &[u8], size: usize) -> (Talk, Asks) {
     let (mut talk, mut asks) = (Talk::new(), Asks::Answer);
     for piece in bytes.chunks(size) {
-        match talk.read(piece) {
+        match talk.read(piece, asks) {
             Some(begun) => asks = begun,
             None => asks.go_on(piece),
         }

@@ -66,7 +66,7 @@ pub struct Status {
     /// How many sockets have been upgraded (WebSockets) and are open.
     pub upgraded: u64,
     /// The connections that a drain would wait for, by their peers, oldest first: half-sent
-    /// heads, unsent answers, upgraded sockets. A thousand at most.
+    /// heads and handshakes, unsent answers, upgraded sockets. A thousand at most.
     pub connections: Vec<Unfinished>,
     /// The background tasks that run, oldest first. A thousand at most.
     pub tasks: Vec<Unfinished>,
@@ -212,7 +212,8 @@ impl LifecycleHandle {
     /// only where it goes around the TLS stream, and both may be wrapped.
     ///
     /// Bytes of another protocol than HTTP or TLS may count as a head that is not whole until something
-    /// is written. Who serves such a thing has [`spawn`](Self::spawn) for it, and leaves it unwrapped.
+    /// is written, and a connection on which nobody speaks as one in reserve until its server does. Who
+    /// serves such a thing has [`spawn`](Self::spawn) for it, and leaves it unwrapped.
     pub fn wrap_io<Io>(&self, io: Io, peer: Option<SocketAddr>) -> TrackedStream<Io> {
         TrackedStream::new(io, peer, self.shared.connections.clone())
     }
@@ -225,6 +226,7 @@ impl LifecycleHandle {
 
     pub(crate) fn started(&self) {
         self.shared.started.store(true, SeqCst);
+        self.shared.connections.ready.store(true, SeqCst);
         self.advance(Phase::Ready);
     }
 

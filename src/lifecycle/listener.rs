@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -184,7 +185,7 @@ impl Drop for TrackedListener {
     fn drop(&mut self) {
         // Before that nobody is told to come, and afterwards the drain has said it.
         let phase = self.connections.watch.current();
-        let serves = Phase::Ready <= phase && phase < Phase::Draining;
+        let serves = self.connections.ready.load(SeqCst) && phase < Phase::Draining;
         if serves && !matches!(self.socket, Socket::Closed) {
             tracing::warn!(
                 address = %self.address,

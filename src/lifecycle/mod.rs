@@ -151,6 +151,7 @@
 mod asks;
 #[cfg(feature = "axum")]
 mod axum;
+mod blank_line;
 mod budget;
 mod builder;
 pub(crate) mod check;

@@ -92,9 +92,9 @@ pub struct Report {
     /// What was cut off: tasks, requests, connections, in this order and the oldest first. A
     /// thousand at most; how many more there were is logged.
     pub aborted: Vec<Unfinished>,
-    /// Connections with a request whose head had begun and had not come whole when the server was told
-    /// to stop, oldest first. No handler has heard of it, so nothing was cut off: it makes
-    /// nothing forced. A thousand at most.
+    /// Connections with a request whose head, or with a handshake of TLS that, had begun and had not come
+    /// whole when the server was told to stop, oldest first. No handler has heard of it, so nothing was
+    /// cut off: it makes nothing forced. A thousand at most.
     pub unfinished_heads: Vec<Unfinished>,
     /// The managed parts' flushes, then the hooks, in the order in which they ran.
     pub hooks: Vec<HookReport>,

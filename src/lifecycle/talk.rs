@@ -3,6 +3,7 @@
 //! Floor 1.
 
 use crate::lifecycle::asks::{Asks, begin_request};
+use crate::lifecycle::blank_line::rest_of_head;
 
 /// Read from the bytes that pass, without parsing them: a few comparisons for each read and write.
 ///
@@ -26,16 +27,16 @@ pub(crate) enum Talk {
     Upgraded,
     /// HTTP/2: which of its streams are at work is not seen from here.
     Http2,
-    /// TLS, or nothing that is known.
+    /// TLS, whose first record is a handshake's.
+    Tls,
+    /// Nothing that is known.
     Opaque,
 }
 
 /// Of HTTP/2. What only begins so is a request like any other.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Ends the head of an HTTP/1 request; without its `\r` it is accepted too.
-const BLANK_LINE: &[u8] = b"\r\n\r\n";
-/// `\n`, maybe `\r`, and `\n` have been read.
-const WHOLE_BLANK_LINE: u8 = 3;
+/// The kind of a record of TLS.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 impl Talk {
     pub(crate) const fn new() -> Self {
@@ -50,6 +51,7 @@ impl Talk {
     /// What is left of `bytes` behind HTTP/2's preface, which they end or follow.
     pub(crate) fn behind_preface(self, bytes: &[u8]) -> &[u8] {
         match self {
+            Self::New { preface: 0 } => &without_empty_lines(bytes)[PREFACE.len()..],
             Self::New { preface } => &bytes[PREFACE.len() - usize::from(preface)..],
             _ => bytes,
         }
@@ -60,15 +62,16 @@ impl Talk {
         matches!(self, Self::Idle | Self::Asked | Self::Upgraded)
     }
 
-    /// These bytes came from the peer. Where they begin a request, says what it asks for.
+    /// These bytes came from the peer, whose last request asked for `last`. Where they begin a request,
+    /// says what it asks for.
     #[inline]
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<Asks> {
+    pub(crate) fn read(&mut self, bytes: &[u8], last: Asks) -> Option<Asks> {
         match *self {
             Self::New { preface: 0 } | Self::Idle => {
                 let bytes = without_empty_lines(bytes);
                 let before = *self;
                 *self = match before {
-                    Self::Idle => head(bytes),
+                    Self::Idle => head(bytes, last),
                     _ => first(0, bytes),
                 };
                 return (*self != before).then(|| Asks::of(bytes));
@@ -107,12 +110,13 @@ fn first(preface: u8, bytes: &[u8]) -> Talk {
         more if same == bytes.len() => Talk::New {
             preface: preface + more,
         },
-        _ if preface > 0 => match blank_line_read(0, &PREFACE[..usize::from(preface)]) {
-            WHOLE_BLANK_LINE => Talk::Whole,
-            blank_line => head_from(blank_line, bytes),
+        _ if preface > 0 => match head_from(0, &PREFACE[..usize::from(preface)]) {
+            Talk::Head { blank_line } => head_from(blank_line, bytes),
+            whole => whole,
         },
         // No body can be in front of it, so any method will do.
         _ if may_begin_method(bytes[0]) => head_from(0, bytes),
+        _ if bytes[0] == TLS_HANDSHAKE => Talk::Tls,
         _ => Talk::Opaque,
     }
 }
@@ -122,12 +126,17 @@ fn may_begin_method(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The first bytes after an answer. What begins no request is the rest of a body.
-fn head(bytes: &[u8]) -> Talk {
-    if begin_request(bytes) {
-        head_from(0, bytes)
-    } else {
-        Talk::Idle
+/// The first bytes after an answer to `last`. What begins no request is the rest of a body; where there
+/// was none, as far as the method tells, any method will do.
+fn head(bytes: &[u8], last: Asks) -> Talk {
+    let begins = match bytes.first() {
+        None => false,
+        Some(_) if last == Asks::Upload => begin_request(bytes),
+        Some(byte) => may_begin_method(*byte),
+    };
+    match begins {
+        true => head_from(0, bytes),
+        false => Talk::Idle,
     }
 }
 
@@ -140,45 +149,10 @@ fn without_empty_lines(bytes: &[u8]) -> &[u8] {
 }
 
 fn head_from(blank_line: u8, bytes: &[u8]) -> Talk {
-    // So end most reads: a request without a body.
-    if bytes.ends_with(BLANK_LINE) {
-        return Talk::Whole;
+    match rest_of_head(blank_line, bytes) {
+        None => Talk::Whole,
+        Some(blank_line) => Talk::Head { blank_line },
     }
-    if blank_line == 0 && holds_blank_line(bytes) {
-        return Talk::Whole;
-    }
-    match blank_line_read(blank_line, bytes) {
-        WHOLE_BLANK_LINE => Talk::Whole,
-        blank_line => Talk::Head { blank_line },
-    }
-}
-
-/// Looks at every fourth byte while there is nothing of a blank line, so that the head in front of
-/// a body is found at little cost.
-fn holds_blank_line(bytes: &[u8]) -> bool {
-    let mut last = BLANK_LINE.len() - 1;
-    while let Some(byte) = bytes.get(last) {
-        last += match byte {
-            b'\n' if bytes[..=last].ends_with(BLANK_LINE) => return true,
-            b'\n' => 2,
-            b'\r' => 1,
-            _ => BLANK_LINE.len(),
-        };
-    }
-    false
-}
-
-/// How much of the blank line has been read, with `bytes` after the `read` before.
-fn blank_line_read(mut read: u8, bytes: &[u8]) -> u8 {
-    for byte in bytes {
-        read = match (byte, read) {
-            (b'\n', 1 | 2) => return WHOLE_BLANK_LINE,
-            (b'\n', _) => 1,
-            (b'\r', 1) => 2,
-            _ => 0,
-        };
-    }
-    read
 }
 
 /// What follows an answer that begins with `bytes`.
@@ -196,146 +170,4 @@ fn answer(bytes: &[u8], asks: Asks) -> Talk {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn after(pieces: &[&[u8]]) -> Talk {
-        let mut talk = Talk::new();
-        for piece in pieces {
-            talk.read(piece);
-        }
-        talk
-    }
-
-    #[test]
-    fn the_end_of_a_head_is_found_however_it_is_cut() {
-        for head in [
-            &b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..],
-            b"POST / HTTP/1.1\r\nhost: x\r\n\r\nbody",
-            b"PROPFIND / HTTP/1.1\r\r\n\r\n",
-            b"GET / HTTP/1.1\nhost: x\n\n",
-            b"\r\n\nGET / HTTP/1.1\r\nhost: x\r\n\r\n",
-            b"PRI /x HTTP/1.1\r\n\r\n",
-            b"PRI * HTTP/2.0\r\n\n",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\n",
-        ] {
-            for cut in 1..head.len() {
-                let (a, b) = head.split_at(cut);
-                assert_eq!(after(&[a, b]), Talk::Whole, "cut at {cut}");
-            }
-            assert_eq!(after(&[head]), Talk::Whole);
-        }
-        for open in [
-            &b"G"[..],
-            b"P",
-            b"PR",
-            b"PUT",
-            b"GET / HTTP/1.1\r\nhost: x\r\n",
-            b"GET \n\r\r",
-            b"GET \n \n",
-            b"PRI x",
-            &PREFACE[..17],
-            b"get / HTTP/1.1\r\n",
-            b"7",
-            b"\r\n~",
-        ] {
-            assert!(after(&[open]).in_head(), "{open:?}");
-        }
-        // No preface after all, and nothing makes one of it.
-        assert!(after(&[b"PRI x", &PREFACE[5..17]]).in_head());
-    }
-
-    #[test]
-    fn http2_and_tls_are_known_by_their_first_bytes() {
-        for cut in 1..PREFACE.len() {
-            let (a, b) = PREFACE.split_at(cut);
-            assert_eq!(after(&[a, b]), Talk::Http2, "cut at {cut}");
-            let frame = [b, &[0; 9]].concat();
-            assert_eq!(after(&[a]).behind_preface(&frame), [0; 9]);
-        }
-        let client_hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
-        assert_eq!(after(&[&client_hello]), Talk::Opaque);
-        assert!(!after(&[&client_hello, b"GET "]).in_head());
-        assert_eq!(after(&[]), Talk::new());
-        assert!(!Talk::new().in_head());
-    }
-
-    #[test]
-    fn an_answer_ends_the_request_and_a_continue_does_not() {
-        let mut talk = after(&[b"PUT / HTTP/1.1\r\n\r\n"]);
-        assert!(!talk.is_handed_over());
-        talk.flush();
-        assert_eq!(talk, Talk::Asked);
-        talk.write(b"HTTP/1.1 100 Continue\r\n\r\n", Asks::Upload);
-        talk.read(b"GET is how this body begins");
-        assert_eq!(talk, Talk::Asked);
-        talk.write(b"HTTP/1.1 200 OK\r\n", Asks::Upload);
-        assert_eq!(talk, Talk::Idle);
-        // More of the answer, whatever its body says.
-        talk.write(b"HTTP/1.1 101 is no news in a body", Asks::Upload);
-        assert_eq!(talk, Talk::Idle);
-        // The rest of the request's body.
-        for rest in [&b"{}"[..], b"BODY", b"GETTING on", b"\r\n", b""] {
-            assert_eq!(talk.read(rest), None);
-            assert_eq!(talk, Talk::Idle, "{rest:?}");
-        }
-        talk.read(b"GET / HT");
-        assert!(talk.in_head());
-        // A partial head is answered too: 408, 431.
-        talk.write(b"HTTP/1.1 408 Request Timeout\r\n", Asks::Answer);
-        assert_eq!(talk, Talk::Idle);
-    }
-
-    #[test]
-    fn a_socket_stays_upgraded_whatever_goes_over_it() {
-        let mut talk = after(&[b"GET /ws HTTP/1.1\r\n\r\n"]);
-        talk.flush();
-        talk.write(b"HTTP/1.1 101 Switching Protocols\r\n", Asks::Answer);
-        talk.write(b"HTTP/1.1 200 OK\r\n", Asks::Answer);
-        talk.read(b"GET / HTTP/1.1\r\n");
-        talk.flush();
-        assert_eq!(talk, Talk::Upgraded);
-    }
-
-    #[test]
-    fn a_yes_to_connect_makes_a_tunnel() {
-        for (method, status, then) in [
-            ("CONNECT", 200, Talk::Upgraded),
-            ("CONNECT", 502, Talk::Idle),
-            ("COPY", 201, Talk::Idle),
-        ] {
-            let mut talk = Talk::new();
-            let head = format!("{method} x:1 HTTP/1.1\r\n\r\n");
-            let asks = talk.read(head.as_bytes()).expect("a request");
-            talk.write(format!("HTTP/1.1 {status} x\r\n").as_bytes(), asks);
-            assert_eq!(talk, then, "{method} {status}");
-        }
-    }
-
-    #[test]
-    fn what_a_request_asks_for_is_said_once_however_it_is_cut() {
-        for (head, upload, connect) in [
-            (&b"POST / HTTP/1.1\r\n"[..], true, false),
-            (b"\r\nPUT / HTTP/1.1\r\n", true, false),
-            (b"CONNECT x:1 HTTP/1.1\r\n", false, true),
-            (b"GET / HTTP/1.1\r\n", false, false),
-        ] {
-            for cut in 0..head.len() {
-                for mut talk in [Talk::new(), Talk::Idle] {
-                    let (a, b) = head.split_at(cut);
-                    let mut asks = talk.read(a);
-                    match &mut asks {
-                        None => asks = talk.read(b),
-                        Some(asks) => {
-                            assert_eq!(talk.read(b), None, "{head:?} cut at {cut}");
-                            asks.go_on(b);
-                        }
-                    }
-                    let asks = asks.expect("a request");
-                    let said = (asks == Asks::Upload, asks.is_connect());
-                    assert_eq!(said, (upload, connect), "{head:?} cut at {cut}");
-                }
-            }
-        }
-    }
-}
+mod tests;

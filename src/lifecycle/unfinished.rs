@@ -22,6 +22,8 @@ pub enum Stage {
     Task,
     /// The head of a request has begun to come in and is not whole: no handler has heard of it.
     Head,
+    /// A handshake of TLS has begun and is not over: nobody can say what its peer wants.
+    Handshake,
     /// The socket takes no more of an answer: its client does not read, or reads slowly. Where the
     /// answer is a stream, its request is listed besides.
     Unsent,
@@ -41,6 +43,7 @@ impl Stage {
             Self::Body => "body",
             Self::Task => "task",
             Self::Head => "head",
+            Self::Handshake => "handshake",
             Self::Unsent => "unsent",
             Self::Upgraded => "upgraded",
             Self::Http2 => "http2",

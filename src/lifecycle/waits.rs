@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::lifecycle::handle::LifecycleHandle;
 
@@ -16,6 +16,10 @@ const INTAKE_WAIT: Duration = Duration::from_millis(500);
 /// How long the drain waits, when all else is over, for the rest of heads; and then, for connections
 /// of HTTP/2 without a request that have been told to end.
 const HEAD_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a peer on HTTP/2 that was served has, when all else is over and it is told to end, for the
+/// first byte of what it says to that: hyper's goodbye has a `PING` with it. Who is alive has more.
+const PONG_WAIT: Duration = Duration::from_secs(5);
 
 impl LifecycleHandle {
     /// Waits for what the listeners have taken in, and for the rest of heads that have begun, not
@@ -52,11 +56,17 @@ impl LifecycleHandle {
         self.quiet().await;
     }
 
-    /// When the server has been told to stop: waits until connections of HTTP/2 have ended, not beyond
-    /// `last`. May be dropped at any time.
-    pub(crate) async fn parted(&self, last: Instant) {
-        let last = last.min(Instant::now() + HEAD_WAIT);
-        let _ = timeout_at(last, self.connections().without_http2()).await;
+    /// When the server has been told to stop: gives connections up that would hold it though nothing is
+    /// under way on them, for each time enough to end well; half of what is left before `deadline` at
+    /// most, so that the server has the other half for its own end. May be dropped at any time.
+    pub(crate) async fn parted(&self, deadline: Instant) {
+        let (connections, now) = (self.connections(), Instant::now());
+        let half = deadline.saturating_duration_since(now) / 2;
+        let last = now + HEAD_WAIT.min(half);
+        let _ = timeout_at(last, connections.without_http2()).await;
+        connections.give_up();
+        sleep_until(now + PONG_WAIT.min(half)).await;
+        connections.give_up_silent();
     }
 
     /// Waits until nothing is under way. May be dropped at any time.

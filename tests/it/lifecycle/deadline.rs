@@ -1,23 +1,15 @@
 //! What could put off the end, and does not.
 
-use std::convert::Infallible;
 use std::future::{pending, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpListener;
-use tower::{Layer, service_fn};
 use tower_handoff::lifecycle::{Outcome, Phase, ServerOutcome, Stage};
 
 use super::common::{eventually, quiet_builder, within};
+use super::piped::serve;
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -97,21 +89,13 @@ async fn a_thousand_are_named_and_all_are_ended() {
 async fn a_connection_that_never_waited_is_ended_too() {
     let lifecycle = quiet_builder().build().unwrap();
     let handle = lifecycle.handle();
-    let service = lifecycle
-        .layer()
-        .layer(service_fn(|request: Request<Incoming>| async move {
-            let _unread = request;
-            pending::<Result<Response<Full<Bytes>>, Infallible>>().await
-        }));
     let (mut theirs, ours) = duplex(2 << 20);
     let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n";
     theirs.write_all(head).await.unwrap();
     theirs.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
-    let ours = TokioIo::new(handle.wrap_io(ours, None));
-    let served = tokio::spawn(async move {
-        let builder = Builder::new(TokioExecutor::new());
-        let service = TowerToHyperService::new(service);
-        let _ = builder.serve_connection(ours, service).await;
+    let served = serve(&lifecycle, ours, |unread| async move {
+        let _unread = unread;
+        pending().await
     });
     let in_flight = handle.in_flight();
     eventually("it is asked", async || in_flight.count() == 1).await;

@@ -2,14 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
@@ -17,11 +11,8 @@ use tower_handoff::drain_gate::DrainGateLayer;
 use tower_handoff::lifecycle::{LifecycleHandle, Phase, PhaseControl, Stage};
 
 use super::common::{quiet_builder, within};
+use super::piped::{EMPTY_SETTINGS, GET, PREFACE, hello, serve};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-/// The head of `GET /`, from HPACK's static table, on stream 1, and its end.
-const GET: &[u8] = &[0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86];
 /// `:status: 200` in HPACK's static table.
 const STATUS_200: u8 = 0x88;
 const HEADERS: u8 = 1;
@@ -49,18 +40,8 @@ async fn frame(tcp: &mut DuplexStream) -> (u8, Vec<u8>) {
 async fn the_gate_waits_for_the_first_request_of_http2() {
     let lifecycle = quiet_builder().build().unwrap();
     let handle = lifecycle.handle();
-    let service = lifecycle
-        .layer()
-        .layer(service_fn(|_: Request<Incoming>| async {
-            Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from("hello"))))
-        }));
     let (mut theirs, ours) = duplex(1 << 16);
-    let ours = TokioIo::new(handle.wrap_io(ours, None));
-    let served = tokio::spawn(async move {
-        let builder = Builder::new(TokioExecutor::new());
-        let service = TowerToHyperService::new(service);
-        let _ = builder.serve_connection(ours, service).await;
-    });
+    let served = serve(&lifecycle, ours, hello);
     let run = tokio::spawn(lifecycle.run(handle.stop_accepting()));
     handle.watch().reached(Phase::Ready).await;
     let (begun, held) = (Instant::now(), handle.in_flight().token());
@@ -179,5 +160,29 @@ async fn a_tunnel_is_known_by_the_whole_word() {
             stream.flush().await.unwrap();
             assert_eq!(handle.status().upgraded, upgraded, "{method} cut at {cut}");
         }
+    }
+}
+
+/// A server looks at nothing behind empty lines until a head is whole; in front of them it does.
+#[tokio::test(start_paused = true)]
+async fn whatever_follows_empty_lines_is_half_a_head() {
+    for (pieces, is_head) in [
+        (&["\r\n", "("][..], true),
+        (&["\r\n", "\x16"], true),
+        (&["("], false),
+    ] {
+        let lifecycle = quiet_builder().build().unwrap();
+        let handle = lifecycle.handle();
+        let (mut theirs, ours) = duplex(16);
+        let mut stream = handle.wrap_io(ours, None);
+        for piece in pieces {
+            theirs.write_all(piece.as_bytes()).await.unwrap();
+            stream.read_exact(&mut vec![0; piece.len()]).await.unwrap();
+        }
+        assert!(stream.read_u8().now_or_never().is_none());
+        let stages = handle.status().connections.into_iter();
+        let stages: Vec<_> = stages.map(|one| one.stage).collect();
+        let expected: &[Stage] = if is_head { &[Stage::Head] } else { &[] };
+        assert_eq!(stages, expected, "{pieces:?}");
     }
 }

@@ -69,9 +69,14 @@ fn hooks_that_want_more_than_there_is_are_a_warning() {
     }
 }
 
-/// The warnings of a drain of 9 s in which only a client that says `begin` when draining has begun
-/// is left.
-async fn warnings_of_a_client_that_says(begin: &[u8], phase: Phase, grace: Duration) -> String {
+/// The warnings of a drain of 9 s in which only a client is left that says `begin` in `phase`, and `then`
+/// when the server is told to stop.
+async fn warnings_of_a_client_that_says(
+    begin: &[u8],
+    phase: Phase,
+    then: &[u8],
+    grace: Duration,
+) -> String {
     let (log, _guard) = Log::of_this_thread(Level::WARN);
     let lifecycle = quiet_builder().grace(grace).build().unwrap();
     let handle = lifecycle.handle();
@@ -83,10 +88,14 @@ async fn warnings_of_a_client_that_says(begin: &[u8], phase: Phase, grace: Durat
         stop.await;
     };
     let begun = handle.watch().reached(phase);
-    let begin = begin.to_owned();
+    let (begin, then) = (begin.to_owned(), then.to_owned());
+    let told = handle.stop_accepting();
     let client = tokio::spawn(async move {
         begun.await;
         theirs.write_all(&begin).await.unwrap();
+        told.await;
+        // Whose server may be gone.
+        let _ = theirs.write_all(&then).await;
         theirs
     });
     let shutdown = handle.clone();
@@ -105,11 +114,12 @@ async fn warnings_of_a_client_that_says(begin: &[u8], phase: Phase, grace: Durat
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_peer_on_http2_is_named_at_half_time() {
+async fn a_peer_on_http2_that_does_not_let_go_is_named_at_half_time() {
     // `GET /` behind its settings.
     let asks = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
         \0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86";
-    let text = warnings_of_a_client_that_says(asks, Phase::Ready, 20 * SECOND).await;
+    let pong = b"\0\0\x08\x06\x01\0\0\0\0ponged..";
+    let text = warnings_of_a_client_that_says(asks, Phase::Ready, pong, 20 * SECOND).await;
     let half: Vec<_> = text
         .lines()
         .filter(|line| line.contains("half of"))
@@ -123,6 +133,6 @@ async fn a_silent_peer_on_http2_is_named_at_half_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_late_head_alone_is_no_warning() {
-    let text = warnings_of_a_client_that_says(b"G", Phase::Draining, 2 * SECOND).await;
+    let text = warnings_of_a_client_that_says(b"G", Phase::Draining, b"", 2 * SECOND).await;
     assert!(!text.contains("half of"), "{text}");
 }

@@ -1,35 +1,27 @@
 //! Who has begun to ask and does not come to the end of it holds no drain, and forces none.
 
-use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response};
-use http_body_util::{Empty, Full};
-use hyper::body::Incoming;
+use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
-use tower::{Layer, service_fn};
-use tower_handoff::lifecycle::{Outcome, Phase, ServerOutcome, Stage};
+use tower_handoff::lifecycle::{Managed, Outcome, Phase, ServerOutcome, Stage};
 use tracing::Level;
 
 use super::common::{Client, eventually, quiet_builder, within};
 use super::instance::{Instance, SERVERS, Server};
+use super::piped::{EMPTY_SETTINGS, GET, PREFACE, hello, serve};
 use crate::support::log::Log;
 
 /// Longer than a test is waited for.
 const LONG: Duration = Duration::from_secs(3600);
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-/// The head of `GET /`, from HPACK's static table, on stream 1, and its end.
-const GET: &[u8] = &[0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_byte_before_the_signal_does_not_hold_the_drain() {
@@ -47,6 +39,7 @@ async fn a_byte_before_the_signal_does_not_hold_the_drain() {
             (b"GET / HTTP/1.1\r\nHost:".to_vec(), false, true),
             (b"G".to_vec(), true, true),
             (b"POST /upload HTTP/1.1\r\n".to_vec(), true, true),
+            (b"PROPFIND / HT".to_vec(), true, true),
             (PREFACE.to_vec(), false, false),
             ([PREFACE, EMPTY_SETTINGS].concat(), false, false),
             ([PREFACE, EMPTY_SETTINGS, &GET[..11]].concat(), false, true),
@@ -144,18 +137,8 @@ async fn the_gate_waits_for_the_rest_of_a_head_and_then_the_drain() {
             let builder = quiet_builder().grace(LONG).settle(Duration::ZERO);
             let lifecycle = builder.build().unwrap();
             let handle = lifecycle.handle();
-            let service = lifecycle
-                .layer()
-                .layer(service_fn(|_: Request<Incoming>| async {
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello"))))
-                }));
             let (mut theirs, ours) = duplex(1 << 16);
-            let ours = TokioIo::new(handle.wrap_io(ours, None));
-            let served = tokio::spawn(async move {
-                let builder = Builder::new(TokioExecutor::new());
-                let service = TowerToHyperService::new(service);
-                let _ = builder.serve_connection(ours, service).await;
-            });
+            let served = serve(&lifecycle, ours, hello);
             let stop = handle.stop_accepting();
             let run = tokio::spawn(lifecycle.run(stop));
             handle.watch().reached(Phase::Ready).await;
@@ -251,19 +234,42 @@ async fn a_connection_of_http2_in_reserve_is_told_to_end() {
     }
 }
 
+/// Told when a quarter of the drain is left and something is under way.
+struct Hurries(Arc<AtomicBool>);
+
+impl Managed for Hurries {
+    fn name(&self) -> &str {
+        "hurries"
+    }
+
+    fn drain_ends_soon(&self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// All else is over half a second before a quarter of the drain is left, and before nothing is.
 #[tokio::test(start_paused = true)]
 async fn half_a_head_alone_does_not_lead_to_the_end_of_the_drain() {
-    for quarters in [3, 4] {
+    let http2 = [PREFACE, EMPTY_SETTINGS].concat();
+    let served = [PREFACE, EMPTY_SETTINGS, GET].concat();
+    for (begin, quarters, heads) in [
+        (&b"GET / HT"[..], 3, 1),
+        (b"GET / HT", 4, 1),
+        (&http2, 4, 0),
+        (&served, 4, 0),
+    ] {
+        let hurry = Arc::new(AtomicBool::new(false));
         let (log, _guard) = Log::of_this_thread(Level::INFO);
         let builder = quiet_builder().grace(Duration::from_secs(20));
+        let builder = builder.manage(Hurries(hurry.clone()));
         let lifecycle = builder.settle(Duration::ZERO).build().unwrap();
         let handle = lifecycle.handle();
         let (mut theirs, ours) = duplex(64);
         let mut stream = handle.wrap_io(ours, None);
-        theirs.write_all(b"GET / HT").await.unwrap();
+        theirs.write_all(begin).await.unwrap();
         let held = handle.in_flight().token();
-        let ends = lifecycle.budget().drain() * quarters / 4 - Duration::from_millis(500);
+        let drain = lifecycle.budget().drain();
+        let ends = drain * quarters / 4 - Duration::from_millis(500);
         handle.shutdown();
         tokio::spawn(async move {
             sleep(ends).await;
@@ -273,9 +279,12 @@ async fn half_a_head_alone_does_not_lead_to_the_end_of_the_drain() {
         let report = within("the run", lifecycle.run(server)).await;
         assert_eq!(
             (report.outcome, report.unfinished_heads.len()),
-            (Outcome::Clean, 1),
+            (Outcome::Clean, heads),
             "{report:?}"
         );
+        assert!(report.took <= drain, "{report:?}");
+        // A head alone is no reason for that: the rest of it is refused.
+        assert_eq!(hurry.load(SeqCst), quarters == 4);
         let text = log.text();
         assert!(text.contains("stopping previous=draining"), "{text}");
     }

@@ -130,5 +130,11 @@ async fn a_listener_that_is_dropped_before_the_start_or_after_the_end_is_no_warn
     handle.shutdown();
     within("the accept loop", accepting).await.unwrap();
     within("the run", run).await.unwrap();
+    // One that was told to end before it was ready.
+    let never_ready = brief().build().unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = never_ready.tcp_listener(tcp);
+    never_ready.handle().shutdown();
+    drop(listener);
     assert_eq!(log.text(), "");
 }

@@ -197,6 +197,30 @@ async fn a_head_that_is_answered_early_is_an_unsent_answer() {
     assert_eq!(stages(), [Stage::Unsent]);
 }
 
+/// And so is a greeting, until it is out.
+#[tokio::test(start_paused = true)]
+async fn a_greeting_that_is_out_is_waited_for_no_longer() {
+    let (handle, _run) = settling(90).await;
+    let (mut theirs, ours) = duplex(16);
+    let (mut reader, mut writer) = split(handle.wrap_io(ours, None));
+    let greets = tokio::spawn(async move {
+        writer
+            .write_all(b"220 all the lines of a greeting")
+            .await
+            .unwrap();
+        writer.flush().await.unwrap();
+    });
+    assert!(reader.read_u8().now_or_never().is_none());
+    eventually("it is on its way", async || {
+        let connections = handle.status().connections;
+        connections.iter().any(|one| one.stage == Stage::Unsent)
+    })
+    .await;
+    theirs.read_exact(&mut [0; 31]).await.unwrap();
+    within("the greeting", greets).await.unwrap();
+    assert_eq!(handle.status().connections, []);
+}
+
 /// How long the shutdown of a stream takes after `rounds` requests, when its peer then does as
 /// `peer` says.
 async fn lingers<F: Future<Output = ()> + Send + 'static>(

@@ -1,0 +1,123 @@
+//! Who was served over HTTP/2 and has vanished holds no drain to its end.
+
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tower_handoff::lifecycle::{Outcome, Phase, ServerOutcome, Stage};
+
+use super::common::{quiet_builder, within};
+use super::instance::{Instance, SERVERS};
+
+/// Its preface and settings, and the head of `GET /` on stream 1.
+const ASKS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+    \0\0\x03\x01\x05\0\0\0\x01\x82\x84\x86";
+const PONG: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0ponged..";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_answered_and_answers_no_ping_holds_no_drain() {
+    for server in SERVERS {
+        let grace = Duration::from_secs(3600);
+        let instance = Instance::start(server, quiet_builder().grace(grace)).await;
+        let mut tcp = TcpStream::connect(instance.address).await.unwrap();
+        tcp.write_all(ASKS).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") {
+            answer.push(within("an answer", tcp.read_u8()).await.unwrap());
+        }
+        instance.handle.shutdown();
+        let report = instance.report().await;
+        assert_eq!(
+            (report.outcome, &report.server, &report.aborted),
+            (Outcome::Clean, &ServerOutcome::Done, &vec![]),
+            "{server:?} {report:?}"
+        );
+    }
+}
+
+/// When a peer that was served says something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pongs {
+    Never,
+    /// Before it was told, and no more.
+    Before,
+    /// To the goodbye that its server heard of when the settle was over.
+    ToGoodbye,
+    /// When its server stops.
+    ToStop,
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_peer_is_there_is_waited_for() {
+    for (pongs, answer, takes, is_held) in [
+        (Pongs::Never, 0, 0, false),
+        (Pongs::Before, 0, 0, false),
+        (Pongs::ToGoodbye, 0, 0, true),
+        (Pongs::ToStop, 0, 0, true),
+        // More than goes out at once, and it is taken or is not.
+        (Pongs::Before, 100, 100, false),
+        (Pongs::Before, 100, 0, true),
+    ] {
+        let builder = quiet_builder().grace(Duration::from_secs(20));
+        let lifecycle = builder.build().unwrap();
+        let (handle, drain) = (lifecycle.handle(), lifecycle.budget().drain());
+        let (mut theirs, ours) = duplex(64);
+        let stream = handle.wrap_io(ours, None);
+        let goodbye = (pongs == Pongs::ToGoodbye).then(|| stream.goodbye());
+        theirs.write_all(ASKS).await.unwrap();
+        let server = async move {
+            let (mut reader, mut writer) = split(stream);
+            let reads = async { while reader.read_u8().await.is_ok() {} };
+            let writes = async {
+                let _ = writer.write_all(&vec![b'x'; answer]).await;
+                let _ = writer.flush().await;
+                pending::<()>().await;
+            };
+            tokio::select! {
+                () = reads => {}
+                () = writes => {}
+            }
+        };
+        let held = handle.in_flight().token();
+        let (before, stop) = (
+            handle.watch().reached(Phase::Ready),
+            handle.stop_accepting(),
+        );
+        let peer = tokio::spawn(async move {
+            match pongs {
+                Pongs::Never => {}
+                Pongs::Before => before.await,
+                Pongs::ToGoodbye => goodbye.expect("it was taken").await,
+                Pongs::ToStop => stop.await,
+            }
+            if pongs != Pongs::Never {
+                theirs.write_all(PONG).await.unwrap();
+            }
+            theirs.read_exact(&mut vec![0; takes]).await.unwrap();
+            theirs
+        });
+        let ends = handle.clone();
+        tokio::spawn(async move {
+            ends.watch().reached(Phase::Ready).await;
+            sleep(Duration::from_secs(1)).await;
+            ends.shutdown();
+            ends.watch().reached(Phase::Draining).await;
+            sleep(Duration::from_secs(1)).await;
+            drop(held);
+        });
+        let report = within("the run", lifecycle.run(server)).await;
+        drop(peer);
+        let stages: Vec<_> = report.aborted.iter().map(|one| one.stage).collect();
+        let (outcome, expected) = match is_held {
+            true => (Outcome::Forced, &[Stage::Http2][..]),
+            false => (Outcome::Clean, &[][..]),
+        };
+        assert_eq!(
+            (report.outcome, &stages[..], report.took >= drain),
+            (outcome, expected, is_held),
+            "{pongs:?} {answer} {takes} {report:?}"
+        );
+    }
+}
