@@ -43,6 +43,12 @@
 //!   trip at most, 10 000 a second where Redis is 100 ms away. What waits past its time-out for its turn is
 //!   not sent, and fails with [`Away`](RedisErrorKind::Away); where the round trip is longer than half a
 //!   time-out, such a queue is still taken for a silent Redis.
+//! - **One connection.** A large answer holds up the small ones behind it. Beside values of 16 KiB a second
+//!   handle changes nothing for those (0.96 of their rate, 0.85 to 2.31 in five rounds); beside values of 256 KiB
+//!   it gives 1.69 times as many of them (1.36 to 1.87) for 0.88 of the large ones' throughput, beside 1 MiB 1.45
+//!   (1.00 to 1.83); all callers on any of four handles 0.92 to 1.05 of what they have on one. These are medians,
+//!   on one machine, of `cargo bench --bench large_answers --features testing`. So one is the default, and who
+//!   keeps values of more than 100 KiB gives them a [`RedisHandle`] of their own.
 //! - **Order.** Commands are carried out in the order in which they were queued, but for a script
 //!   that Redis does not know yet: it is sent again, behind what was sent meanwhile. Of many who run it
 //!   at once, one sends its text.
@@ -92,7 +98,7 @@
 //!
 //! | what befalls it | requests, where writes of sessions and grants of locks wait for replicas |
 //! | --- | --- |
-//! | the master dies or stands still | refused from the first time-out on, who waits for a lock too, until another one serves: a moment after the sentinels name it |
+//! | the master dies or stands still | refused from the first time-out on, until another one serves: a moment after the sentinels name it; who stands in line for a lock already looks again two seconds later at most, and is refused where nobody has served for a second then |
 //! | it comes back | served by the other one, before the sentinels make it a replica as well as after |
 //! | a fail-over is asked for | served, but for the moment of the switch; what waits for more replicas than follow the new master yet is refused |
 //! | a sentinel dies | served |
