@@ -46,9 +46,9 @@
 //! - **One connection.** A large answer holds up the small ones behind it. Beside values of 16 KiB a second
 //!   handle changes nothing for those (0.96 of their rate, 0.85 to 2.31 in five rounds); beside values of 256 KiB
 //!   it gives 1.69 times as many of them (1.36 to 1.87) for 0.88 of the large ones' throughput, beside 1 MiB 1.45
-//!   (1.00 to 1.83), and any of four connections 0.92 to 1.05 (medians, on one machine;
-//!   `cargo bench --bench large_answers --features testing`). So one is the default, and who keeps values of
-//!   more than 100 KiB gives them a [`RedisHandle`] of their own.
+//!   (1.00 to 1.83); all callers on any of four handles 0.92 to 1.05 of what they have on one. These are medians,
+//!   on one machine, of `cargo bench --bench large_answers --features testing`. So one is the default, and who
+//!   keeps values of more than 100 KiB gives them a [`RedisHandle`] of their own.
 //! - **Order.** Commands are carried out in the order in which they were queued, but for a script
 //!   that Redis does not know yet: it is sent again, behind what was sent meanwhile. Of many who run it
 //!   at once, one sends its text.
