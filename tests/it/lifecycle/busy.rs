@@ -1,7 +1,7 @@
 //! Code that is never at rest, and uses up all that its task may do in one go: the drain's times hold.
 
 use std::convert::Infallible;
-use std::future::{Future, ready};
+use std::future::ready;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
