@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tower::{Layer, service_fn};
 use tower_handoff::lifecycle::{Outcome, ServerOutcome};
 
@@ -113,4 +115,68 @@ async fn a_service_that_lives_on_does_not_hold_the_drain() {
         (Outcome::Clean, Duration::ZERO)
     );
     drop(kept);
+}
+
+/// The server runs on a thread that is kept busy, so that nobody takes the connections in.
+#[test]
+fn clients_in_the_accept_queue_are_answered() {
+    for server in SERVERS {
+        let (started, receive_started) = oneshot::channel();
+        let (block, blocked) = std::sync::mpsc::channel::<()>();
+        let serving = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let instance = Instance::start(server, quiet_builder()).await;
+                let _ = started.send((instance.address, instance.handle.clone()));
+                // Blocks the only thread until the clients are queued and the shutdown was asked for.
+                blocked.recv().unwrap();
+                instance.report().await
+            })
+        });
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let answers = runtime.block_on(async {
+            let (address, handle) = receive_started.await.unwrap();
+            let mut clients = Vec::new();
+            for _ in 0..40 {
+                let mut client = Client::connect(address).await;
+                client.send("/").await;
+                clients.push(client);
+            }
+            handle.shutdown();
+            block.send(()).unwrap();
+            let answers = join_all(clients.iter_mut().map(Client::answer));
+            within("the answers", answers).await
+        });
+        for (head, _) in answers {
+            // Taken in, and told to go elsewhere: not reset.
+            let served = head.starts_with("http/1.1 503") || head.starts_with("http/1.1 200");
+            assert!(
+                served && head.contains("connection: close"),
+                "{server:?} {head:?}"
+            );
+        }
+        let report = serving.join().unwrap();
+        assert_eq!(report.outcome, Outcome::Clean);
+        assert_eq!(report.completed + report.rejected, 40);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_connection_whose_request_comes_right_after_the_signal_is_answered() {
+    for server in SERVERS {
+        let instance = Instance::start(server, quiet_builder()).await;
+        let mut fresh = Client::connect(instance.address).await;
+        instance.handle.shutdown();
+        let refused = async || TcpStream::connect(instance.address).await.is_err();
+        eventually("the socket is closed", refused).await;
+        let (head, _) = within("the answer", fresh.get("/")).await;
+        assert!(
+            head.starts_with("http/1.1 200") && head.contains("connection: close"),
+            "{server:?} {head:?}"
+        );
+        assert_eq!(instance.report().await.rejected, 0);
+    }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
-use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -194,69 +193,6 @@ async fn an_idle_connection_stays_while_draining_and_gets_503_and_close() {
     let report = instance.report().await;
     assert_eq!((report.completed, report.rejected), (1, 1));
     assert_eq!(report.outcome, Outcome::Clean);
-}
-
-/// The server runs on a thread that is kept busy, so that nobody takes the connections in.
-#[test]
-fn clients_in_the_accept_queue_are_answered() {
-    let (address, receive_address) = oneshot::channel();
-    let (handle, receive_handle) = oneshot::channel();
-    let (block, blocked) = std::sync::mpsc::channel::<()>();
-    let server = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let instance = start(quiet_builder()).await;
-            let _ = address.send(instance.address);
-            let _ = handle.send(instance.handle.clone());
-            // Blocks the only thread until the clients are queued and the shutdown was asked for.
-            blocked.recv().unwrap();
-            instance.report().await
-        })
-    });
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let answers = runtime.block_on(async {
-        let address = receive_address.await.unwrap();
-        let handle = receive_handle.await.unwrap();
-        let mut clients = Vec::new();
-        for _ in 0..40 {
-            let mut client = Client::connect(address).await;
-            client.send("/").await;
-            clients.push(client);
-        }
-        handle.shutdown();
-        block.send(()).unwrap();
-        within(
-            "the answers",
-            join_all(clients.iter_mut().map(Client::answer)),
-        )
-        .await
-    });
-    for (head, _) in answers {
-        // Taken in, and told to go elsewhere: not reset.
-        let served = head.starts_with("http/1.1 503") || head.starts_with("http/1.1 200");
-        assert!(served && head.contains("connection: close"), "{head:?}");
-    }
-    let report = server.join().unwrap();
-    assert_eq!(report.outcome, Outcome::Clean);
-    assert_eq!(report.completed + report.rejected, 40);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_connection_whose_request_comes_right_after_the_signal_is_answered() {
-    let instance = start(quiet_builder()).await;
-    let mut fresh = Client::connect(instance.address).await;
-    instance.handle.shutdown();
-    let refused = async || TcpStream::connect(instance.address).await.is_err();
-    eventually("the socket is closed", refused).await;
-    let (head, _) = within("the answer", fresh.get("/")).await;
-    assert!(
-        head.starts_with("http/1.1 200") && head.contains("connection: close"),
-        "{head:?}"
-    );
-    assert_eq!(instance.report().await.rejected, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
