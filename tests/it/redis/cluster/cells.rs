@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tower_handoff::redis::RedisHandle;
 
-use super::{command, connect, names_on, ran};
+use super::{command, connect, names_on};
 use crate::redis::cells::under_load::{Kept, Load, Terms, nothing_acknowledged_is_lost};
 use crate::support::eventually::eventually;
 use crate::support::redis_cluster::RedisCluster;
@@ -19,6 +19,13 @@ const FOLLOWED: Duration = Duration::from_secs(10);
 
 /// Until everybody has asked.
 const SOON: Duration = Duration::from_millis(100);
+
+/// Scripts that the node has run.
+fn ran(cluster: &RedisCluster, node: usize) -> u64 {
+    let counts = cluster.nodes[node].command_counts();
+    let counts = ["evalsha", "eval"].map(|name| counts.get(name).copied().unwrap_or(0));
+    counts.iter().sum()
+}
 
 /// From the moment in which one of these nodes is a master until it has done what this process asks of it.
 /// Prints how long that takes; which node it is.
@@ -96,12 +103,16 @@ async fn a_master_is_killed_under_load() {
     load.during(async {
         sleep(SOON).await;
         // What is written from now on nobody but the master has.
-        REPLICAS.map(|node| cluster.nodes[node].signal("STOP"));
+        for node in REPLICAS {
+            cluster.nodes[node].signal("STOP");
+        }
         cluster.nodes[0].command(&["CLIENT", "KILL", "TYPE", "replica"]);
         let before = ran(&cluster, 0);
         eventually("there is a lot", async || ran(&cluster, 0) > before + 16).await;
         cluster.nodes[0].signal("KILL");
-        REPLICAS.map(|node| cluster.nodes[node].signal("CONT"));
+        for node in REPLICAS {
+            cluster.nodes[node].signal("CONT");
+        }
         eventually("it is away", async || !redis.status().is_up()).await;
     })
     .await;

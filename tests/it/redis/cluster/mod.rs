@@ -41,10 +41,3 @@ fn names_on(cluster: &RedisCluster, name: impl Fn(usize) -> String) -> [String; 
         names.find(here).expect("one of a thousand")
     })
 }
-
-/// Scripts that the node has run.
-fn ran(cluster: &RedisCluster, node: usize) -> u64 {
-    let counts = cluster.nodes[node].command_counts();
-    let counts = ["evalsha", "eval"].map(|name| counts.get(name).copied().unwrap_or(0));
-    counts.iter().sum()
-}
