@@ -2,8 +2,24 @@
 //! a session or a lock in Redis; what an idle connection and a held lock cost in bytes, and what requests
 //! leave behind that fail.
 
+#[path = "it/support/eventually.rs"]
+mod eventually;
 #[path = "allocations/outage.rs"]
 mod outage;
+#[cfg(feature = "cluster")]
+#[path = "allocations/outage_in_cluster.rs"]
+mod outage_in_cluster;
+#[cfg(feature = "cluster")]
+#[path = "it/support/quiet_port.rs"]
+mod quiet_port;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the integration tests, which use all of it"
+)]
+#[cfg(feature = "cluster")]
+#[path = "it/support/redis_cluster.rs"]
+mod redis_cluster;
 #[allow(
     dead_code,
     unreachable_pub,

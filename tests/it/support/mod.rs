@@ -12,6 +12,7 @@ pub(crate) mod lock_paths;
 pub(crate) mod log;
 pub(crate) mod patient;
 pub(crate) mod proxy;
+mod proxy_hole;
 pub(crate) mod quiet_port;
 pub(crate) mod random;
 #[cfg(feature = "cluster")]

@@ -1,4 +1,6 @@
-//! What a Cluster does to itself × what a request does: [`crate::redis::cells`] has the columns.
+//! What befalls a Cluster × what a request does: [`crate::redis::cells`] has the columns, the module above it
+//! the table. CI runs all of this whole, and `./scripts/test long` does no more of it; of the first table's
+//! rows it does ten times as much.
 
 use std::time::Duration;
 
@@ -116,7 +118,7 @@ async fn a_master_is_killed_under_load() {
         eventually("it is away", async || !redis.status().is_up()).await;
     })
     .await;
-    // Each of the others has a slot, and hardly ever a session in it.
+    // Each of the others has a slot: none of the locks and jobs is there, and hardly ever a session.
     let is_empty = |node: &usize| cluster.nodes[*node].command(&["DBSIZE"]) == Value::Int(0);
     if [1, 2].iter().all(is_empty) {
         assert_eq!(load.row().await, "+-------");
