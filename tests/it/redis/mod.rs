@@ -83,7 +83,6 @@ mod far;
 mod faults;
 mod gathering;
 mod hang_ups;
-mod hole;
 mod inbox;
 mod logging;
 mod login;
