@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::mem::take;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -58,7 +59,10 @@ pub(crate) fn watch_signals(first: impl FnOnce() + Send + 'static) -> Untold {
     listener.began = began.is_ok();
     drop(listener);
     if let Err(error) = began {
-        tracing::error!(%error, "signals cannot be watched, so they end the process");
+        tracing::error!(
+            %error,
+            "signals cannot be watched: they end the process, or, where it is PID 1, are lost"
+        );
     }
     Untold(number)
 }
@@ -94,13 +98,12 @@ fn listen(says: &Sender<io::Result<()>>) -> io::Result<Infallible> {
         let mut same_until = None;
         loop {
             let signal = signals.next().await;
-            let untold = std::mem::take(&mut listener().untold);
+            let untold = take(&mut listener().untold);
             if !untold.is_empty() {
                 same_until = Some(Instant::now() + SAME_REQUEST);
-                beside(move || {
-                    tracing::info!(signal, "shutdown asked for");
-                    untold.into_iter().for_each(|(_, first)| first());
-                });
+                // Each writes to the log as well, which may block or panic.
+                untold.into_iter().for_each(|(_, first)| beside(first));
+                beside(move || tracing::info!(signal, "shutdown asked for"));
             } else if same_until.is_some_and(|until| Instant::now() < until) {
                 beside(move || tracing::info!(signal, "the same request again"));
             } else {
@@ -136,23 +139,37 @@ fn once(work: &Mutex<Option<impl FnOnce()>>) {
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    /// None where the system refuses it. The other is heard then all the same, for tokio would go on
+    /// keeping it from the process.
+    interrupt: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+
+        let terminate = signal(SignalKind::terminate())?;
+        let refused = |error| beside(move || tracing::error!(%error, "SIGINT cannot be watched"));
+        let interrupt = signal(SignalKind::interrupt()).map_err(refused).ok();
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            terminate,
+            interrupt,
         })
     }
 
     async fn next(&mut self) -> &'static str {
+        use std::future::pending;
+
+        let interrupted = async {
+            match &mut self.interrupt {
+                Some(interrupt) => interrupt.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = interrupted => "SIGINT",
         }
     }
 }
