@@ -29,6 +29,7 @@ static LISTENER: Mutex<Listener> = Mutex::new(Listener {
     began: false,
     last: 0,
     untold: Vec::new(),
+    unheard: false,
 });
 
 struct Listener {
@@ -36,6 +37,8 @@ struct Listener {
     /// Numbers who is to be told.
     last: u64,
     untold: Vec<(u64, First)>,
+    /// Whether one who waited has gone without a signal: the next is a first one all the same.
+    unheard: bool,
 }
 
 fn listener() -> MutexGuard<'static, Listener> {
@@ -43,7 +46,7 @@ fn listener() -> MutexGuard<'static, Listener> {
 }
 
 /// Calls `first` at the next signal, unless that comes when what is returned was dropped. One that
-/// finds nobody to be told ends the process.
+/// comes when all who ever waited have been told ends the process.
 ///
 /// They are heard by a thread and a runtime of their own, one a process, from the first call on and
 /// until the process ends: so whatever blocks the workers of other runtimes, and after these.
@@ -72,7 +75,10 @@ pub(crate) struct Untold(u64);
 
 impl Drop for Untold {
     fn drop(&mut self) {
-        listener().untold.retain(|(number, _)| *number != self.0);
+        let mut listener = listener();
+        let before = listener.untold.len();
+        listener.untold.retain(|(number, _)| *number != self.0);
+        listener.unheard |= listener.untold.len() < before;
     }
 }
 
@@ -98,8 +104,11 @@ fn listen(says: &Sender<io::Result<()>>) -> io::Result<Infallible> {
         let mut same_until = None;
         loop {
             let signal = signals.next().await;
-            let untold = take(&mut listener().untold);
-            if !untold.is_empty() {
+            let (untold, unheard) = {
+                let mut listener = listener();
+                (take(&mut listener.untold), take(&mut listener.unheard))
+            };
+            if unheard || !untold.is_empty() {
                 same_until = Some(Instant::now() + SAME_REQUEST);
                 // Each writes to the log as well, which may block or panic.
                 untold.into_iter().for_each(|(_, first)| beside(first));
