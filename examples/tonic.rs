@@ -78,13 +78,17 @@ pub(crate) async fn serve(lifecycle: Lifecycle, tcp: TcpListener, routes: Routes
 }
 
 /// Says of the whole server, to who asks and who watches, what `/ready` says of the phase. When draining
-/// begins the watches end: they have no end of their own, and would hold the drain to its deadline.
+/// begins the watches end: they have no end of their own, and would hold the drain to its deadline. So
+/// every service that is told of by a name of its own is to be cleared there as well.
 pub(crate) async fn tell(watch: PhaseWatch, mut reporter: HealthReporter) {
     let all = "";
     let (serving, not_serving) = (ServingStatus::Serving, ServingStatus::NotServing);
     reporter.set_service_status(all, not_serving).await;
     watch.reached(Phase::Ready).await;
-    reporter.set_service_status(all, serving).await;
+    // A start that fails goes past it.
+    if watch.current() == Phase::Ready {
+        reporter.set_service_status(all, serving).await;
+    }
     watch.reached(Phase::Settling).await;
     reporter.set_service_status(all, not_serving).await;
     watch.reached(Phase::Draining).await;

@@ -9,14 +9,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::BoxError;
 use crate::health::policy::{CheckClass, CheckPolicy};
 use crate::health::verdict::{Run, Status, Verdict};
 use crate::lifecycle::check::HealthCheck;
 use crate::lifecycle::guarded::{AbortOnDrop, Ended};
 
 /// One run of a check.
-type Task = AbortOnDrop<Result<(), BoxError>>;
+type Task = AbortOnDrop<Result<(), String>>;
 
 /// All checks of an instance, with their verdicts. Cheap to clone.
 #[derive(Clone)]
@@ -98,7 +97,10 @@ impl Watched {
                 left_behind = None;
             }
             let check = self.check.clone();
-            let mut task = AbortOnDrop(tokio::spawn(async move { check.check().await }));
+            // The error becomes text there too, for that is somebody else's code as well.
+            let mut task = AbortOnDrop(tokio::spawn(async move {
+                check.check().await.map_err(|error| error.to_string())
+            }));
             let deadline = Instant::now() + self.policy.timeout;
             let (run, error) = match task.until(deadline).await {
                 Ended::Returned(Ok(())) => (Run::Passed, None),
@@ -114,14 +116,18 @@ impl Watched {
     }
 
     /// How long to wait until the next one.
-    fn record(&self, run: Run, error: Option<BoxError>) -> Duration {
+    fn record(&self, run: Run, error: Option<String>) -> Duration {
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         let first_failure = run != Run::Passed && !verdict.has_results();
-        if verdict.record(run, &self.policy) || first_failure {
+        let changed = verdict.record(run, &self.policy);
+        let pause = verdict.pause(&self.policy);
+        // A log may block, and a probe is not to wait for it.
+        drop(verdict);
+        if changed || first_failure {
             let error = error.map(tracing::field::display);
             tracing::info!(check = &*self.name, result = ?run, error, "health changed");
         }
-        verdict.pause(&self.policy)
+        pause
     }
 
     fn view(&self) -> CheckView<'_> {

@@ -18,7 +18,7 @@ use crate::lifecycle::handle::LifecycleHandle;
 ///
 /// POST, or the GET that is all a `preStop` hook of kind `httpGet` can send, is answered with 202 at
 /// once, asked again or not; other methods with 405. The signal that follows is then a first one,
-/// and changes nothing: the grace counts from here, as that of Kubernetes, whose grace period begins
+/// and changes nothing, also when the run is over by then: the grace counts from here, as that of Kubernetes, whose grace period begins
 /// with the hook and not with the signal. So it is to return at once, and the settle does the waiting
 /// that a `sleep` in the hook would. It looks at no path.
 ///

@@ -185,6 +185,7 @@ impl LifecycleBuilder {
     /// Whether [`Lifecycle::run`] watches SIGTERM and SIGINT (elsewhere Ctrl-C). Default: yes.
     ///
     /// Turn it off where somebody else does, who calls [`LifecycleHandle::shutdown`], and in tests.
+    /// In a process where another lifecycle has watched them, a second one still ends it.
     pub fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
         self

@@ -75,10 +75,13 @@ impl Lifecycle {
     /// [`shutdown`](LifecycleHandle::shutdown) by code is still a first one.
     ///
     /// A thread of its own hears them, one a process, from the first `run` on until the process ends:
-    /// so the second one works though handlers block every worker of the runtime. When `run` has
-    /// returned, or was dropped, the next signal ends the process at once with code 130, unless it is
-    /// the same request as the first: where something that blocks keeps the runtime from ending, Ctrl-C
-    /// still works. Of several lifecycles in a process, the first signal reaches all that run.
+    /// so the second one works though handlers block every worker of the runtime, and also when `run`
+    /// has returned or was dropped, where something that blocks keeps the runtime from ending. Where
+    /// `run` heard none, the one that comes after it is a first one and changes nothing: a service
+    /// manager sends its own also to what was stopped by another way and is about to end. Of several
+    /// lifecycles in a process, the first signal reaches all that run. The thread does not come along
+    /// into a child that is forked after a first `run`: such a child is to `exec`, and not to run a
+    /// lifecycle.
     ///
     /// The server ends by itself when [`stop_accepting`](LifecycleHandle::stop_accepting)
     /// resolves. One that ends earlier, well or with an error, begins the shutdown. One that does

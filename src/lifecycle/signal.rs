@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::mem::take;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -28,6 +29,7 @@ static LISTENER: Mutex<Listener> = Mutex::new(Listener {
     began: false,
     last: 0,
     untold: Vec::new(),
+    unheard: false,
 });
 
 struct Listener {
@@ -35,6 +37,8 @@ struct Listener {
     /// Numbers who is to be told.
     last: u64,
     untold: Vec<(u64, First)>,
+    /// Whether one who waited has gone without a signal: the next is a first one all the same.
+    unheard: bool,
 }
 
 fn listener() -> MutexGuard<'static, Listener> {
@@ -42,7 +46,7 @@ fn listener() -> MutexGuard<'static, Listener> {
 }
 
 /// Calls `first` at the next signal, unless that comes when what is returned was dropped. One that
-/// finds nobody to be told ends the process.
+/// comes when all who ever waited have been told ends the process.
 ///
 /// They are heard by a thread and a runtime of their own, one a process, from the first call on and
 /// until the process ends: so whatever blocks the workers of other runtimes, and after these.
@@ -58,7 +62,10 @@ pub(crate) fn watch_signals(first: impl FnOnce() + Send + 'static) -> Untold {
     listener.began = began.is_ok();
     drop(listener);
     if let Err(error) = began {
-        tracing::error!(%error, "signals cannot be watched, so they end the process");
+        tracing::error!(
+            %error,
+            "signals cannot be watched: they end the process, or, where it is PID 1, are lost"
+        );
     }
     Untold(number)
 }
@@ -68,7 +75,10 @@ pub(crate) struct Untold(u64);
 
 impl Drop for Untold {
     fn drop(&mut self) {
-        listener().untold.retain(|(number, _)| *number != self.0);
+        let mut listener = listener();
+        let before = listener.untold.len();
+        listener.untold.retain(|(number, _)| *number != self.0);
+        listener.unheard |= listener.untold.len() < before;
     }
 }
 
@@ -94,13 +104,15 @@ fn listen(says: &Sender<io::Result<()>>) -> io::Result<Infallible> {
         let mut same_until = None;
         loop {
             let signal = signals.next().await;
-            let untold = std::mem::take(&mut listener().untold);
-            if !untold.is_empty() {
+            let (untold, unheard) = {
+                let mut listener = listener();
+                (take(&mut listener.untold), take(&mut listener.unheard))
+            };
+            if unheard || !untold.is_empty() {
                 same_until = Some(Instant::now() + SAME_REQUEST);
-                beside(move || {
-                    tracing::info!(signal, "shutdown asked for");
-                    untold.into_iter().for_each(|(_, first)| first());
-                });
+                // Each writes to the log as well, which may block or panic.
+                untold.into_iter().for_each(|(_, first)| beside(first));
+                beside(move || tracing::info!(signal, "shutdown asked for"));
             } else if same_until.is_some_and(|until| Instant::now() < until) {
                 beside(move || tracing::info!(signal, "the same request again"));
             } else {
@@ -136,23 +148,37 @@ fn once(work: &Mutex<Option<impl FnOnce()>>) {
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    /// None where the system refuses it. The other is heard then all the same, for tokio would go on
+    /// keeping it from the process.
+    interrupt: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+
+        let terminate = signal(SignalKind::terminate())?;
+        let refused = |error| beside(move || tracing::error!(%error, "SIGINT cannot be watched"));
+        let interrupt = signal(SignalKind::interrupt()).map_err(refused).ok();
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            terminate,
+            interrupt,
         })
     }
 
     async fn next(&mut self) -> &'static str {
+        use std::future::pending;
+
+        let interrupted = async {
+            match &mut self.interrupt {
+                Some(interrupt) => interrupt.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = interrupted => "SIGINT",
         }
     }
 }

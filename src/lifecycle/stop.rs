@@ -5,6 +5,7 @@
 use std::future::Future;
 
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 
 /// Says once that accepting should stop; heard also by who asks later.
 #[derive(Debug, Clone)]
@@ -27,8 +28,10 @@ impl Stop {
     pub(crate) fn reached(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stopped = self.0.subscribe();
         async move {
-            // An error means that nobody is left who could say it, which comes to the same.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
+            let said = stopped.wait_for(|stopped| *stopped);
+            // Heard also in a task that has done all that it may in one go, as a loop has that is never
+            // at rest. An error means that nobody is left who could say it, which comes to the same.
+            let _ = unconstrained(said).await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Code that is never at rest, and uses up all that its task may do in one go: the drain's times hold.
 
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{Future, poll_fn, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -75,6 +75,24 @@ async fn a_handler_that_is_never_at_rest_has_no_more_of_the_drain_than_its_route
     assert_eq!(status, 503);
     assert!(took < 2 * SECOND, "{took:?}");
     ends("the run", run).await;
+}
+
+/// An accept loop of one's own that asks last whether it is to stop.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_never_at_rest_hears_that_it_is_to_stop() {
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let mut stop = Box::pin(lifecycle.stop_accepting());
+    let run = tokio::spawn(lifecycle.run(poll_fn(move |cx| {
+        while let Poll::Ready(accepted) = poll_proceed(cx) {
+            accepted.made_progress();
+        }
+        stop.as_mut().poll(cx)
+    })));
+    handle.shutdown();
+    let (report, _) = ends("the run", run).await;
+    assert_eq!(report.server, ServerOutcome::Done);
+    assert_eq!(report.outcome, Outcome::Clean);
 }
 
 /// A socket of a peer that hears the goodbye and goes on and on with one endless message.

@@ -1,10 +1,12 @@
 //! Probes answer in every phase, at once, whatever the dependencies do.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -14,8 +16,10 @@ use tower_handoff::BoxError;
 use tower_handoff::health::ProbeService;
 use tower_handoff::health::{BoxFuture, Check, CheckClass, CheckPolicy, HealthCheck, ProbeBody};
 use tower_handoff::lifecycle::{LifecycleBuilder, LifecycleHandle, Managed, Phase};
+use tracing::Level;
 
 use super::common::{eventually, quiet_builder};
+use crate::support::log::Log;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -352,6 +356,80 @@ async fn without_details_a_probe_says_its_verdict_alone() {
         get(&terse, "/ready").await,
         (503, json!({ "status": "fail" }))
     );
+    run.await.unwrap();
+}
+
+/// It is written in a log, whose writer is no place for its panic.
+#[tokio::test(start_paused = true)]
+async fn a_check_whose_error_panics_when_it_is_written_panics_and_may_pass_again() {
+    #[derive(Debug)]
+    struct Unwritable;
+    impl std::error::Error for Unwritable {}
+    impl std::fmt::Display for Unwritable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("as asked")
+        }
+    }
+    let (_log, _listens) = Log::of_this_thread(Level::INFO);
+    let runs = Arc::new(AtomicU64::new(0));
+    let counted = runs.clone();
+    let check = Check::new("db", move || {
+        let run = counted.fetch_add(1, SeqCst);
+        async move {
+            match run {
+                0..3 => Err(Unwritable.into()),
+                _ => Ok(()),
+            }
+        }
+    });
+    let (handle, probes, run) = start(quiet_builder().check(check));
+    eventually("it panics", async || {
+        get(&probes, "/ready").await.1["checks"]["db"][0]["output"] == "panics"
+    })
+    .await;
+    ready_is(&probes, 200, "pass").await;
+    assert!(runs.load(SeqCst) >= 4);
+    handle.shutdown();
+    run.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_takes_nothing_in_holds_up_no_probe() {
+    /// Waits for an answer before it takes in a line about a check; whether it got one.
+    struct Stuck(ProbeService, mpsc::Sender<bool>);
+    impl io::Write for Stuck {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            if String::from_utf8_lossy(line).contains("health changed") {
+                let (says, said) = mpsc::channel();
+                let probes = self.0.clone();
+                std::thread::spawn(move || {
+                    let ask = probes.oneshot(Request::get("/ready").body(()).unwrap());
+                    says.send(ask.now_or_never().is_some())
+                });
+                let answered = said.recv_timeout(5 * SECOND).unwrap_or(false);
+                self.1.send(answered).unwrap();
+            }
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (_log, _listens) = Log::of_this_thread(Level::INFO);
+    let works = Arc::new(AtomicBool::new(true));
+    let builder = quiet_builder().check(switched("db", CheckClass::Required, &works));
+    let (handle, probes, run) = start(builder);
+    let (tells, told) = mpsc::channel();
+    let stuck = probes.clone();
+    let log = tracing_subscriber::fmt()
+        .with_writer(move || Stuck(stuck.clone(), tells.clone()))
+        .finish();
+    let listens = tracing::subscriber::set_default(log);
+    ready_is(&probes, 200, "pass").await;
+    drop(listens);
+    assert!(told.recv().unwrap());
+    handle.shutdown();
     run.await.unwrap();
 }
 
