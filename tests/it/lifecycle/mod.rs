@@ -7,6 +7,7 @@ mod arrivals;
 mod budget;
 mod busy;
 mod cancellations;
+mod checks;
 mod checks_that_block;
 mod close_at_drain;
 mod deadline;
