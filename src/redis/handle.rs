@@ -13,11 +13,14 @@ use tokio::time::timeout;
 
 use super::error::RedisError;
 use super::keyspace::Keyspace;
+use super::script::Script;
 use super::shared::Settings;
 use super::slots::Slots;
 use super::status::RedisStatus;
 use super::trace::{Answered, Trace};
 use super::way::Way;
+use crate::telemetry::names::RedisCommands;
+use crate::telemetry::record::count;
 
 /// One process's connection to Redis, supervised, cheap to clone, shared by sessions and locks.
 ///
@@ -142,6 +145,22 @@ impl RedisHandle {
     pub(crate) fn observe_time<T: AsRef<str>>(&self, tag: impl FnOnce() -> T, redis_ms: u64) {
         if let Some(link) = self.0.way.at(tag) {
             link.shared.clock.observe(redis_ms);
+        }
+    }
+
+    /// A script that ran where the keys of this hash tag are did nothing, and is given up: counted, and said
+    /// once, as what Redis refuses itself.
+    pub(crate) fn tell_refused<T: AsRef<str>>(
+        &self,
+        tag: impl FnOnce() -> T,
+        script: &Script,
+        error: &RedisError,
+    ) {
+        count(RedisCommands::Away);
+        if let Some(link) = self.0.way.at(tag) {
+            let command = redis::cmd("EVALSHA");
+            let refusals = &link.shared.refusals;
+            refusals.refused(&command, Some(script.text()), error);
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) async fn in_time<T: AsRef<str>>(
             None => return Ok(reply),
         }
     }
-    Err(too_late())
+    Err(too_late(redis, tag, script))
 }
 
 /// Until when a write counts that was asked for at this time of Redis's clock.
@@ -58,7 +58,13 @@ pub(super) fn refused_at(reply: &Value) -> Option<u64> {
     }
 }
 
-/// Nothing was done.
-pub(super) fn too_late() -> RedisError {
-    RedisError::away("the write reached Redis after its time, twice")
+/// Nothing was done. Operators are told as of what Redis itself refuses.
+pub(super) fn too_late<T: AsRef<str>>(
+    redis: &RedisHandle,
+    tag: impl FnOnce() -> T,
+    script: &Script,
+) -> RedisError {
+    let error = RedisError::away("the write reached Redis after its time, twice");
+    redis.tell_refused(tag, script, &error);
+    error
 }

@@ -2,8 +2,8 @@
 -- version and fields changes and no renewal is due, else ''; 2 the whole record to store in its place,
 -- or ''; 3 packed: plan (M merge, W replace or merge, C replace or report, A merge and add), verifier's
 -- hash, next version, version as it was read, limit, Redis's time in ms as the caller knows it, and the
--- last at which anything is done but where 1 fits: then nobody wrote meanwhile, and M or W is done however
--- late it comes; 4 names to cut; 5 new fields.
+-- last at which anything is done but where 1 fits: then nobody wrote meanwhile, and W is done however late
+-- it comes; 4 names to cut; 5 new fields.
 -- Maybe: 6 name to add to, 7 addend. And: 8 next verifier's hash or '', 9 idle ms or '', 10 absolute
 -- ms or '', 11 ':' and a user, or '', 12 ':' and a label, or '', 13 how the cookie is kept, or ''.
 -- Replies 0 saved as it was read, else deadline, flags, Redis's time in ms, packed, and the sum;

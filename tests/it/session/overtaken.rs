@@ -11,7 +11,10 @@ use super::support::{Answer, read, request, visit};
 use super::users::{id_of, log_in};
 use crate::support::bad_line::BadLine;
 use crate::support::eventually::{PATIENCE, eventually};
+use crate::support::log::Log;
+use crate::support::patient::patient;
 use crate::support::redis_server::RedisServer;
+use crate::support::retelling::retelling;
 
 const OK: StatusCode = StatusCode::OK;
 /// How long whoever is cut off waits for an answer.
@@ -264,4 +267,31 @@ async fn a_logout_that_nobody_answered_ends_late_what_it_was_asked_to_end_and_no
         two.lets_through().await;
         assert_eq!(two.is_open(&cookie).await, logs_in);
     }
+}
+
+/// As where Redis's clock runs away again and again. Here it does so in its replies.
+#[tokio::test]
+async fn a_write_that_is_late_twice_is_unavailable_and_operators_are_told_once() {
+    const BEHIND: u64 = 1_000_000_000_000;
+    let (log, _guard) = Log::of_this_thread(tracing::Level::INFO);
+    let server = RedisServer::start();
+    let port = retelling(server.port(), ":-1", ":-0").await;
+    let handle = patient(&format!("redis://127.0.0.1:{port}"));
+    let (wire, layer) = (handle.wire(), SessionLayer::new(handle.sessions()));
+    let cookie = visit(&layer, "", "n", "0").await;
+    wire.observe_time("any", wire.now_ms() - BEHIND);
+    for _ in 0..3 {
+        let answer = request(&layer, &cookie, write).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(read(&layer, &cookie, "n").await.as_deref(), Some("0"));
+    let text = log.text();
+    let said = |level| {
+        let lines = text.lines().filter(|line| line.contains("after its time"));
+        lines.filter(|line| line.contains(level)).count()
+    };
+    // Where this machine stood still for a second it was over, and began again.
+    assert_eq!(said("WARN"), said("INFO") + 1, "{text}");
+    let warning = handle.warning().expect("somebody should look at it");
+    assert!(warning.contains("after its time"), "{warning}");
 }
