@@ -97,7 +97,8 @@ impl RedisHandle {
 
     /// Sends what is queued, waits for its replies, no longer than the command time-out, and
     /// closes the connection; at the same time that on which writes wait for replicas. For every
-    /// clone: commands fail with [`Away`](crate::redis::RedisErrorKind::Away) from then on.
+    /// clone: commands fail with [`Away`](crate::redis::RedisErrorKind::Away) from then on. A Redis that is
+    /// slow and alive has no longer: what it has not answered by then it may carry out all the same.
     ///
     /// To be called last: sessions and locks that still have something to save or to release
     /// come before it. Calling it again is harmless.
