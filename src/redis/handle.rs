@@ -13,11 +13,14 @@ use tokio::time::timeout;
 
 use super::error::RedisError;
 use super::keyspace::Keyspace;
+use super::script::Script;
 use super::shared::Settings;
 use super::slots::Slots;
 use super::status::RedisStatus;
 use super::trace::{Answered, Trace};
 use super::way::Way;
+use crate::telemetry::names::RedisCommands;
+use crate::telemetry::record::count;
 
 /// One process's connection to Redis, supervised, cheap to clone, shared by sessions and locks.
 ///
@@ -94,7 +97,8 @@ impl RedisHandle {
 
     /// Sends what is queued, waits for its replies, no longer than the command time-out, and
     /// closes the connection; at the same time that on which writes wait for replicas. For every
-    /// clone: commands fail with [`Away`](crate::redis::RedisErrorKind::Away) from then on.
+    /// clone: commands fail with [`Away`](crate::redis::RedisErrorKind::Away) from then on. A Redis that is
+    /// slow and alive has no longer: what it has not answered by then it may carry out all the same.
     ///
     /// To be called last: sessions and locks that still have something to save or to release
     /// come before it. Calling it again is harmless.
@@ -142,6 +146,22 @@ impl RedisHandle {
     pub(crate) fn observe_time<T: AsRef<str>>(&self, tag: impl FnOnce() -> T, redis_ms: u64) {
         if let Some(link) = self.0.way.at(tag) {
             link.shared.clock.observe(redis_ms);
+        }
+    }
+
+    /// A script that ran where the keys of this hash tag are did nothing, and is given up: counted, and said
+    /// once, as what Redis refuses itself.
+    pub(crate) fn tell_refused<T: AsRef<str>>(
+        &self,
+        tag: impl FnOnce() -> T,
+        script: &Script,
+        error: &RedisError,
+    ) {
+        count(RedisCommands::Away);
+        if let Some(link) = self.0.way.at(tag) {
+            let command = redis::cmd("EVALSHA");
+            let refusals = &link.shared.refusals;
+            refusals.refused(&command, Some(script.text()), error);
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct Intake {
     pub(crate) subscribe: bool,
     /// Somebody has ever asked for the inbox: every new connection subscribes.
     pub(crate) inbox_wanted: bool,
-    /// Commands that the server of the moment does not know.
+    /// What runs scripts and the server of the moment does not know.
     pub(crate) unknown: Vec<&'static str>,
     /// The connection that somebody has found to lead to the wrong server.
     pub(crate) wrong: Option<u64>,

@@ -194,7 +194,8 @@
 //! needs `PING` and `TIME` for the connection itself, on top of what sessions and locks use. With
 //! `INFO` it is told about eviction. In a Cluster it needs `CLUSTER INFO`, `CLUSTER SLOTS` and `ASKING`, on
 //! replicas too. A connection begins with two round trips: the login, then `HELLO`, `PING`, `TIME`, `INFO memory`,
-//! `INFO server`, an empty `PUBLISH`, `COMMAND INFO` of all that is needed and two `EVALSHA` of no script as one pipeline.
+//! `INFO server`, an empty `PUBLISH`, `COMMAND INFO` of what runs scripts, of what these call, of `SUBSCRIBE` and
+//! of `MGET`, and two `EVALSHA` of no script as one pipeline.
 //!
 //! | tested on (`scripts/test versions`) | what differs |
 //! | --- | --- |
@@ -204,10 +205,11 @@
 //!
 //! The servers of 6.2 and 8.2 were built without TLS.
 //!
-//! Commands that an administrator renamed are named in a warning in the log where a connection begins, and
-//! missed where they are first needed: there itself, it is away and the reason names the command; of a script's
-//! commands Redis names none. Where it is `EVALSHA` or
-//! `EVAL`, scripts are [`Refused`](RedisErrorKind::Refused) by that name and not sent, with a
+//! Of what `COMMAND INFO` is asked for, what an administrator renamed is named in a warning in the log where a
+//! connection begins. It is missed, as all else is (`WAIT`, `ASKING`), where it is first needed: there itself,
+//! it is away and the reason names the command; of a script's commands Redis names none. It is sent all the
+//! same, for a proxy may serve what it does not list; but where it is `EVALSHA` or `EVAL`, scripts are
+//! [`Refused`](RedisErrorKind::Refused) by that name and not sent, with a
 //! [warning](RedisHandle::warning), and the connection stays. For a user without the right to `COMMAND` that
 //! is so of `EVALSHA` alone: where `EVAL` is missing the connection ends at each script that Redis does not
 //! have, as Redis repeats what it was asked, and that is no text.

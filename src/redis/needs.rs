@@ -9,9 +9,9 @@ use redis::Value;
 /// is found out here, and they are not sent.
 pub(super) const SCRIPTS: [&str; 2] = ["EVALSHA", "EVAL"];
 
-/// What the scripts call, and what waits for a lock: a script whose command is not known is refused without
-/// a word of which.
-pub(super) const NEEDED: [&str; 22] = [
+/// What the scripts call, for a script whose command is not known is refused without a word of which; and
+/// what waits for a lock and looks for a job's result.
+pub(super) const NEEDED: [&str; 23] = [
     "DEL",
     "EXISTS",
     "GET",
@@ -21,6 +21,7 @@ pub(super) const NEEDED: [&str; 22] = [
     "LPOP",
     "LPOS",
     "LREM",
+    "MGET",
     "PEXPIRE",
     "PEXPIREAT",
     "PTTL",
@@ -53,7 +54,7 @@ pub(super) fn unknown(commands: Value, evalsha: &Value) -> Vec<&'static str> {
 pub(super) fn misses(unknown: &[&str]) -> Option<String> {
     (!unknown.is_empty()).then(|| {
         format!(
-            "the server does not know {} (rename-command): what needs them is refused",
+            "the server does not know {} (rename-command): what needs them fails",
             unknown.join(", ")
         )
     })
@@ -106,7 +107,7 @@ mod tests {
         );
         let options = ["BYSCORE", "KEEPTTL", "LIMIT", "PXAT", "WITHSCORES"];
         names.retain(|name| !options.contains(&name.as_str()));
-        names.push("SUBSCRIBE".to_owned());
+        names.extend(["MGET", "SUBSCRIBE"].map(str::to_owned));
         names.sort();
         names.dedup();
         assert_eq!(names, NEEDED);

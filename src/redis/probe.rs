@@ -29,7 +29,7 @@ pub(crate) struct Probed {
     pub(crate) run: Option<Arc<str>>,
     /// What an operator should know though Redis serves.
     pub(crate) warnings: Vec<String>,
-    /// Commands that are needed and that it does not know: an administrator has renamed them.
+    /// What runs scripts and that it does not know: an administrator has renamed it.
     pub(crate) unknown: Vec<&'static str>,
     /// Why this user can run no script that is needed.
     pub(crate) no_scripts: Option<String>,
@@ -101,8 +101,10 @@ pub(crate) async fn probe(
     hello.takes_writes()?;
     let redis_ms = milliseconds(served(time)?)
         .ok_or_else(|| Failure::new(AwayCause::NotReady, "TIME was not answered with a time"))?;
-    let unknown = unknown(commands, &session);
+    let mut unknown = unknown(commands, &session);
     let warnings = [evicts(info), mute(publish), misses(&unknown)];
+    // The others are sent all the same: who answers for Redis may serve what it does not list.
+    unknown.retain(|name| SCRIPTS.contains(name));
     Ok(Probed {
         time: Time {
             redis_ms,

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::sync::Notify;
 
 use crate::session::error::{SessionError, SessionErrorKind};
 use crate::telemetry::pending::{Operation, Pending};
@@ -15,25 +15,32 @@ use crate::telemetry::pending::{Operation, Pending};
 /// Said by a store ([`SessionStore::commits`](crate::session::SessionStore::commits)).
 #[derive(Clone, Default)]
 pub struct Commits {
-    /// Read by each of them, written by the shutdown.
-    gate: Arc<RwLock<()>>,
     pending: Pending,
+    /// Rings whenever one of them has ended.
+    ended: Arc<Notify>,
 }
 
 impl Commits {
-    /// One more, until it is dropped.
-    pub(crate) async fn begin(&self) -> UnderWay {
-        let gate = Arc::clone(&self.gate).read_owned().await;
+    /// One more, until it is dropped. Waits for nobody: what begins while a flush waits is to be sent before
+    /// the connection is closed.
+    pub(crate) fn begin(&self) -> UnderWay {
         UnderWay {
             operation: self.pending.begin(),
-            _gate: gate,
+            _ended: Ended(Arc::clone(&self.ended)),
         }
     }
 
-    /// Waits for what is under way.
+    /// Waits until nothing is under way, also of what begins meanwhile: its caller says for how long.
     pub(crate) async fn flush(&self) {
         let _flush = self.pending.flush();
-        drop(self.gate.write().await);
+        loop {
+            // Before the look: it rings for whoever listened by then.
+            let ended = self.ended.notified();
+            if self.pending.is_none() {
+                return;
+            }
+            ended.await;
+        }
     }
 }
 
@@ -44,9 +51,17 @@ impl fmt::Debug for Commits {
 }
 
 pub(crate) struct UnderWay {
-    // Dropped first: before the shutdown sees that it has ended.
+    // Dropped first: before the shutdown hears that it has ended.
     operation: Operation,
-    _gate: OwnedRwLockReadGuard<()>,
+    _ended: Ended,
+}
+
+struct Ended(Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
+    }
 }
 
 impl UnderWay {

@@ -105,7 +105,7 @@ impl DetachedSession {
     /// [`Session`](Session#errors).
     pub async fn commit(&self) -> Result<(), SessionError> {
         let core = Arc::clone(self.0.core());
-        let under_way = core.options.commits.begin().await;
+        let under_way = core.options.commits.begin();
         CarriedOut::new(async move {
             let written = core.write_now().await;
             under_way.ends(&written);

@@ -19,8 +19,8 @@ pub struct StoreError {
 pub enum StoreErrorKind {
     /// The store is away; nothing was done.
     Unavailable,
-    /// No answer came; the operation may have been carried out. It will not be later, but for a
-    /// [logout](crate::session#what-comes-late).
+    /// No answer came; the operation may have been carried out, or be in the next moments: until when is
+    /// [said there](crate::session#what-comes-late).
     OutcomeUnknown,
     /// The session was written by a newer version, which is left alone.
     NewerFormat,
@@ -85,8 +85,8 @@ pub enum SessionErrorKind {
     /// The store is away, or the session or its cookie was written by a newer version. Nothing
     /// was done. 503 + `Retry-After`.
     Unavailable,
-    /// The store did not answer in time: a write may have happened, and does not happen
-    /// [later](crate::session#what-comes-late). 503 + `Retry-After`.
+    /// The store did not answer: a write may have happened, or may yet, for a
+    /// [moment](crate::session#what-comes-late). 503 + `Retry-After`.
     OutcomeUnknown,
     /// The session was destroyed, rotated or expired meanwhile; nothing was written. 409.
     Gone,

@@ -183,7 +183,7 @@ impl Session {
         let core = Arc::clone(&self.core);
         CarriedOut::new(async move {
             // A shutdown waits for it, also where nobody else does any more.
-            let under_way = core.options.commits.begin().await;
+            let under_way = core.options.commits.begin();
             let destroyed = core.destroy().await;
             under_way.ends(&destroyed);
             destroyed

@@ -30,13 +30,14 @@
 //! session is never adopted: whoever writes under it gets a fresh session.
 //!
 //! # What comes late
-//! A 503 of [`OutcomeUnknown`](SessionErrorKind::OutcomeUnknown) says that a write may have happened: by
-//! then or never. What the network still has on its way when its sender has given up is refused by Redis
-//! when it arrives, so it neither comes back over what was answered meanwhile, nor shuts anybody out who
-//! was let in, nor ends a session that began since. Two things are done however late they come, for nobody
-//! is harmed by them: a write to the very record that its request had read, where nobody wrote in between,
-//! and a logout ([`Session::destroy`]), which ends what is under the same secret still, and so no session
-//! that was logged in or rotated since. In memory nothing is on its way.
+//! A 503 of [`OutcomeUnknown`](SessionErrorKind::OutcomeUnknown) says that a write may have happened. What
+//! is still on its way then counts until a command time-out after it was asked for, by Redis's clock as this
+//! process knows it: two time-outs at worst. What reaches Redis later is refused there, so it neither comes
+//! back over what was answered since, nor shuts anybody out who was let in, nor ends a session that began
+//! since. Two things are done however late they come, for nobody is harmed by them: what is set in the very
+//! record that its request had read, where nobody wrote in between, and a logout ([`Session::destroy`]), which
+//! ends what is under the same secret still, and so no session that was logged in or rotated since. In memory
+//! nothing is on its way.
 //!
 //! # Whose a session is
 //! [`Session::bind`] logs a user in; [`Users`] lists and ends the sessions of a user, from wherever

@@ -23,7 +23,8 @@ use crate::telemetry::record::add;
 /// # Errors
 /// Every method fails with [`SessionErrorKind::InvalidUser`](crate::session::SessionErrorKind)
 /// where the name has not 1 to 256 bytes; `Unavailable` where the store is away, or a session of
-/// the user's was written by a newer version; `OutcomeUnknown` where the store does not answer;
+/// the user's was written by a newer version: of more than 500 sessions in Redis, and on a Cluster, some may
+/// have been ended then; `OutcomeUnknown` where the store does not answer;
 /// and `Corrupt` where what is stored is no session. What can be ended is ended also then. On a Cluster an
 /// entry of the list that is no id is `Corrupt` once, and removed: whose session it was is not known.
 ///

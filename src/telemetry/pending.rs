@@ -34,6 +34,11 @@ impl Pending {
         Flush(self.clone())
     }
 
+    /// Whether nothing is under way.
+    pub(crate) fn is_none(&self) -> bool {
+        self.lock().under_way == 0
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -268,7 +268,8 @@ async fn theirs(
         }
         asking = late;
     }
-    answered.extend(asking.into_iter().map(|id| (id, Err(too_late()))));
+    let late = |id: SessionId| (id, Err(too_late(redis, || id.to_string(), &THEIRS)));
+    answered.extend(asking.into_iter().map(late));
     Ok(answered)
 }
 

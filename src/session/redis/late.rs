@@ -9,6 +9,8 @@
 //! Not so two scripts. A renewal is as good late: it says that the session was used, of one that is there
 //! under the same secret. And a logout by the session's own secret is better late than never: who asked for
 //! it wants that secret to open nothing, and once there is another one (a login, a rotation) it ends nothing.
+//! Nor a save of fields that are set whose record is still the one that was read (`save.lua`): nothing was
+//! acknowledged since that it could undo.
 
 use ::redis::{Cmd, Value};
 
@@ -39,7 +41,7 @@ pub(super) async fn in_time<T: AsRef<str>>(
             None => return Ok(reply),
         }
     }
-    Err(too_late())
+    Err(too_late(redis, tag, script))
 }
 
 /// Until when a write counts that was asked for at this time of Redis's clock.
@@ -56,7 +58,13 @@ pub(super) fn refused_at(reply: &Value) -> Option<u64> {
     }
 }
 
-/// Nothing was done.
-pub(super) fn too_late() -> RedisError {
-    RedisError::away("the write reached Redis after its time, twice")
+/// Nothing was done. Operators are told as of what Redis itself refuses.
+pub(super) fn too_late<T: AsRef<str>>(
+    redis: &RedisHandle,
+    tag: impl FnOnce() -> T,
+    script: &Script,
+) -> RedisError {
+    let error = RedisError::away("the write reached Redis after its time, twice");
+    redis.tell_refused(tag, script, &error);
+    error
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::StatusCode;
+use tokio::time::timeout;
 use tower_handoff::lifecycle::{Lifecycle, Managed};
 use tower_handoff::session::{
     CommitOutcome, DetachedSession, Fault, FaultySessions, MemorySessions, Session,
@@ -12,6 +13,7 @@ use tower_handoff::session::{
 
 use super::stage::{Op, Staged};
 use super::support::{Store, on_both, read, request, visit};
+use crate::support::eventually::PATIENCE;
 
 const OK: StatusCode = StatusCode::OK;
 
@@ -167,6 +169,34 @@ async fn a_shutdown_waits_for_a_commit_that_nobody_waits_for() {
     assert_eq!(report.exit_status(), 0, "{report:?}");
     let heard = read(&layer, &cookie, "heard").await;
     assert_eq!(heard.as_deref(), Some("everything"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_begins_while_a_flush_waits_is_sent_at_once_and_waited_for_too() {
+    let store = Staged::new(MemorySessions::new());
+    store.hold(Op::Destroy);
+    let layer = SessionLayer::new(store.clone());
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let cookie = visit(&layer, "", "user", "ada").await;
+        sessions.push(detach(&layer, &cookie).await);
+    }
+    let [slow, quick, slower] = &sessions[..] else {
+        unreachable!("three were made")
+    };
+    assert!(slow.destroy().now_or_never().is_none(), "begun, dropped");
+    let commits = layer.commits();
+    let mut flush = commits.flush();
+    assert!((&mut flush).now_or_never().is_none(), "it waits");
+    quick.set("heard", "everything").unwrap();
+    let sent = timeout(PATIENCE, quick.commit()).await;
+    sent.expect("it waits for nobody").unwrap();
+    assert!(slower.destroy().now_or_never().is_none(), "begun, dropped");
+    store.cue();
+    let ended = timeout(PATIENCE, &mut flush).await;
+    ended.expect_err("one is under way still");
+    store.cue();
+    flush.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

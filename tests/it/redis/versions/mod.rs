@@ -118,6 +118,18 @@ async fn commands_of_the_scripts_that_were_renamed_are_named_once_where_a_connec
     assert!(!log.text().contains("rename-command"), "{}", log.text());
 }
 
+/// A proxy may serve what it does not list. Here Redis itself is asked, and says no.
+#[tokio::test]
+async fn a_command_that_is_not_listed_is_sent_all_the_same() {
+    let server = RedisServer::start_on(free_port(), &["--rename-command", "GET", ""]);
+    let handle = patient(&server.url());
+    let mut get = redis::cmd("GET");
+    get.arg("key");
+    let error = handle.wire().send(get).await.expect_err("nobody knows it");
+    assert_eq!(error.kind(), RedisErrorKind::Refused, "{error}");
+    assert!(error.to_string().contains("unknown command"), "{error}");
+}
+
 #[tokio::test]
 async fn a_write_that_a_script_is_refused_for_the_moment_has_its_code() {
     let server = RedisServer::start();
