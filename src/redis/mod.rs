@@ -22,7 +22,7 @@
 //!   [`Unknown`](RedisErrorKind::Unknown), because it may have been carried out; nothing is ever
 //!   sent twice, not even a read: a second time-out would be over the budget of whoever waits, and
 //!   whether to ask again is the application's to know. (Locks do, for those who are in line: an acquire
-//!   is told from its repetition.) A reply that came while this process itself stood still counts. One
+//!   is told from its repetition. Sessions do with a write that Redis refused because it came late.) A reply that came while this process itself stood still counts. One
 //!   task watches the time for all, on the runtime that `connect` was called on: while nobody drives that
 //!   one, the commands of other runtimes wait too (a timer for each command would cost all of them).
 //! - **Replacement.** A connection that ends is replaced at once. One that left a command
@@ -206,8 +206,8 @@
 //! The servers of 6.2 and 8.2 were built without TLS.
 //!
 //! Of what `COMMAND INFO` is asked for, what an administrator renamed is named in a warning in the log where a
-//! connection begins. It is missed, as all else is (`WAIT`, `ASKING`), where it is first needed: there itself,
-//! it is away and the reason names the command; of a script's commands Redis names none. It is sent all the
+//! connection begins. It is missed, as all else is (`WAIT`, `ASKING`), where it is first needed: without `PING`
+//! or `TIME` Redis is away, for a reason that names it; of a script's commands Redis names none. It is sent all the
 //! same, for a proxy may serve what it does not list; but where it is `EVALSHA` or `EVAL`, scripts are
 //! [`Refused`](RedisErrorKind::Refused) by that name and not sent, with a
 //! [warning](RedisHandle::warning), and the connection stays. For a user without the right to `COMMAND` that
