@@ -47,6 +47,8 @@ enum Pongs {
     ToGoodbye,
     /// When its server stops.
     ToStop,
+    /// Eight seconds later, and behind what it takes then.
+    Late,
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,14 +61,17 @@ async fn whose_peer_is_there_is_waited_for() {
         // More than goes out at once, and it is taken or is not.
         (Pongs::Before, 100, 100, false),
         (Pongs::Before, 100, 0, true),
+        // It is taken when the time for a word is over, and the `PING` is behind it.
+        (Pongs::Late, 200, 200, true),
     ] {
         let builder = quiet_builder().grace(Duration::from_secs(20));
         let lifecycle = builder.build().unwrap();
         let (handle, drain) = (lifecycle.handle(), lifecycle.budget().drain());
         let (mut theirs, ours) = duplex(64);
-        let stream = handle.wrap_io(ours, None);
+        let mut stream = handle.wrap_io(ours, None);
         let goodbye = (pongs == Pongs::ToGoodbye).then(|| stream.goodbye());
         theirs.write_all(ASKS).await.unwrap();
+        stream.read_exact(&mut [0; ASKS.len()]).await.unwrap();
         let server = async move {
             let (mut reader, mut writer) = split(stream);
             let reads = async { while reader.read_u8().await.is_ok() {} };
@@ -75,9 +80,11 @@ async fn whose_peer_is_there_is_waited_for() {
                 let _ = writer.flush().await;
                 pending::<()>().await;
             };
+            // As h2 does.
             tokio::select! {
-                () = reads => {}
+                biased;
                 () = writes => {}
+                () = reads => {}
             }
         };
         let held = handle.in_flight().token();
@@ -91,11 +98,18 @@ async fn whose_peer_is_there_is_waited_for() {
                 Pongs::Before => before.await,
                 Pongs::ToGoodbye => goodbye.expect("it was taken").await,
                 Pongs::ToStop => stop.await,
+                Pongs::Late => {
+                    stop.await;
+                    sleep(Duration::from_secs(8)).await;
+                    theirs.read_exact(&mut vec![0; takes]).await.unwrap();
+                }
             }
             if pongs != Pongs::Never {
                 theirs.write_all(PONG).await.unwrap();
             }
-            theirs.read_exact(&mut vec![0; takes]).await.unwrap();
+            if pongs != Pongs::Late {
+                theirs.read_exact(&mut vec![0; takes]).await.unwrap();
+            }
             theirs
         });
         let ends = handle.clone();
