@@ -205,7 +205,11 @@ impl Conduct {
         }
         let silent = self.talk == Talk::Http2 && self.http2.is_silent();
         if silent && self.connections.are_silent_given_up() {
-            tracing::info!(peer = ?self.peer, "its peer was told to end, and has answered nothing");
+            tracing::warn!(
+                peer = ?self.peer,
+                "a connection of HTTP/2 was told to end, and its peer has said nothing to that: it is \
+                 cut off, and an answer may have been lost"
+            );
             return Err(cut_off());
         }
         self.is_not_cut()
