@@ -100,13 +100,18 @@ impl Conduct {
             Some(asks) => self.asks = asks,
             None => self.asks.go_on(bytes),
         }
-        if before == Talk::new() && matches!(self.talk, Talk::Tls | Talk::Opaque) {
-            match self.said {
+        if before == Talk::new() {
+            match (self.said, self.talk) {
                 // Behind empty lines a server looks at nothing until a head is whole. TLS begins with
                 // none.
-                Said::Something => self.talk = Talk::Head { blank_line: 0 },
-                Said::Second => self.talk = Talk::Opaque,
-                Said::Nothing | Said::Late => {}
+                (Said::Something, Talk::Tls | Talk::Opaque) => {
+                    self.talk = Talk::Head { blank_line: 0 };
+                }
+                // Another protocol's words may look like anything.
+                (Said::Second, talk) if talk != before && talk != Talk::Http2 => {
+                    self.talk = Talk::Opaque;
+                }
+                _ => {}
             }
         }
         if self.said == Said::Nothing && !bytes.is_empty() {

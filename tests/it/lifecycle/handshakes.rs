@@ -193,6 +193,9 @@ async fn where_the_server_speaks_first_nobody_is_given_up() {
         (b"", b"\r\n", false),
         (b"220 hello\r\n", b"", true),
         (b"220 hello\r\n", b"\r\n", true),
+        // Nor are its words heads of HTTP, or the beginning of a preface.
+        (b"220 hello\r\n", b"EHLO x\r\n", true),
+        (b"220 hello\r\n", b"P", true),
         // What looks like TLS is none behind it.
         (b"220 hello\r\n", b"\x16\x03", true),
         (b"", b"\x7f\x01", true),
