@@ -20,6 +20,8 @@ pub(crate) enum Fresh {
     Read,
     /// And what there was to write is written.
     Flushed,
+    /// And more was read. It is no part of a handshake.
+    ReadOn,
     /// HTTP/2 that somebody tells to end: it is new until it has ended.
     Told,
     /// It is new no longer.
@@ -32,7 +34,10 @@ impl Fresh {
         let unseen = before == talk && matches!(talk, Talk::Http2 | Talk::Tls | Talk::Opaque);
         let greets = talk == Talk::Tls && *self == Self::Begins;
         if unseen && !greets && !matches!(self, Self::Told | Self::Over) {
-            *self = Self::Read;
+            *self = match self {
+                Self::Flushed | Self::ReadOn => Self::ReadOn,
+                _ => Self::Read,
+            };
         }
     }
 
@@ -65,7 +70,7 @@ impl Fresh {
     /// All is written.
     pub(crate) fn flushes(&mut self, talk: Talk) {
         self.is_over_where_handed(talk);
-        if *self == Self::Read {
+        if matches!(self, Self::Read | Self::ReadOn) {
             *self = Self::Flushed;
         }
     }

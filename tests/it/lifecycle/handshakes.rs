@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::Response;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -147,6 +148,39 @@ async fn who_does_not_come_to_the_end_of_the_handshake_is_given_up() {
         let end = async { while tcp.read_u8().await.is_ok() {} };
         within("the connection ends", end).await;
     }
+}
+
+/// Who reads and has no more to say than its handshake flushes never again.
+#[tokio::test]
+async fn what_comes_behind_a_handshake_is_none() {
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let (mut theirs, ours) = duplex(64);
+    let mut stream = handle.wrap_io(ours, None);
+    let stages = || -> Vec<_> {
+        let connections = handle.status().connections;
+        connections.iter().map(|one| one.stage).collect()
+    };
+    for says in [&b"\x16\x03 hello"[..], b"\x14\x03 finished"] {
+        theirs.write_all(says).await.unwrap();
+        stream.read_exact(&mut vec![0; says.len()]).await.unwrap();
+        stream.write_all(b"its flight").await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    // It was there before the server looked for it.
+    for _ in 0..2 {
+        theirs.write_all(b"\x17").await.unwrap();
+        stream.read_u8().await.unwrap();
+        assert!(stream.read_u8().now_or_never().is_none());
+        assert_eq!(stages(), []);
+    }
+    // Where it has not come to the end of it, it is one.
+    let (mut theirs, ours) = duplex(64);
+    let mut stream = handle.wrap_io(ours, None);
+    theirs.write_all(b"\x16").await.unwrap();
+    stream.read_u8().await.unwrap();
+    assert!(stream.read_u8().now_or_never().is_none());
+    assert_eq!(stages(), [Stage::Handshake]);
 }
 
 /// A client of HTTP/2 that says nothing, to a server that speaks nothing else: it greets first, and
