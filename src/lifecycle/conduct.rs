@@ -117,7 +117,7 @@ impl Conduct {
         if self.said == Said::Nothing && !bytes.is_empty() {
             self.said = Said::Something;
         }
-        self.fresh.read(before, self.talk);
+        self.fresh.read(before, self.talk, bytes);
         if self.talk == Talk::Http2 {
             self.has_read_http2(before, bytes);
         }

@@ -30,13 +30,15 @@ pub(crate) enum Fresh {
 
 impl Fresh {
     /// Bytes have come.
-    pub(crate) fn read(&mut self, before: Talk, talk: Talk) {
+    pub(crate) fn read(&mut self, before: Talk, talk: Talk, bytes: &[u8]) {
         let unseen = before == talk && matches!(talk, Talk::Http2 | Talk::Tls | Talk::Opaque);
-        let greets = talk == Talk::Tls && *self == Self::Begins;
-        if unseen && !greets && !matches!(self, Self::Told | Self::Over) {
+        if unseen {
             *self = match self {
+                Self::Begins if talk == Talk::Tls => Self::Begins,
+                Self::Answered | Self::Read if talk == Talk::Tls && is_hello(bytes) => Self::Begins,
+                Self::Begins | Self::Answered | Self::Read => Self::Read,
                 Self::Flushed | Self::ReadOn => Self::ReadOn,
-                _ => Self::Read,
+                Self::Told | Self::Over => return,
             };
         }
     }
@@ -74,4 +76,13 @@ impl Fresh {
             *self = Self::Flushed;
         }
     }
+}
+
+/// TLS 1.3: the peer's second hello, which a server asks for that does not like the first one's key. In
+/// front of it there may be a change of cipher, which means nothing.
+fn is_hello(bytes: &[u8]) -> bool {
+    const CHANGE_OF_CIPHER: &[u8] = &[0x14, 3, 3, 0, 1, 1];
+    let record = bytes.strip_prefix(CHANGE_OF_CIPHER).unwrap_or(bytes);
+    // The length of the record, then the kind of the message and its length.
+    matches!(record, [0x16, 3, _, _, _, 1, 0, ..])
 }
