@@ -100,19 +100,24 @@ impl Conduct {
             Some(asks) => self.asks = asks,
             None => self.asks.go_on(bytes),
         }
-        if before == Talk::new() && matches!(self.talk, Talk::Tls | Talk::Opaque) {
-            match self.said {
+        if before == Talk::new() {
+            match (self.said, self.talk) {
                 // Behind empty lines a server looks at nothing until a head is whole. TLS begins with
                 // none.
-                Said::Something => self.talk = Talk::Head { blank_line: 0 },
-                Said::Second => self.talk = Talk::Opaque,
-                Said::Nothing | Said::Late => {}
+                (Said::Something, Talk::Tls | Talk::Opaque) => {
+                    self.talk = Talk::Head { blank_line: 0 };
+                }
+                // Another protocol's words may look like anything.
+                (Said::Second, talk) if talk != before && talk != Talk::Http2 => {
+                    self.talk = Talk::Opaque;
+                }
+                _ => {}
             }
         }
         if self.said == Said::Nothing && !bytes.is_empty() {
             self.said = Said::Something;
         }
-        self.fresh.read(before, self.talk);
+        self.fresh.read(before, self.talk, bytes);
         if self.talk == Talk::Http2 {
             self.has_read_http2(before, bytes);
         }
@@ -205,7 +210,11 @@ impl Conduct {
         }
         let silent = self.talk == Talk::Http2 && self.http2.is_silent();
         if silent && self.connections.are_silent_given_up() {
-            tracing::info!(peer = ?self.peer, "its peer was told to end, and has answered nothing");
+            tracing::warn!(
+                peer = ?self.peer,
+                "a connection of HTTP/2 was told to end, and its peer has said nothing to that: it is \
+                 cut off, and an answer may have been lost"
+            );
             return Err(cut_off());
         }
         self.is_not_cut()

@@ -110,7 +110,7 @@ pub(crate) fn begins_with_settings(bytes: &[u8]) -> bool {
 pub(crate) struct Http2(AtomicU64);
 
 const SPOKEN: u64 = 1 << 63;
-/// Its peer has said something since it was told that the connection ends.
+/// Its peer has said something, or taken what was held up, since it was told that the connection ends.
 const HEARD: u64 = 1 << 62;
 /// The socket takes no more of what is to go out.
 const STUCK: u64 = 1 << 61;
@@ -146,13 +146,15 @@ impl Http2 {
         self.0.fetch_or(HEARD, SeqCst);
     }
 
-    pub(crate) fn is_stuck(&self, stuck: bool) {
+    /// Says whether that is news.
+    pub(crate) fn is_stuck(&self, stuck: bool) -> bool {
         let was = self.0.load(SeqCst) & STUCK != 0;
         match (was, stuck) {
             (false, true) => self.0.fetch_or(STUCK, SeqCst),
             (true, false) => self.0.fetch_and(!STUCK, SeqCst),
-            _ => return,
+            _ => return false,
         };
+        true
     }
 
     /// Who reads the connection is the only one who says so.
@@ -182,7 +184,8 @@ mod tests {
             word.is_spoken_with(frames);
             assert_eq!((word.is_spoken(), word.frames()), (true, frames));
             word.is_heard();
-            word.is_stuck(true);
+            let news = [true, true, false, false, true].map(|stuck| word.is_stuck(stuck));
+            assert_eq!(news, [true, false, true, false, true]);
             assert_eq!(word.frames(), frames);
             (frames.has_asked(), frames.in_head())
         });

@@ -20,6 +20,8 @@ pub(crate) enum Fresh {
     Read,
     /// And what there was to write is written.
     Flushed,
+    /// And more was read. It is no part of a handshake.
+    ReadOn,
     /// HTTP/2 that somebody tells to end: it is new until it has ended.
     Told,
     /// It is new no longer.
@@ -28,11 +30,16 @@ pub(crate) enum Fresh {
 
 impl Fresh {
     /// Bytes have come.
-    pub(crate) fn read(&mut self, before: Talk, talk: Talk) {
+    pub(crate) fn read(&mut self, before: Talk, talk: Talk, bytes: &[u8]) {
         let unseen = before == talk && matches!(talk, Talk::Http2 | Talk::Tls | Talk::Opaque);
-        let greets = talk == Talk::Tls && *self == Self::Begins;
-        if unseen && !greets && !matches!(self, Self::Told | Self::Over) {
-            *self = Self::Read;
+        if unseen {
+            *self = match self {
+                Self::Begins if talk == Talk::Tls => Self::Begins,
+                Self::Answered | Self::Read if talk == Talk::Tls && is_hello(bytes) => Self::Begins,
+                Self::Begins | Self::Answered | Self::Read => Self::Read,
+                Self::Flushed | Self::ReadOn => Self::ReadOn,
+                Self::Told | Self::Over => return,
+            };
         }
     }
 
@@ -65,8 +72,17 @@ impl Fresh {
     /// All is written.
     pub(crate) fn flushes(&mut self, talk: Talk) {
         self.is_over_where_handed(talk);
-        if *self == Self::Read {
+        if matches!(self, Self::Read | Self::ReadOn) {
             *self = Self::Flushed;
         }
     }
+}
+
+/// TLS 1.3: the peer's second hello, which a server asks for that does not like the first one's key. In
+/// front of it there may be a change of cipher, which means nothing.
+fn is_hello(bytes: &[u8]) -> bool {
+    const CHANGE_OF_CIPHER: &[u8] = &[0x14, 3, 3, 0, 1, 1];
+    let record = bytes.strip_prefix(CHANGE_OF_CIPHER).unwrap_or(bytes);
+    // The length of the record, then the kind of the message and its length.
+    matches!(record, [0x16, 3, _, _, _, 1, 0, ..])
 }

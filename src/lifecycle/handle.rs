@@ -211,9 +211,10 @@ impl LifecycleHandle {
     /// On a socket under TLS it sees unsent bytes and can end the connection; the rest it sees
     /// only where it goes around the TLS stream, and both may be wrapped.
     ///
-    /// Bytes of another protocol than HTTP or TLS may count as a head that is not whole until something
-    /// is written, and a connection on which nobody speaks as one in reserve until its server does. Who
-    /// serves such a thing has [`spawn`](Self::spawn) for it, and leaves it unwrapped.
+    /// Where another protocol than HTTP or TLS is spoken and the client speaks first, its bytes may count
+    /// as a head that is not whole, each time until something is written; and a connection on which
+    /// nobody speaks counts as one in reserve until its server does. Who serves such a thing has
+    /// [`spawn`](Self::spawn) for it, and leaves it unwrapped.
     pub fn wrap_io<Io>(&self, io: Io, peer: Option<SocketAddr>) -> TrackedStream<Io> {
         TrackedStream::new(io, peer, self.shared.connections.clone())
     }

@@ -37,9 +37,11 @@ use crate::lifecycle::linger::Linger;
 /// A connection of HTTP/2 on which nothing had been asked when draining began (a browser's reserve) is
 /// told to end when the server is, and ends a second later, also in the middle of a stream that the
 /// gate let pass. One that has been asked for something is waited for until it has ended, as long as
-/// its peer is there. One that lets the `PING` that comes with GOAWAY go unanswered for five seconds, or
-/// half of what is left of the drain, and whose socket takes what there is to send, is gone: the
-/// connection ends then, is logged, and makes nothing forced.
+/// its peer is there. From where its server hears of the stop, a peer has fifteen seconds to say
+/// something, if only to the `PING` that comes with GOAWAY, or half of what is left of the drain where
+/// that is a second or more. One that says nothing, and whose socket takes what there is to send, is
+/// taken for gone, also where HTTP/2's flow control still holds an answer back for it: the connection
+/// ends then, is warned of in the log, and makes nothing forced.
 ///
 /// Until its first request has reached the service, the gate stays open for it a little when the
 /// settle is over: the request may be on the way, or read and not yet counted. Under TLS that is so

@@ -18,8 +18,9 @@ const INTAKE_WAIT: Duration = Duration::from_millis(500);
 const HEAD_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a peer on HTTP/2 that was served has, when all else is over and it is told to end, for the
-/// first byte of what it says to that: hyper's goodbye has a `PING` with it. Who is alive has more.
-const PONG_WAIT: Duration = Duration::from_secs(5);
+/// first byte of what it says to that: hyper's goodbye has a `PING` with it. Who is alive has more, and
+/// where there is less than [`HEAD_WAIT`] nobody can say who is.
+const PONG_WAIT: Duration = Duration::from_secs(15);
 
 impl LifecycleHandle {
     /// Waits for what the listeners have taken in, and for the rest of heads that have begun, not
@@ -65,8 +66,10 @@ impl LifecycleHandle {
         let last = now + HEAD_WAIT.min(half);
         let _ = timeout_at(last, connections.without_http2()).await;
         connections.give_up();
-        sleep_until(now + PONG_WAIT.min(half)).await;
-        connections.give_up_silent();
+        if half >= HEAD_WAIT {
+            sleep_until(now + PONG_WAIT.min(half)).await;
+            connections.give_up_silent();
+        }
     }
 
     /// Waits until nothing is under way. May be dropped at any time.

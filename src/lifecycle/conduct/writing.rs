@@ -82,8 +82,10 @@ impl Conduct {
     }
 
     fn is_stuck(&self, stuck: bool) {
-        if self.talk == Talk::Http2 {
-            self.http2.is_stuck(stuck);
+        let is_news = self.talk == Talk::Http2 && self.http2.is_stuck(stuck);
+        // Its peer is there, though the `PING` it would answer is still behind all that.
+        if is_news && !stuck && self.is_told() {
+            self.http2.is_heard();
         }
     }
 

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::Response;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -13,7 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::crypto::ring::kx_group::{SECP256R1, X25519};
 use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -24,13 +27,19 @@ use super::common::{eventually, quiet_builder, within};
 /// Longer than a test is waited for.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A server's, and a client's that trusts it.
-fn tls() -> (TlsAcceptor, Arc<ClientConfig>) {
+/// A server's, and a client's that trusts it; and another client's, whose first guess at a key the
+/// server does not take: it asks for a second hello.
+fn tls() -> (TlsAcceptor, Arc<ClientConfig>, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = made.cert.der().clone();
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let provider = Arc::new(default_provider());
-    let server = ServerConfig::builder_with_provider(provider.clone())
+    let with_keys = |kx_groups: &[_]| {
+        Arc::new(CryptoProvider {
+            kx_groups: kx_groups.to_vec(),
+            ..default_provider()
+        })
+    };
+    let server = ServerConfig::builder_with_provider(with_keys(&[SECP256R1]))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
@@ -38,12 +47,15 @@ fn tls() -> (TlsAcceptor, Arc<ClientConfig>) {
         .unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
-    let client = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    (TlsAcceptor::from(Arc::new(server)), Arc::new(client))
+    let [client, guesses] = [[SECP256R1, X25519], [X25519, SECP256R1]].map(|groups| {
+        let client = ClientConfig::builder_with_provider(with_keys(&groups))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        Arc::new(client)
+    });
+    (TlsAcceptor::from(Arc::new(server)), client, guesses)
 }
 
 fn localhost() -> ServerName<'static> {
@@ -56,6 +68,24 @@ fn hello(client: &Arc<ClientConfig>) -> Vec<u8> {
     let mut connection = ClientConnection::new(client.clone(), localhost()).unwrap();
     connection.write_tls(&mut hello).unwrap();
     hello
+}
+
+/// Says hello, and once more when it is asked to.
+async fn says_hello_twice(tcp: &mut TcpStream, client: &Arc<ClientConfig>) {
+    let mut connection = ClientConnection::new(client.clone(), localhost()).unwrap();
+    for _ in 0..2 {
+        let mut hello = Vec::new();
+        while !connection.wants_write() {
+            let mut bytes = [0; 4096];
+            let asks = within("the server asks again", tcp.read(&mut bytes));
+            let length = asks.await.unwrap();
+            assert!(length > 0, "it has ended");
+            connection.read_tls(&mut &bytes[..length]).unwrap();
+            connection.process_new_packets().unwrap();
+        }
+        connection.write_tls(&mut hello).unwrap();
+        tcp.write_all(&hello).await.unwrap();
+    }
 }
 
 /// Ends when all its connections have, and answers whatever comes over them.
@@ -81,7 +111,7 @@ async fn answer_all(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_come_to_the_end_of_the_handshake_is_given_up() {
-    let (acceptor, client) = tls();
+    let (acceptor, client, guesses) = tls();
     let lifecycle = quiet_builder().grace(LONG).build().unwrap();
     let handle = lifecycle.handle();
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -108,6 +138,11 @@ async fn who_does_not_come_to_the_end_of_the_handshake_is_given_up() {
         }
         clients.push((tcp, is_named));
     }
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    says_hello_twice(&mut tcp, &guesses).await;
+    // All that the server says to it, and it says nothing to that.
+    within("the server's flight", tcp.readable()).await.unwrap();
+    clients.push((tcp, true));
     let mut expected: Vec<_> = clients
         .iter()
         .filter(|(_, is_named)| *is_named)
@@ -118,15 +153,16 @@ async fn who_does_not_come_to_the_end_of_the_handshake_is_given_up() {
     eventually("the handshakes", shown).await;
 
     // One that has come to the end of it is none of these.
-    let tcp = TcpStream::connect(address).await.unwrap();
-    let mut whole = TlsConnector::from(client)
-        .connect(localhost(), tcp)
-        .await
-        .unwrap();
-    whole.write_u8(b'x').await.unwrap();
-    assert_eq!(within("an answer", whole.read_u8()).await.unwrap(), b'x');
-    eventually("the handshakes", shown).await;
-    drop(whole);
+    for client in [client, guesses] {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let mut whole = TlsConnector::from(client)
+            .connect(localhost(), tcp)
+            .await
+            .unwrap();
+        whole.write_u8(b'x').await.unwrap();
+        assert_eq!(within("an answer", whole.read_u8()).await.unwrap(), b'x');
+        eventually("the handshakes", shown).await;
+    }
 
     handle.shutdown();
     let report = within("the run", run).await.unwrap();
@@ -147,6 +183,39 @@ async fn who_does_not_come_to_the_end_of_the_handshake_is_given_up() {
         let end = async { while tcp.read_u8().await.is_ok() {} };
         within("the connection ends", end).await;
     }
+}
+
+/// Who reads and has no more to say than its handshake flushes never again.
+#[tokio::test]
+async fn what_comes_behind_a_handshake_is_none() {
+    let lifecycle = quiet_builder().build().unwrap();
+    let handle = lifecycle.handle();
+    let (mut theirs, ours) = duplex(64);
+    let mut stream = handle.wrap_io(ours, None);
+    let stages = || -> Vec<_> {
+        let connections = handle.status().connections;
+        connections.iter().map(|one| one.stage).collect()
+    };
+    for says in [&b"\x16\x03 hello"[..], b"\x14\x03 finished"] {
+        theirs.write_all(says).await.unwrap();
+        stream.read_exact(&mut vec![0; says.len()]).await.unwrap();
+        stream.write_all(b"its flight").await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    // It was there before the server looked for it.
+    for _ in 0..2 {
+        theirs.write_all(b"\x17").await.unwrap();
+        stream.read_u8().await.unwrap();
+        assert!(stream.read_u8().now_or_never().is_none());
+        assert_eq!(stages(), []);
+    }
+    // Where it has not come to the end of it, it is one.
+    let (mut theirs, ours) = duplex(64);
+    let mut stream = handle.wrap_io(ours, None);
+    theirs.write_all(b"\x16").await.unwrap();
+    stream.read_u8().await.unwrap();
+    assert!(stream.read_u8().now_or_never().is_none());
+    assert_eq!(stages(), [Stage::Handshake]);
 }
 
 /// A client of HTTP/2 that says nothing, to a server that speaks nothing else: it greets first, and
@@ -193,6 +262,9 @@ async fn where_the_server_speaks_first_nobody_is_given_up() {
         (b"", b"\r\n", false),
         (b"220 hello\r\n", b"", true),
         (b"220 hello\r\n", b"\r\n", true),
+        // Nor are its words heads of HTTP, or the beginning of a preface.
+        (b"220 hello\r\n", b"EHLO x\r\n", true),
+        (b"220 hello\r\n", b"P", true),
         // What looks like TLS is none behind it.
         (b"220 hello\r\n", b"\x16\x03", true),
         (b"", b"\x7f\x01", true),
