@@ -127,7 +127,6 @@ async fn whose_peer_is_there_is_waited_for() {
             ends.watch().reached(Phase::Ready).await;
             sleep(Duration::from_secs(1)).await;
             ends.shutdown();
-            ends.watch().reached(Phase::Draining).await;
             sleep(drain - Duration::from_millis(left)).await;
             drop(held);
         });

@@ -29,6 +29,10 @@ async fn a_log_out_whose_client_has_gone_has_happened_when_the_connection_closes
     let proxy = Proxy::start(server.port()).await;
     proxy.slow_down(LATE);
     let redis = patient(&proxy.url());
+    eventually("Redis is asked what it is", async || {
+        redis.ping().await.is_ok()
+    })
+    .await;
     let sessions =
         SessionLayer::new(redis.sessions()).with_cookie(SessionCookie::insecure_localhost());
     let lifecycle = quiet_builder().grace(Duration::from_secs(120));

@@ -256,7 +256,7 @@ async fn half_a_head_alone_does_not_lead_to_the_end_of_the_drain() {
         (&b"GET / HT"[..], 3, 1),
         (b"GET / HT", 4, 1),
         (&http2, 4, 0),
-        (&served, 4, 0),
+        (&served, 3, 0),
     ] {
         let hurry = Arc::new(AtomicBool::new(false));
         let (log, _guard) = Log::of_this_thread(Level::INFO);
