@@ -52,8 +52,8 @@ use crate::lifecycle::linger::Linger;
 /// and a socket that is closed with bytes unread takes the answer with it.
 ///
 /// It costs some 200 bytes (some 250 on HTTP/2, which is listed while it is open) and one small
-/// allocation a connection, and a few branches for each read and write; the list is touched only in the stages above, and when the connection is first read
-/// from and first waits.
+/// allocation a connection, and a few branches for each read and write; the list is touched only in the
+/// stages above, and when the connection is first read from and first waits.
 pub struct TrackedStream<Io = TcpStream> {
     io: Io,
     conduct: Conduct,

@@ -151,7 +151,8 @@ async fn both_ways(inbound: &mut TcpStream, outbound: &mut TcpStream, late: Dura
     }
     let ((mut asks, mut hears), (mut answers, mut asked)) = (inbound.split(), outbound.split());
     let back = async {
-        let mut some = [0; 4096];
+        // As much as Redis says of all commands at once, or that alone would be late several times.
+        let mut some = vec![0; 1 << 16];
         while let Ok(read @ 1..) = answers.read(&mut some).await {
             tokio::time::sleep(late).await;
             if hears.write_all(&some[..read]).await.is_err() {
