@@ -14,6 +14,7 @@ pub(crate) struct Config {
     pub(crate) probe_listen: Option<SocketAddr>,
     pub(crate) server: Server,
     pub(crate) redis_url: Option<String>,
+    command_timeout: Duration,
     pub(crate) key_prefix: String,
     pub(crate) instance_id: Option<String>,
     pub(crate) idle: Duration,
@@ -117,6 +118,7 @@ impl Config {
                 Some(value) => return Err(Wrong::new("SERVER", value, "axum, hyper")),
             },
             redis_url: text("REDIS_URL"),
+            command_timeout: millis("COMMAND_TIMEOUT_MS", 500, 1, 60_000)?,
             key_prefix: match text("KEY_PREFIX") {
                 None => "testbed".to_owned(),
                 Some(value) if is_prefix(&value) => value,
@@ -151,7 +153,8 @@ impl Config {
         let Some(url) = &self.redis_url else {
             return Ok(None);
         };
-        let handle = RedisHandle::builder(url).prefix(&self.key_prefix).connect();
+        let builder = RedisHandle::builder(url).prefix(&self.key_prefix);
+        let handle = builder.command_timeout(self.command_timeout).connect();
         handle.map(Some).map_err(|error| {
             let variable = if error.option() == "prefix" {
                 "KEY_PREFIX"

@@ -3,6 +3,7 @@
 //! Floor 3.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -125,7 +126,10 @@ impl Watched {
         drop(verdict);
         if changed || first_failure {
             let error = error.map(tracing::field::display);
-            tracing::info!(check = &*self.name, result = ?run, error, "health changed");
+            // One that panics is not to end the checking.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                tracing::info!(check = &*self.name, result = ?run, error, "health changed");
+            }));
         }
         pause
     }

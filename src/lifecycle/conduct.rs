@@ -210,11 +210,13 @@ impl Conduct {
         }
         let silent = self.talk == Talk::Http2 && self.http2.is_silent();
         if silent && self.connections.are_silent_given_up() {
-            tracing::warn!(
-                peer = ?self.peer,
-                "a connection of HTTP/2 was told to end, and its peer has said nothing to that: it is \
-                 cut off, and an answer may have been lost"
-            );
+            if self.connections.may_name_silent() {
+                tracing::warn!(
+                    peer = ?self.peer,
+                    "the server was told to stop, and the peer of this connection of HTTP/2 has said \
+                     nothing since: it is cut off, and an answer may have been lost"
+                );
+            }
             return Err(cut_off());
         }
         self.is_not_cut()

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::task::Waker;
 
 use tokio::sync::Notify;
@@ -52,8 +52,12 @@ pub(crate) struct Connections {
     wakers: Tracker<Wakers>,
     given_up: AtomicBool,
     silent_given_up: AtomicBool,
+    silent_named: AtomicUsize,
     cut: AtomicBool,
 }
+
+/// Of the silent that are given up.
+const MOST_LOGGED: usize = 100;
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -104,6 +108,7 @@ impl Connections {
             wakers: Tracker::new(),
             given_up: AtomicBool::new(false),
             silent_given_up: AtomicBool::new(false),
+            silent_named: AtomicUsize::new(0),
             cut: AtomicBool::new(false),
         }
     }
@@ -139,6 +144,12 @@ impl Connections {
     /// end now.
     pub(crate) fn are_silent_given_up(&self) -> bool {
         self.silent_given_up.load(SeqCst)
+    }
+
+    /// Whether one of them may be named in the log. Not all: they end at one moment, and a thousand
+    /// lines take their time.
+    pub(crate) fn may_name_silent(&self) -> bool {
+        self.silent_named.fetch_add(1, Relaxed) < MOST_LOGGED
     }
 
     /// Ends them likewise.

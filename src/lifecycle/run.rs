@@ -78,7 +78,8 @@ impl Lifecycle {
     /// so the second one works though handlers block every worker of the runtime, and also when `run`
     /// has returned or was dropped, where something that blocks keeps the runtime from ending. Where
     /// `run` heard none, the one that comes after it is a first one and changes nothing: a service
-    /// manager sends its own also to what was stopped by another way and is about to end. Of several
+    /// manager sends its own also to what was stopped by another way and is about to end. A `run` that
+    /// begins after it goes straight to its shutdown. Of several
     /// lifecycles in a process, the first signal reaches all that run. The thread does not come along
     /// into a child that is forked after a first `run`: such a child is to `exec`, and not to run a
     /// lifecycle.

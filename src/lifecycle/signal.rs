@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::mem::take;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -30,6 +31,7 @@ static LISTENER: Mutex<Listener> = Mutex::new(Listener {
     last: 0,
     untold: Vec::new(),
     unheard: false,
+    missed: false,
 });
 
 struct Listener {
@@ -39,6 +41,8 @@ struct Listener {
     untold: Vec<(u64, First)>,
     /// Whether one who waited has gone without a signal: the next is a first one all the same.
     unheard: bool,
+    /// Such a first one has come: the process is to end, so who begins to wait then is told at once.
+    missed: bool,
 }
 
 fn listener() -> MutexGuard<'static, Listener> {
@@ -54,6 +58,11 @@ pub(crate) fn watch_signals(first: impl FnOnce() + Send + 'static) -> Untold {
     let mut listener = listener();
     listener.last += 1;
     let number = listener.last;
+    if listener.missed {
+        drop(listener);
+        first();
+        return Untold(number);
+    }
     listener.untold.push((number, Box::new(first)));
     let began = match listener.began {
         true => Ok(()),
@@ -106,7 +115,9 @@ fn listen(says: &Sender<io::Result<()>>) -> io::Result<Infallible> {
             let signal = signals.next().await;
             let (untold, unheard) = {
                 let mut listener = listener();
-                (take(&mut listener.untold), take(&mut listener.unheard))
+                let (untold, unheard) = (take(&mut listener.untold), take(&mut listener.unheard));
+                listener.missed |= unheard && untold.is_empty();
+                (untold, unheard)
             };
             if unheard || !untold.is_empty() {
                 same_until = Some(Instant::now() + SAME_REQUEST);
@@ -140,7 +151,8 @@ fn beside(work: impl FnOnce() + Send + 'static) {
 fn once(work: &Mutex<Option<impl FnOnce()>>) {
     let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(work) = work {
-        work();
+        // A log that panics is not to end the thread that hears signals.
+        let _ = catch_unwind(AssertUnwindSafe(work));
     }
 }
 

@@ -40,8 +40,8 @@ use crate::lifecycle::linger::Linger;
 /// its peer is there. From where its server hears of the stop, a peer has fifteen seconds to say
 /// something, if only to the `PING` that comes with GOAWAY, or half of what is left of the drain where
 /// that is a second or more. One that says nothing, and whose socket takes what there is to send, is
-/// taken for gone, also where HTTP/2's flow control still holds an answer back for it: the connection
-/// ends then, is warned of in the log, and makes nothing forced.
+/// taken for gone, also where HTTP/2's flow control, or the kernel's queue, still holds an answer back for
+/// it: the connection ends then, is warned of in the log (the first hundred are), and makes nothing forced.
 ///
 /// Until its first request has reached the service, the gate stays open for it a little when the
 /// settle is over: the request may be on the way, or read and not yet counted. Under TLS that is so

@@ -244,7 +244,12 @@ fn settle(
     let error = match value {
         Value::ServerError(error) => error,
         value => {
-            shared.refusals.answered(command, script);
+            // A write that came too late did nothing (`session/redis/late.rs`): with that nothing is over. No
+            // other script replies a number so low.
+            let is_late = script.is_some() && matches!(value, Value::Int(..=-1_000_000));
+            if !is_late {
+                shared.refusals.answered(command, script);
+            }
             if let Some(trace) = &caller.trace {
                 trace.answered(&shared.origin);
             }

@@ -54,7 +54,7 @@ pub(super) fn unknown(commands: Value, evalsha: &Value) -> Vec<&'static str> {
 pub(super) fn misses(unknown: &[&str]) -> Option<String> {
     (!unknown.is_empty()).then(|| {
         format!(
-            "the server does not know {} (rename-command): what needs them fails",
+            "the server does not know {} (rename-command): what needs them fails, unless it is served all the same",
             unknown.join(", ")
         )
     })

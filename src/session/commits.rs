@@ -30,16 +30,20 @@ impl Commits {
         }
     }
 
-    /// Waits until nothing is under way, also of what begins meanwhile: its caller says for how long.
+    /// Waits for what is under way, and for what begins until that has ended: not for ever, where requests
+    /// that run on after a forced end leave no moment without one. Its caller says for how long.
     pub(crate) async fn flush(&self) {
         let _flush = self.pending.flush();
-        loop {
-            // Before the look: it rings for whoever listened by then.
-            let ended = self.ended.notified();
-            if self.pending.is_none() {
-                return;
+        for _ in 0..2 {
+            let next = self.pending.next();
+            loop {
+                // Before the look: it rings for whoever listened by then.
+                let ended = self.ended.notified();
+                if self.pending.is_none_before(next) {
+                    break;
+                }
+                ended.await;
             }
-            ended.await;
         }
     }
 }

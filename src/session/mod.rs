@@ -32,12 +32,12 @@
 //! # What comes late
 //! A 503 of [`OutcomeUnknown`](SessionErrorKind::OutcomeUnknown) says that a write may have happened. What
 //! is still on its way then counts until a command time-out after it was asked for, by Redis's clock as this
-//! process knows it: two time-outs at worst. What reaches Redis later is refused there, so it neither comes
-//! back over what was answered since, nor shuts anybody out who was let in, nor ends a session that began
-//! since. Two things are done however late they come, for nobody is harmed by them: what is set in the very
-//! record that its request had read, where nobody wrote in between, and a logout ([`Session::destroy`]), which
-//! ends what is under the same secret still, and so no session that was logged in or rotated since. In memory
-//! nothing is on its way.
+//! process knows it: two time-outs, one more where it was sent again, and as much more as that clock is set
+//! back or a replica that takes over is behind. What reaches Redis later is refused there, so it neither comes
+//! back over what was answered since, nor is done twice where somebody looked and asked again, nor shuts
+//! anybody out who was let in, nor ends a session that began since. A logout ([`Session::destroy`]) is done
+//! however late it comes: it ends what is under the same secret still, and so no session that was logged in or
+//! rotated since. In memory nothing is on its way.
 //!
 //! # Whose a session is
 //! [`Session::bind`] logs a user in; [`Users`] lists and ends the sessions of a user, from wherever

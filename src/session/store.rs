@@ -28,10 +28,10 @@ use crate::session::user_session::{Revoke, UserSession};
 ///   index beside the records must lose no live session, and keep nothing for ever of dead ones.
 /// - **A dropped future** leaves the operation done or not done, never half.
 /// - **Every operation ends** in bounded time, with an error where the store does not answer.
-/// - **It ends for good**: a write whose caller was told that nobody knows is not carried out beyond the time
-///   that its caller could have waited, behind others that were answered. `destroy` may be: it is for one
-///   secret. A transaction that is rolled back
-///   when its connection is given up has this; a message that is sent to a server has not by itself.
+/// - **It ends for good**: a write whose caller was told that nobody knows is not carried out beyond a time
+///   that the store names, behind others that were answered. `destroy` may be: it is for one secret. A
+///   transaction that is rolled back when its connection is given up has this; a message that is sent to a
+///   server has not by itself.
 ///
 /// `session::contract::check` (feature `testing`) puts a store through all of it.
 ///

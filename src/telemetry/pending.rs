@@ -13,7 +13,10 @@ pub(crate) struct Pending(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    under_way: usize,
+    /// How many of each generation, the oldest first. There is one generation until a flush waits, so this
+    /// allocates but once.
+    under_way: Vec<(u64, usize)>,
+    generation: u64,
     /// A flush waits for them, so what comes of each is counted.
     flushing: bool,
 }
@@ -21,9 +24,16 @@ struct State {
 impl Pending {
     /// One more, until it is dropped; as one that was lost, unless it was answered.
     pub(crate) fn begin(&self) -> Operation {
-        self.lock().under_way += 1;
+        let mut state = self.lock();
+        let generation = state.generation;
+        match state.under_way.last_mut() {
+            Some((last, count)) if *last == generation => *count += 1,
+            _ => state.under_way.push((generation, 1)),
+        }
+        drop(state);
         Operation {
             pending: self.clone(),
+            generation,
             outcome: ShutdownOperations::Lost,
         }
     }
@@ -34,9 +44,17 @@ impl Pending {
         Flush(self.clone())
     }
 
-    /// Whether nothing is under way.
-    pub(crate) fn is_none(&self) -> bool {
-        self.lock().under_way == 0
+    /// What begins from now on is of another generation, and of this one or a later.
+    pub(crate) fn next(&self) -> u64 {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.generation
+    }
+
+    /// Whether nothing is under way of an older generation.
+    pub(crate) fn is_none_before(&self, generation: u64) -> bool {
+        let oldest = self.lock().under_way.first().copied();
+        oldest.is_none_or(|(oldest, _)| oldest >= generation)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -48,6 +66,7 @@ impl Pending {
 #[derive(Debug)]
 pub(crate) struct Operation {
     pending: Pending,
+    generation: u64,
     outcome: ShutdownOperations,
 }
 
@@ -62,7 +81,13 @@ impl Drop for Operation {
     fn drop(&mut self) {
         let counts = {
             let mut state = self.pending.lock();
-            state.under_way -= 1;
+            let of = |(generation, _): &(u64, usize)| *generation == self.generation;
+            if let Some(index) = state.under_way.iter().position(of) {
+                state.under_way[index].1 -= 1;
+                if state.under_way[index].1 == 0 {
+                    state.under_way.remove(index);
+                }
+            }
             state.flushing
         };
         if counts {
@@ -81,7 +106,7 @@ impl Drop for Flush {
             let mut state = self.0.lock();
             // Nobody counts them twice, where they end after all or another flush waited for them too.
             match std::mem::take(&mut state.flushing) {
-                true => state.under_way,
+                true => state.under_way.iter().map(|(_, count)| count).sum(),
                 false => 0,
             }
         };

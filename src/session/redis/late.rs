@@ -9,8 +9,6 @@
 //! Not so two scripts. A renewal is as good late: it says that the session was used, of one that is there
 //! under the same secret. And a logout by the session's own secret is better late than never: who asked for
 //! it wants that secret to open nothing, and once there is another one (a login, a rotation) it ends nothing.
-//! Nor a save of fields that are set whose record is still the one that was read (`save.lua`): nothing was
-//! acknowledged since that it could undo.
 
 use ::redis::{Cmd, Value};
 

@@ -2,8 +2,7 @@
 -- version and fields changes and no renewal is due, else ''; 2 the whole record to store in its place,
 -- or ''; 3 packed: plan (M merge, W replace or merge, C replace or report, A merge and add), verifier's
 -- hash, next version, version as it was read, limit, Redis's time in ms as the caller knows it, and the
--- last at which anything is done but where 1 fits: then nobody wrote meanwhile, and W is done however late
--- it comes; 4 names to cut; 5 new fields.
+-- last at which anything is done; 4 names to cut; 5 new fields.
 -- Maybe: 6 name to add to, 7 addend. And: 8 next verifier's hash or '', 9 idle ms or '', 10 absolute
 -- ms or '', 11 ':' and a user, or '', 12 ':' and a label, or '', 13 how the cookie is kept, or ''.
 -- Replies 0 saved as it was read, else deadline, flags, Redis's time in ms, packed, and the sum;
@@ -13,13 +12,10 @@
 local key, call, sub = KEYS[1], redis.call, string.sub
 -- Verifier, version and clocks, all at once: the record is the one that the caller knows.
 if ARGV[1] ~= '' and call('GETRANGE', key, '0', '96') == ARGV[1] then
-  -- Not so C: nobody wrote, so whoever was told that nobody knows finds nothing done, and asks again; then
-  -- it would be done twice.
-  if string.byte(ARGV[3]) == 67 then
-    local time = call('TIME')
-    local now = time[1] * 1000 + math.floor(time[2] / 1000)
-    if now > struct.unpack('>I8', ARGV[3], 62) then return -now end
-  end
+  -- Whoever was told that nobody knows, and finds nothing done, asks again; then it would be done twice.
+  local time = call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  if now > struct.unpack('>I8', ARGV[3], 62) then return -now end
   call('SET', key, ARGV[2], 'KEEPTTL')
   return 0
 end

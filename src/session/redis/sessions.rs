@@ -55,7 +55,7 @@ const FIRST_TIME: i64 = 8;
 /// same, by one command more where it was a write.
 ///
 /// A write that reaches Redis later than the command time-out after it was asked for does nothing, but for
-/// the two exceptions [there](crate::session#what-comes-late): by Redis's clock as this process knows it, which can be a
+/// a [logout](crate::session#what-comes-late): by Redis's clock as this process knows it, which can be a
 /// time-out off. For whoever waits still, as where that clock was set forward, it is sent once more, and
 /// fails with [`Unavailable`](crate::session::StoreErrorKind::Unavailable) where it is late again. Where the
 /// clock was set back meanwhile, or that of the replica that follows is behind, as much more time passes

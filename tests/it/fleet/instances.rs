@@ -19,16 +19,29 @@ pub(super) struct Fleet {
     addrs: [String; 3],
     server: &'static str,
     redis: String,
+    /// What each waits for an answer of Redis.
+    command_timeout: Duration,
     instances: [Option<Testbed>; 3],
 }
 
 impl Fleet {
-    pub(super) async fn start(server: &'static str, redis: String) -> Self {
+    /// One that takes no answer of Redis for lost that is late: a busy machine may stand still for a
+    /// second or two.
+    pub(super) async fn patient(server: &'static str, redis: String) -> Self {
+        Self::start(server, redis, Duration::from_secs(5)).await
+    }
+
+    pub(super) async fn start(
+        server: &'static str,
+        redis: String,
+        command_timeout: Duration,
+    ) -> Self {
         let addrs = [(); 3].map(|()| format!("127.0.0.1:{}", free_port()));
         let mut fleet = Self {
             addrs,
             server,
             redis,
+            command_timeout,
             instances: [None, None, None],
         };
         for index in 0..fleet.instances.len() {
@@ -47,10 +60,12 @@ impl Fleet {
 
     pub(super) async fn come_up(&mut self, index: usize) {
         let settle = (LOOKS * LOOKS_AWAY).as_millis().to_string();
+        let command_timeout = self.command_timeout.as_millis().to_string();
         let instance = Testbed::start(&[
             ("LISTEN", &self.addrs[index]),
             ("SERVER", self.server),
             ("REDIS_URL", &self.redis),
+            ("COMMAND_TIMEOUT_MS", &command_timeout),
             ("SETTLE_MS", &settle),
             ("GRACE_MS", "20000"),
             ("LEASE_MS", "2000"),

@@ -7,7 +7,7 @@ use crate::support::redis_server::RedisServer;
 
 async fn a_kill_costs_what_was_in_flight(kind: Kind, server: &'static str) {
     let redis = RedisServer::start();
-    let mut fleet = Fleet::start(server, redis.url()).await;
+    let mut fleet = Fleet::patient(server, redis.url()).await;
     let balancer = Balancer::start(kind, fleet.addrs()).await;
     let load = Load::start(balancer.addr());
     // One of them lives on.

@@ -10,7 +10,7 @@ const REQUESTS: u64 = 50_000;
 
 async fn restarts_lose_nothing(kind: Kind, server: &'static str) {
     let redis = RedisServer::start();
-    let mut fleet = Fleet::start(server, redis.url()).await;
+    let mut fleet = Fleet::patient(server, redis.url()).await;
     let balancer = Balancer::start(kind, fleet.addrs()).await;
     let load = Load::start(balancer.addr());
     let mut rolls = 0;

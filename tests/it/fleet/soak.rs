@@ -107,6 +107,8 @@ fn memory(fleet: &Fleet, index: usize) -> u64 {
 
 /// The instance that is never restarted.
 const SURVIVOR: usize = 2;
+/// Outages are to be noticed.
+const COMMAND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Much less than what one leak a request would come to, and more than what the allocator keeps of a
 /// bad moment.
@@ -126,7 +128,7 @@ async fn whatever_fails_nothing_is_lost_and_nothing_is_left_over() {
     println!("seed {seed}, {length:?}: TOWER_HANDOFF_SEED repeats it");
     let mut random = Random::new(seed);
     let mut redis = Redis::start().await;
-    let mut fleet = Fleet::start("axum", redis.url()).await;
+    let mut fleet = Fleet::start("axum", redis.url(), COMMAND_TIMEOUT).await;
     let balancer = Balancer::start(Kind::Nginx, fleet.addrs()).await;
 
     // Whatever is made at the first use is there.

@@ -151,6 +151,14 @@ async fn one_that_comes_when_a_run_is_over_that_heard_none_is_a_first_one() {
 }
 
 #[tokio::test]
+async fn one_that_comes_between_two_runs_ends_the_next() {
+    let mut process = Process::start("runs_again");
+    process.until(Phase::Stopped).await;
+    process.terminate();
+    assert_eq!(process.code().await, Some(0));
+}
+
+#[tokio::test]
 async fn the_first_one_reaches_all_lifecycles_that_run() {
     for two in ["is_two", "is_two_with_a_log_that_is_stuck"] {
         let mut process = Process::start(two);
@@ -305,6 +313,24 @@ async fn runs_and_goes_on_blocking() {
 #[ignore = "run and signalled by a test above"]
 async fn ends_by_itself_and_goes_on_blocking() {
     goes_on_blocking(|_| std::future::ready(())).await;
+}
+
+/// When it has been signalled.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run and signalled by a test above"]
+async fn runs_again() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut signalled = signal(SignalKind::terminate()).unwrap();
+    builder().build().unwrap().run(std::future::ready(())).await;
+    println!("phase {}", Phase::Stopped);
+    signalled.recv().await;
+    // The lifecycle's own thread hears of it at about this time.
+    sleep(Duration::from_millis(100)).await;
+    let lifecycle = builder().build().unwrap();
+    let stop = lifecycle.stop_accepting();
+    let report = lifecycle.run(stop).await;
+    std::process::exit(report.exit_status().into());
 }
 
 async fn goes_on_blocking<S: Future<Output = ()>>(server: impl FnOnce(PhaseWatch) -> S) {
