@@ -47,9 +47,10 @@ use crate::lifecycle::linger::Linger;
 /// settle is over: the request may be on the way, or read and not yet counted. Under TLS that is so
 /// until the handshake is over; wrap the TLS stream as well, and it is as without.
 ///
-/// While the instance ends, a connection of HTTP/1 whose last request was a POST, PUT or PATCH
-/// reads on when it is shut down, for five seconds at most: the peer may still be sending the body,
-/// and a socket that is closed with bytes unread takes the answer with it.
+/// While the instance ends, a connection of HTTP/1 whose last request was a POST, PUT or PATCH, and one
+/// of HTTP/2 that has been asked for something, read on when they are shut down, until the peer has
+/// ended its side or is silent for a second, for five seconds at most: it may still be sending a body, or
+/// windows, and a socket that is closed with bytes unread takes the answer with it.
 ///
 /// It costs some 200 bytes (some 250 on HTTP/2, which is listed while it is open) and one small
 /// allocation a connection, and a few branches for each read and write; the list is touched only in the

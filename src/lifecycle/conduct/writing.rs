@@ -112,7 +112,12 @@ impl Conduct {
         let last = *self.connections.linger_until.get()?;
         let reader = self.reader.as_ref();
         let reads = reader.is_none_or(|reader| reader.will_wake(cx.waker()));
-        let lingers = self.last_word && self.talk == Talk::Idle && reads;
+        let lingers = match self.talk {
+            Talk::Idle => self.last_word,
+            // A window that the peer opens for what is on its way is unread when that has gone out.
+            Talk::Http2 => self.http2.frames().has_asked(),
+            _ => false,
+        } && reads;
         lingers.then(|| Box::new(Linger::new(last)))
     }
 }
